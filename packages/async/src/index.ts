@@ -1,0 +1,6 @@
+export { type Clock, systemClock } from "./clock.ts";
+export type { ErrorReporter } from "./error-reporter.ts";
+export { Semaphore } from "./semaphore.ts";
+export { abortable, SingleFlight } from "./single-flight.ts";
+export { TaskGroup } from "./task-group.ts";
+export { startWorker } from "./worker-thread.ts";

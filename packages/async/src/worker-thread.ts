@@ -1,0 +1,16 @@
+import { basename } from "node:path";
+import { getRawAsset, isSea } from "node:sea";
+import { fileURLToPath } from "node:url";
+import { Worker, type WorkerOptions } from "node:worker_threads";
+
+/**
+ * Starts a worker thread from `*.worker.ts` beside the caller: `startWorker(import.meta.resolve("./hash.worker.ts"))`.
+ *
+ * In the single executable there are no files: each worker is bundled into an asset named `workers/<basename>.js`,
+ * since a worker started from the executable itself would parse the whole binary.
+ */
+export function startWorker(url: string, options: WorkerOptions = {}): Worker {
+  if (!isSea()) return new Worker(new URL(url), options);
+  const name = basename(fileURLToPath(url)).replace(/\.ts$/, ".js");
+  return new Worker(Buffer.from(getRawAsset(`workers/${name}`)).toString("utf8"), { ...options, eval: true });
+}

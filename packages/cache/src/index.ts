@@ -1,0 +1,18 @@
+export type {
+  BlobLayer,
+  CacheManager,
+  ChecksumOptions,
+  CompressionOptions,
+  HeldMounts,
+  ImmutableRef,
+  LazyProvider,
+  Metadata,
+  MutableRef,
+  NewRefOptions,
+  PruneOptions,
+  RecordType,
+  RefOptions,
+  Remote,
+  RemoteLayer,
+  UsageRecord,
+} from "./refs.ts";

@@ -1,0 +1,167 @@
+import type { ContentProvider } from "@buildkit-ts/content";
+import type { Mount } from "@buildkit-ts/mount";
+import type { ChainId, Compression, Descriptor, DiffId, Digest } from "@buildkit-ts/oci";
+import type { ProgressWriter } from "@buildkit-ts/progress";
+
+/** What `buildctl du` shows as a record's type. */
+export type RecordType =
+  | "internal"
+  | "frontend"
+  | "source.local"
+  | "source.git.checkout"
+  | "exec.cachemount"
+  | "regular";
+
+/** How layers shall be compressed when blobs are made of them. */
+export interface CompressionOptions {
+  readonly type: Compression;
+  readonly level?: number;
+  /** Also recompress layers that have a blob of another type. */
+  readonly force?: boolean;
+  readonly ociMediaTypes: boolean;
+}
+
+/** The blobs of a ref's layer chain, lowest first, and where to read them (possibly a registry: lazy blobs stay there). */
+export interface Remote {
+  readonly layers: readonly RemoteLayer[];
+  readonly provider: ContentProvider;
+}
+
+export interface RemoteLayer {
+  readonly descriptor: Descriptor;
+  readonly diffId: DiffId;
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number;
+  readonly description: string;
+}
+
+export interface RefOptions {
+  readonly signal: AbortSignal;
+  readonly progress: ProgressWriter;
+  /** Opaque to the cache: handed to the lazy provider, so that *this* build's sessions fetch. */
+  readonly session?: unknown;
+}
+
+/** Mounts that stay valid until disposed. */
+export interface HeldMounts extends AsyncDisposable {
+  readonly mounts: readonly Mount[];
+}
+
+/**
+ * An immutable file system tree: a committed snapshot, or blobs that can become one (a *lazy* ref).
+ *
+ * Every value of this type is one counted hold on its record; disposing it gives up that hold, idempotently. A record
+ * that is held is never collected, nor are its parents.
+ */
+export interface ImmutableRef extends AsyncDisposable {
+  /** Names the record, equal for all holds on it. */
+  readonly id: string;
+  /** A further hold on the same record. */
+  clone(): ImmutableRef;
+  /** Whether bytes must still be fetched or unpacked before it can be mounted. */
+  readonly isLazy: boolean;
+  /** A read-only (or, with `writable`, a throw-away writable) view; fetches and unpacks first where lazy. */
+  mount(options: RefOptions & { readonly writable?: boolean }): Promise<HeldMounts>;
+  /** Fetches and unpacks, if that has not happened. */
+  extract(options: RefOptions): Promise<void>;
+  /** Makes what blobs are missing (diff → tar → compress) and describes the layer chain. */
+  remote(compression: CompressionOptions, options: RefOptions): Promise<Remote>;
+  /** ChainID of the layers, when they are known to have blobs. */
+  readonly chainId: ChainId | undefined;
+  /** The refs of the single layers of this ref's chain, lowest first; each a new hold. Merge refs are flattened. */
+  layerChain(): ImmutableRef[];
+  /** Bytes used by this record itself. */
+  size(options: { readonly signal: AbortSignal }): Promise<number>;
+  readonly description: string;
+  readonly createdAt: number;
+}
+
+/** A tree that one holder may change. */
+export interface MutableRef extends AsyncDisposable {
+  readonly id: string;
+  mount(options: { readonly signal: AbortSignal; readonly readonly?: boolean }): Promise<HeldMounts>;
+  /** Turns it into an immutable ref and ends this one. Mounts must have been disposed. */
+  commit(): Promise<ImmutableRef>;
+  /** Values that outlive the daemon, such as a local source's shared key. */
+  metadata: Metadata;
+}
+
+/** Small values kept with a record, by key; `index` makes it findable by {@linkcode CacheManager.search}. */
+export interface Metadata {
+  get(key: string): string | undefined;
+  set(key: string, value: string | undefined, options?: { readonly index?: boolean }): void;
+}
+
+export interface NewRefOptions {
+  readonly signal: AbortSignal;
+  readonly description: string;
+  readonly recordType?: RecordType;
+  /** Keep the record after its last holder left, also when it is mutable (cache mounts, contexts). */
+  readonly retain?: boolean;
+}
+
+/** Where a lazy blob can be read; called with the session of whoever needs the bytes. */
+export type LazyProvider = (session: unknown) => ContentProvider;
+
+export interface BlobLayer {
+  readonly descriptor: Descriptor;
+  readonly diffId: DiffId;
+  readonly createdAt?: number;
+  readonly description?: string;
+}
+
+export interface UsageRecord {
+  readonly id: string;
+  readonly mutable: boolean;
+  readonly inUse: boolean;
+  readonly sizeBytes: number;
+  readonly parents: readonly string[];
+  readonly createdAt: number;
+  readonly lastUsedAt: number | undefined;
+  readonly usageCount: number;
+  readonly description: string;
+  readonly recordType: RecordType;
+  readonly shared: boolean;
+}
+
+export interface PruneOptions {
+  readonly filters: readonly string[];
+  readonly all: boolean;
+  readonly keepDurationMs: number;
+  readonly reservedSpaceBytes: number;
+  readonly maxUsedSpaceBytes: number;
+  readonly minFreeSpaceBytes: number;
+}
+
+/**
+ * Owns all records: trees, their blobs, their sizes and their lives. Records survive the daemon.
+ */
+export interface CacheManager {
+  /** @throws {BuildError} `not_found` */
+  get(id: string, options: { readonly signal: AbortSignal }): Promise<ImmutableRef>;
+  /** @throws {BuildError} `not_found`; `failed_precondition`, while somebody else holds it. */
+  getMutable(id: string, options: { readonly signal: AbortSignal }): Promise<MutableRef>;
+  create(parent: ImmutableRef | undefined, options: NewRefOptions): Promise<MutableRef>;
+  /** The ref of a stack of layers, lowest first; existing records with the same ChainIDs are used. Nothing is fetched yet. */
+  getByLayers(layers: readonly BlobLayer[], lazy: LazyProvider, options: NewRefOptions): Promise<ImmutableRef>;
+  merge(parents: readonly ImmutableRef[], options: NewRefOptions): Promise<ImmutableRef>;
+  diff(lower: ImmutableRef | undefined, upper: ImmutableRef | undefined, options: NewRefOptions): Promise<ImmutableRef>;
+  /** Ids of records with this indexed metadata value. */
+  search(key: string, value: string): string[];
+  metadata(id: string): Metadata;
+  diskUsage(options: { readonly signal: AbortSignal; readonly filters?: readonly string[] }): Promise<UsageRecord[]>;
+  /** Deletes what the options select and yields each record that is gone. */
+  prune(options: PruneOptions & { readonly signal: AbortSignal }): AsyncIterable<UsageRecord>;
+  /**
+   * BuildKit's content checksum of a path in a ref (`cache/contenthash`), the same bytes for the same tree.
+   * Kept with the record once computed.
+   */
+  contentChecksum(ref: ImmutableRef, path: string, options: ChecksumOptions): Promise<Digest>;
+}
+
+export interface ChecksumOptions extends RefOptions {
+  readonly followLinks?: boolean;
+  readonly wildcard?: boolean;
+  readonly includePatterns?: readonly string[];
+  readonly excludePatterns?: readonly string[];
+}

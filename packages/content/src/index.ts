@@ -1,0 +1,1 @@
+export type { BlobInfo, ContentProvider, ContentStore, ContentWriter, FileContentStore } from "./content-store.ts";

@@ -1,0 +1,1 @@
+export type { FrontendClient, FrontendRef, FrontendResult, FrontendWarning, ResolvedImage } from "./frontend-client.ts";

@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { BuildError } from "./build-error.ts";
+
+suite("BuildError.from()", () => {
+  test("classifies the body's failure when disposal fails as well", async () => {
+    const lease: AsyncDisposable = {
+      async [Symbol.asyncDispose]() {
+        throw new Error("lease store is read-only");
+      },
+    };
+    const run = async (): Promise<void> => {
+      await using _held = lease;
+      throw new BuildError("not_found", "Cannot open blob");
+    };
+    await assert.rejects(run, (e: unknown) => {
+      const b = BuildError.from(e);
+      assert.equal(b.code, "not_found");
+      assert.equal(b.message, "Cannot open blob");
+      assert.ok(b.cause instanceof SuppressedError);
+      return true;
+    });
+  });
+  test("maps AbortSignal.timeout() to deadline_exceeded", async () => {
+    const s = AbortSignal.timeout(1);
+    await new Promise((r) => setTimeout(r, 10));
+    assert.equal(BuildError.from(s.reason).code, "deadline_exceeded");
+  });
+  test("keeps a custom abort reason", () => {
+    const c = new AbortController();
+    c.abort(new BuildError("canceled", "Client closed the session"));
+    assert.throws(
+      () => c.signal.throwIfAborted(),
+      (e: unknown) => BuildError.from(e).message === "Client closed the session",
+    );
+  });
+});

@@ -1,0 +1,59 @@
+/** The canonical gRPC codes this project raises, spelled as Connect spells them. */
+export type Code =
+  | "canceled"
+  | "unknown"
+  | "invalid_argument"
+  | "deadline_exceeded"
+  | "not_found"
+  | "already_exists"
+  | "permission_denied"
+  | "resource_exhausted"
+  | "failed_precondition"
+  | "aborted"
+  | "out_of_range"
+  | "unimplemented"
+  | "internal"
+  | "unavailable"
+  | "data_loss"
+  | "unauthenticated";
+
+/** Options of {@linkcode BuildError}. */
+export interface BuildErrorOptions extends ErrorOptions {
+  /** What the user can do about it, printed on its own line. */
+  readonly hint?: string;
+}
+
+/** A failure that a caller can act on by its {@linkcode BuildError.code | code}. */
+export class BuildError extends Error {
+  override readonly name: string = "BuildError";
+  readonly code: Code;
+  readonly hint: string | undefined;
+
+  constructor(code: Code, message: string, options: BuildErrorOptions = {}) {
+    super(message, options);
+    this.code = code;
+    this.hint = options.hint;
+  }
+
+  /**
+   * Classifies any thrown value, and never loses it: the original stays reachable as `cause`.
+   *
+   * When a body and its disposal both fail, JavaScript throws a `SuppressedError` whose `error` is the
+   * *disposal* failure. The user needs the body's failure, so that one is classified.
+   */
+  static from(thrown: unknown): BuildError {
+    if (thrown instanceof BuildError) return thrown;
+    let primary: unknown = thrown;
+    while (primary instanceof SuppressedError) primary = primary.suppressed;
+    if (primary instanceof BuildError) {
+      return new BuildError(primary.code, primary.message, {
+        cause: thrown,
+        ...(primary.hint !== undefined && { hint: primary.hint }),
+      });
+    }
+    if (!(primary instanceof Error)) return new BuildError("unknown", String(primary), { cause: thrown });
+    const code: Code =
+      primary.name === "TimeoutError" ? "deadline_exceeded" : primary.name === "AbortError" ? "canceled" : "unknown";
+    return new BuildError(code, primary.message, { cause: thrown });
+  }
+}

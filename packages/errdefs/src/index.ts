@@ -1,0 +1,9 @@
+export { BuildError, type BuildErrorOptions, type Code } from "./build-error.ts";
+export {
+  ExitError,
+  SourceError,
+  type SourceFile,
+  type SourcePosition,
+  type SourceRange,
+  VertexError,
+} from "./detailed-errors.ts";

@@ -1,0 +1,9 @@
+export type {
+  ContainerMount,
+  ContainerRequest,
+  Executor,
+  LinuxResources,
+  ProcessMeta,
+  ProcessStreams,
+  RunOptions,
+} from "./executor.ts";

@@ -1,0 +1,1 @@
+export type { ExportContext, Exporter, ExporterInstance, ExportInput, ExportOutput } from "./exporter.ts";

@@ -1,0 +1,1 @@
+export type { CopyAction, FileAction, FileBackend, Owner } from "./file-actions.ts";

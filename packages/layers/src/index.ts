@@ -1,0 +1,1 @@
+export type { LayerCodec, MadeLayer, MakeLayerOptions } from "./layers.ts";

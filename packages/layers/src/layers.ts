@@ -1,0 +1,41 @@
+import type { Mount } from "@buildkit-ts/mount";
+import type { Compression, Descriptor, DiffId } from "@buildkit-ts/oci";
+
+/** A layer blob that was made: its DiffID, and the descriptor of the compressed file at the ingest path. */
+export interface MadeLayer {
+  readonly descriptor: Descriptor;
+  readonly diffId: DiffId;
+}
+
+export interface MakeLayerOptions {
+  readonly signal: AbortSignal;
+  readonly compression: { readonly type: Compression; readonly level?: number; readonly ociMediaTypes: boolean };
+  /** Where the blob is written (see FileContentStore.createIngestPath); the caller adopts or removes it. */
+  readonly outputPath: string;
+  /** Clamps times of entries to this many seconds since the epoch. */
+  readonly sourceDateEpoch?: number;
+}
+
+/**
+ * Turns trees into layers and layers into trees, in worker threads that read and write by file descriptor.
+ */
+export interface LayerCodec {
+  /** The changes from `lower` to `upper` as a layer: diff → tar → DiffID → compress → digest in one pass. `lower` undefined is empty. */
+  make(
+    lower: readonly Mount[] | undefined,
+    upper: readonly Mount[],
+    options: MakeLayerOptions & { readonly upperDir?: string },
+  ): Promise<MadeLayer>;
+  /** Compresses an existing layer blob anew. */
+  recompress(blobPath: string, mediaType: string, options: MakeLayerOptions): Promise<MadeLayer>;
+  /**
+   * Unpacks a layer blob into a mounted (or plain) directory, whiteouts applied as the target's file system needs.
+   *
+   * @throws {BuildError} `data_loss`, if the uncompressed bytes do not hash to `expected`; `invalid_argument`, for a tar that is none.
+   */
+  apply(
+    blob: { readonly path: string; readonly mediaType: string },
+    target: { readonly directory: string; readonly form: "overlay-upper" | "merged" },
+    options: { readonly signal: AbortSignal; readonly expected?: DiffId },
+  ): Promise<{ readonly diffId: DiffId; readonly sizeBytes: number }>;
+}

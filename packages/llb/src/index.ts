@@ -1,0 +1,1 @@
+export type { Definition } from "./definition.ts";

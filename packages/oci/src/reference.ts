@@ -1,0 +1,74 @@
+import { BuildError } from "@buildkit-ts/errdefs";
+import { type Digest, isDigest } from "./digest.ts";
+
+/** An image's name, fully qualified: `docker.io/library/busybox:latest`. */
+export interface Reference {
+  /** Registry host with port, such as `docker.io` or `localhost:5000`. */
+  readonly domain: string;
+  /** Repository path, such as `library/busybox`. */
+  readonly path: string;
+  readonly tag?: string;
+  readonly digest?: Digest;
+}
+
+const component = "[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*";
+const pathPattern = new RegExp(`^${component}(?:/${component})*$`);
+const domainPattern =
+  /^(?:\[[0-9a-fA-F:]+\]|(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*)(?::[0-9]+)?$/;
+const tagPattern = /^[\w][\w.-]{0,127}$/;
+
+/**
+ * Reads a name as `docker pull` does: no domain means `docker.io`, one path component there means `library/…`.
+ *
+ * A missing tag stays missing; see {@linkcode withDefaultTag}.
+ *
+ * @throws {BuildError} `invalid_argument` with distribution's text `invalid reference format`.
+ */
+export function parseReference(name: string): Reference {
+  const at = name.indexOf("@");
+  const digest = at < 0 ? undefined : name.slice(at + 1);
+  const named = at < 0 ? name : name.slice(0, at);
+  const slash = named.indexOf("/");
+  const first = slash < 0 ? "" : named.slice(0, slash);
+  const hasDomain = slash >= 0 && (/[.:]/.test(first) || first === "localhost" || first.toLowerCase() !== first);
+  const domain = hasDomain ? (first === "index.docker.io" ? "docker.io" : first) : "docker.io";
+  const rest = hasDomain ? named.slice(slash + 1) : named;
+  const colon = rest.lastIndexOf(":");
+  const tag = colon < 0 ? undefined : rest.slice(colon + 1);
+  const path = colon < 0 ? rest : rest.slice(0, colon);
+  if (path.toLowerCase() !== path && pathPattern.test(path.toLowerCase()))
+    throw invalid(name, "repository name must be lowercase");
+  const valid = pathPattern.test(path) && domainPattern.test(domain) && (tag === undefined || tagPattern.test(tag));
+  if (!valid || (digest !== undefined && !isDigest(digest)) || path.length > 255) throw invalid(name);
+  return {
+    domain,
+    path: domain === "docker.io" && !path.includes("/") ? `library/${path}` : path,
+    ...(tag !== undefined && { tag }),
+    ...(digest !== undefined && isDigest(digest) && { digest }),
+  };
+}
+
+function invalid(name: string, why?: string): BuildError {
+  return new BuildError(
+    "invalid_argument",
+    `failed to parse reference "${name.slice(0, 300)}": invalid reference format${why === undefined ? "" : `: ${why}`}`,
+  );
+}
+
+/** Adds `:latest` where the name has neither tag nor digest. */
+export function withDefaultTag(reference: Reference): Reference {
+  return reference.tag === undefined && reference.digest === undefined ? { ...reference, tag: "latest" } : reference;
+}
+
+/** The fully qualified spelling, `domain/path[:tag][@digest]`. */
+export function formatReference(reference: Reference): string {
+  const tag = reference.tag === undefined ? "" : `:${reference.tag}`;
+  const digest = reference.digest === undefined ? "" : `@${reference.digest}`;
+  return `${reference.domain}/${reference.path}${tag}${digest}`;
+}
+
+/** The short spelling that people write: without `docker.io/` and `library/`. */
+export function formatFamiliar(reference: Reference): string {
+  const full = formatReference(reference);
+  return full.startsWith("docker.io/") ? full.slice("docker.io/".length).replace(/^library\/(?=[^/]+$)/, "") : full;
+}

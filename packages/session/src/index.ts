@@ -1,0 +1,1 @@
+export type { SessionCaller, SessionManager } from "./session.ts";

@@ -1,0 +1,46 @@
+import type { Mount } from "@buildkit-ts/mount";
+
+/** How much of the disk a snapshot uses for itself, without its parents. */
+export interface SnapshotUsage {
+  readonly sizeBytes: number;
+  readonly inodes: number;
+}
+
+export type SnapshotKind = "active" | "view" | "committed";
+
+export interface SnapshotInfo {
+  readonly name: string;
+  readonly kind: SnapshotKind;
+  readonly parent: string | undefined;
+}
+
+/**
+ * Layered directories.
+ *
+ *     prepare(key, parent) ──▶ active ──commit(name, key)──▶ committed ──remove()──▶ gone
+ *     view(key, parent)    ──▶ view   ──────────remove()───────────────▶ gone
+ *
+ * Committed snapshots are immutable and may be parents; one with children cannot be removed (`failed_precondition`).
+ * A name that exists already is `already_exists`; one that does not is `not_found`. Mounts are values: the caller
+ * mounts them, and must have unmounted them before commit and remove.
+ */
+export interface Snapshotter {
+  /** Such as `overlayfs`. */
+  readonly name: string;
+  prepare(key: string, parent: string | undefined): Promise<Mount[]>;
+  view(key: string, parent: string | undefined): Promise<Mount[]>;
+  mounts(key: string): Promise<Mount[]>;
+  commit(name: string, key: string): Promise<void>;
+  remove(key: string): Promise<void>;
+  find(key: string): Promise<SnapshotInfo | undefined>;
+  /** Measured in allocated blocks on the file system; each inode counted once. */
+  usage(key: string, options: { readonly signal: AbortSignal }): Promise<SnapshotUsage>;
+  walk(): AsyncIterable<SnapshotInfo>;
+  /**
+   * A committed snapshot `name` on top of `parent` that shows `parents` merged one over the other, lowest first.
+   * Overlay links files instead of copying them; others copy.
+   */
+  merge(name: string, parents: readonly string[], options: { readonly signal: AbortSignal }): Promise<void>;
+  /** The directory that holds only this snapshot's own changes, in overlay's whiteout form; undefined where there is none. */
+  upperDir(key: string): Promise<string | undefined>;
+}

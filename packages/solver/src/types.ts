@@ -1,0 +1,176 @@
+import type { Digest } from "@buildkit-ts/oci";
+import type { ProgressWriter } from "@buildkit-ts/progress";
+
+/** One output of a vertex. */
+export interface Edge {
+  readonly vertex: Vertex;
+  readonly index: number;
+}
+
+export interface VertexOptions {
+  readonly ignoreCache: boolean;
+  readonly description: Readonly<Record<string, string>>;
+  /** false excludes the step from `mode=max` cache exports; undefined leaves it to the exporter. */
+  readonly exportCache?: boolean;
+  readonly progressGroup?: { readonly id: string; readonly name: string; readonly weak: boolean };
+  /** Results for this vertex that other stores may have, asked after the main one. */
+  readonly cacheSources: readonly CacheStore[];
+}
+
+/** A step of a graph, immutable. The solver knows nothing of `operation`; an {@linkcode OpResolver} does. */
+export interface Vertex {
+  readonly digest: Digest;
+  readonly name: string;
+  readonly inputs: readonly Edge[];
+  readonly options: VertexOptions;
+  readonly operation: unknown;
+}
+
+/**
+ * What an op gives: one counted hold on some value. Disposing gives up the hold, idempotently.
+ * `clone` makes a further hold. `id` is stable across daemons' restarts if it can be loaded again.
+ */
+export interface Result extends AsyncDisposable {
+  readonly id: string;
+  readonly value: unknown;
+  clone(): Result;
+}
+
+/** What a step and its inputs are known by, besides the definition. BuildKit's `solver.CacheMap`. */
+export interface CacheMap {
+  /** Of the normalised op, without its inputs. */
+  readonly digest: Digest;
+  readonly deps: readonly CacheMapDependency[];
+}
+
+export interface CacheMapDependency {
+  /** Part of the key that links to the input; empty for none. */
+  readonly selector?: Digest;
+  /** Gives the content key of the input's result; absent where the definition key is all there is. */
+  readonly computeContentDigest?: (result: Result, context: OpContext) => Promise<Digest>;
+  /** Prepares the input's result before it is used or checksummed (such as fetching a lazy ref). */
+  readonly prepare?: (result: Result, context: OpContext) => Promise<void>;
+}
+
+/** What an op is given while it works. Sessions are those of all live builds that wait for it. */
+export interface OpContext {
+  readonly signal: AbortSignal;
+  readonly progress: ProgressWriter;
+  /** Sessions of live builds that wait for this work, the caller's first; asked anew for each use, since builds come and go. */
+  sessions(): readonly string[];
+  /** Values that the builds gave to the job (entitlements, source policies…), by key, of all live builds that wait. */
+  values(key: string): readonly unknown[];
+}
+
+/** A vertex's behaviour. One instance serves all builds that share the vertex at a time. */
+export interface Op {
+  /**
+   * The CacheMap of `index` 0, 1, … A source gives a quick key first and, if asked for more, an exact one;
+   * `done` says that there is no further index.
+   */
+  cacheMap(index: number, context: OpContext): Promise<{ readonly cacheMap: CacheMap; readonly done: boolean }>;
+  /** Runs, with one result for each input; gives one result for each output. Waits for a slot of the worker if it needs one. */
+  exec(inputs: readonly Result[], context: OpContext): Promise<Result[]>;
+}
+
+export type OpResolver = (vertex: Vertex) => Op;
+
+/** A result found in a store, not yet loaded. */
+export interface CacheRecord {
+  readonly id: string;
+  readonly createdAt: number;
+  readonly priority: number;
+}
+
+/** One key: the digest of a CacheMap with output index, and for each input the keys (any of) that lead to it. */
+export interface CacheKey {
+  readonly digest: Digest;
+  readonly output: number;
+  readonly deps: readonly (readonly CacheKeyLink[])[];
+  /** Id in the store where it was found or saved; undefined for keys that no store holds yet. */
+  readonly id: string | undefined;
+}
+
+export interface CacheKeyLink {
+  readonly key: CacheKey;
+  readonly selector: Digest | undefined;
+}
+
+/**
+ * Maps keys to results. The local one persists; imported caches are others behind the same interface.
+ * BuildKit's `solver.CacheManager`.
+ */
+export interface CacheStore {
+  readonly id: string;
+  /** Keys that have `digest`/`output` and, as input `inputIndex`, one of `deps`; with no deps, the root key itself. */
+  query(deps: readonly CacheKeyLink[], inputIndex: number, digest: Digest, output: number): Promise<CacheKey[]>;
+  records(key: CacheKey): Promise<CacheRecord[]>;
+  /** @throws {BuildError} `not_found`, when the value is gone; the caller then goes on as if there were no hit. */
+  load(record: CacheRecord, context: OpContext): Promise<Result>;
+  /** Records a result under a key; the key's links are stored too. */
+  save(key: CacheKey, result: Result, createdAt: number): Promise<CacheKey>;
+}
+
+/** A result together with every key by which it is known; what cache exporters walk. */
+export interface CachedResult extends Result {
+  readonly keys: readonly ExportableCacheKey[];
+}
+
+/** A key that an exporter can walk down from. See the solver's cache export for what it reports. */
+export interface ExportableCacheKey {
+  readonly key: CacheKey;
+}
+
+/** What the status stream says of a vertex, an event each time it changes. */
+export interface VertexEvent {
+  readonly digest: Digest;
+  readonly inputs: readonly Digest[];
+  readonly name: string;
+  readonly cached: boolean;
+  readonly startedAt: number | undefined;
+  readonly completedAt: number | undefined;
+  readonly error: string | undefined;
+  readonly progressGroup: VertexOptions["progressGroup"];
+}
+
+/** One build's progress, in order. */
+export type ProgressEvent =
+  | { readonly kind: "vertex"; readonly vertex: VertexEvent }
+  | { readonly kind: "status"; readonly vertex: Digest; readonly update: import("@buildkit-ts/progress").StatusUpdate }
+  | {
+      readonly kind: "log";
+      readonly vertex: Digest;
+      readonly stream: 1 | 2;
+      readonly data: Uint8Array;
+      readonly at: number;
+    }
+  | {
+      readonly kind: "warning";
+      readonly vertex: Digest;
+      readonly warning: import("@buildkit-ts/progress").VertexWarning;
+    };
+
+/** One build: a set of edges asked of the solver, with its own progress and sessions. */
+export interface Job extends AsyncDisposable {
+  readonly id: string;
+  /** Solves one edge; equal work of other jobs is shared. @throws {VertexError} */
+  build(edge: Edge, options: { readonly signal: AbortSignal }): Promise<CachedResult>;
+  /** Runs work that is no op of the graph (exports, metadata look-ups) as a vertex of this build. */
+  inVertex<T>(
+    name: string,
+    work: (context: OpContext) => Promise<T>,
+    options: { readonly signal: AbortSignal; readonly digest?: Digest },
+  ): Promise<T>;
+  /** Makes a value visible to ops through {@linkcode OpContext.values}. */
+  setValue(key: string, value: unknown): void;
+  addSession(id: string): void;
+  warn(vertex: Digest, warning: import("@buildkit-ts/progress").VertexWarning): void;
+  /** All events so far, then those that come; ends when the job is disposed. Any number of readers. */
+  events(options: { readonly signal: AbortSignal }): AsyncIterable<ProgressEvent>;
+}
+
+export interface Solver {
+  createJob(id: string): Job;
+  /** @throws {BuildError} `not_found` when no such job comes up within `timeoutMs`. */
+  getJob(id: string, options: { readonly signal: AbortSignal; readonly timeoutMs?: number }): Promise<Job>;
+}

@@ -1,0 +1,1 @@
+export type { Source, SourceCacheKey, SourceContext, SourceInstance, SourceRequest } from "./source.ts";
