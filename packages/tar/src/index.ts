@@ -1,1 +1,6 @@
-export {};
+export { compareBytes, decodeBytes, encodeBytes } from "./byte-text.ts";
+export { encodeTarHeader, tarEnd } from "./encode-header.ts";
+export { TarDecoder, type TarVisitor } from "./tar-decoder.ts";
+export { type TarEntryType, type TarHeader, tarBlockSize, tarPadding } from "./tar-header.ts";
+export { decodeTar, encodeTar, type TarEntry } from "./tar-streams.ts";
+export { opaqueWhiteout, parseWhiteout, splitTarName, whiteoutPrefix } from "./whiteout.ts";
