@@ -1,0 +1,77 @@
+import { type FilePath, NativeCall, pathArgument } from "./native-call.ts";
+import { hasErrno, SystemError } from "./system-error.ts";
+
+/** Whose attributes: an open file (not `O_PATH`), or a path, whose last component is not followed. */
+export type XattrTarget = number | FilePath;
+
+const pathSignatures = {
+  get: "int64_t lgetxattr(const char *, const char *, void *, size_t)",
+  set: "int lsetxattr(const char *, const char *, const void *, size_t, int)",
+  list: "int64_t llistxattr(const char *, void *, size_t)",
+  remove: "int lremovexattr(const char *, const char *)",
+};
+const byPath = {
+  get: new NativeCall("lgetxattr", pathSignatures.get),
+  set: new NativeCall("lsetxattr", pathSignatures.set),
+  list: new NativeCall("llistxattr", pathSignatures.list),
+  remove: new NativeCall("lremovexattr", pathSignatures.remove),
+};
+const byFd = {
+  get: new NativeCall("fgetxattr", "int64_t fgetxattr(int, const char *, void *, size_t)"),
+  set: new NativeCall("fsetxattr", "int fsetxattr(int, const char *, const void *, size_t, int)"),
+  list: new NativeCall("flistxattr", "int64_t flistxattr(int, void *, size_t)"),
+  remove: new NativeCall("fremovexattr", "int fremovexattr(int, const char *)"),
+};
+// The kernel allows no list and no value larger than this.
+const XATTR_MAX_BYTES = 65536;
+const scratch = Buffer.allocUnsafe(XATTR_MAX_BYTES);
+
+/** Names of all attributes that the caller may see; none where the file system has none. */
+export function listXattrs(target: XattrTarget): string[] {
+  let length: number;
+  try {
+    length = invoke(target, "list", [scratch, scratch.length]);
+  } catch (error) {
+    if (hasErrno(error, "ENOTSUP", "EOPNOTSUPP")) return [];
+    throw error;
+  }
+  if (length === 0) return [];
+  return scratch.toString("utf8", 0, length - 1).split("\0");
+}
+
+/** Undefined where there is no such attribute. */
+export function findXattr(target: XattrTarget, name: string): Buffer | undefined {
+  try {
+    const length = invoke(target, "get", [pathArgument(name), scratch, scratch.length]);
+    return Buffer.from(scratch.subarray(0, length));
+  } catch (error) {
+    if (hasErrno(error, "ENODATA", "ENOTSUP", "EOPNOTSUPP")) return undefined;
+    throw error;
+  }
+}
+
+export function setXattr(target: XattrTarget, name: string, value: Uint8Array): void {
+  if (value.length > XATTR_MAX_BYTES) throw new SystemError(7, "setxattr", name);
+  invoke(target, "set", [pathArgument(name), value, value.length, 0]);
+}
+
+/** Removing one that is not there does nothing. */
+export function removeXattr(target: XattrTarget, name: string): void {
+  try {
+    invoke(target, "remove", [pathArgument(name)]);
+  } catch (error) {
+    if (!hasErrno(error, "ENODATA")) throw error;
+  }
+}
+
+function invoke(target: XattrTarget, verb: keyof typeof byFd, args: readonly unknown[]): number {
+  return typeof target === "number"
+    ? byFd[verb].call(undefined, target, ...args)
+    : byPath[verb].call(target, pathArgument(target), ...args);
+}
+
+/** A path for a name in an open directory, for the calls that have no `*at` form. */
+export function pathOfAt(at: { readonly fd: number; readonly path: FilePath }): FilePath {
+  const prefix = `/proc/self/fd/${at.fd}/`;
+  return typeof at.path === "string" ? prefix + at.path : Buffer.concat([Buffer.from(prefix), at.path]);
+}
