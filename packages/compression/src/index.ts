@@ -1,1 +1,9 @@
-export {};
+export {
+  type CompressedSink,
+  type CompressionSetting,
+  type Compressor,
+  compress,
+  createCompressor,
+} from "./compressor.ts";
+export { decompress } from "./decompress.ts";
+export { type DetectedCompression, detectCompression, detectionLength } from "./detect-compression.ts";

@@ -1,0 +1,84 @@
+import { Readable } from "node:stream";
+import { createGunzip, createZstdDecompress } from "node:zlib";
+import { BuildError } from "@buildkit-ts/errdefs";
+import { detectCompression, detectionLength } from "./detect-compression.ts";
+
+const outputChunk = 256 << 10;
+
+/**
+ * The bytes of a gzip, zstd or uncompressed stream, told apart by their first bytes, never by a name or media type.
+ * Several gzip members or zstd frames one after the other are one stream.
+ *
+ * @throws {BuildError} `invalid_argument`, for damaged or cut-off streams; `unimplemented`, for bzip2 and xz.
+ */
+export async function* decompress(
+  source: AsyncIterable<Uint8Array>,
+  options: { readonly signal: AbortSignal },
+): AsyncGenerator<Uint8Array, void> {
+  const iterator = source[Symbol.asyncIterator]();
+  let head: Uint8Array = new Uint8Array();
+  try {
+    let ended = false;
+    while (head.length < detectionLength && !ended) {
+      const next = await iterator.next();
+      options.signal.throwIfAborted();
+      if (next.done === true) ended = true;
+      else head = head.length === 0 ? next.value : Buffer.concat([head, next.value]);
+    }
+    yield* decode(head, iterator, options.signal);
+  } finally {
+    await iterator.return?.();
+  }
+}
+
+async function* decode(
+  head: Uint8Array,
+  rest: AsyncIterator<Uint8Array>,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void> {
+  const type = detectCompression(head);
+  const whole = chain(head, rest, signal);
+  if (type === "uncompressed") return yield* whole;
+  if (type === "bzip2" || type === "xz") {
+    throw new BuildError("unimplemented", `Cannot decompress "${type}" stream: only gzip and zstd are supported`);
+  }
+  const decoder =
+    type === "gzip" ? createGunzip({ chunkSize: outputChunk }) : createZstdDecompress({ chunkSize: outputChunk });
+  const input = Readable.from(whole, { objectMode: false, highWaterMark: 1 << 20 });
+  let inputFailure: { readonly error: Error } | undefined;
+  input.on("error", (error) => {
+    inputFailure = { error };
+    decoder.destroy(error);
+  });
+  try {
+    for await (const chunk of input.pipe(decoder)) yield chunk as Uint8Array;
+  } catch (error) {
+    if (inputFailure !== undefined) throw inputFailure.error;
+    if (!isZlibFailure(error)) throw error;
+    throw new BuildError("invalid_argument", `Cannot decompress "${type}" stream: ${error.message}`, { cause: error });
+  } finally {
+    input.destroy();
+    decoder.destroy();
+  }
+}
+
+async function* chain(
+  head: Uint8Array,
+  rest: AsyncIterator<Uint8Array>,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void> {
+  if (head.length > 0) yield head;
+  for (let next = await rest.next(); next.done !== true; next = await rest.next()) {
+    signal.throwIfAborted();
+    yield next.value;
+  }
+}
+
+function isZlibFailure(error: unknown): error is Error {
+  return (
+    error instanceof Error &&
+    "code" in error &&
+    typeof error.code === "string" &&
+    /^(Z_|ZSTD_|ERR_ZSTD|ERR_ZLIB)/.test(error.code)
+  );
+}
