@@ -1,1 +1,1 @@
-export {};
+export { MetadataDatabase, type Row, type SqlValue } from "./metadata-database.ts";

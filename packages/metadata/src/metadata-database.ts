@@ -1,0 +1,177 @@
+import { mkdirSync, renameSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { type ErrorReporter } from "@buildkit-ts/async";
+import { BuildError } from "@buildkit-ts/errdefs";
+
+/** What a column can hold. Integers beyond 2^53 are not used. */
+export type SqlValue = string | number | null | Uint8Array;
+/** One row, by column name. */
+export type Row = Readonly<Record<string, SqlValue>>;
+
+/**
+ * The daemon's SQLite database. Each component owns its tables and brings their schema with
+ * {@linkcode MetadataDatabase.migrate}.
+ *
+ * All calls are synchronous and take some microseconds; what was written before a crash of the process is there
+ * afterwards, what was written in the last moments before a power failure may be missing as a whole, never in part.
+ */
+export class MetadataDatabase implements Disposable {
+  readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+  #depth = 0;
+  readonly path: string;
+
+  private constructor(path: string, database: DatabaseSync) {
+    this.path = path;
+    this.#database = database;
+  }
+
+  /**
+   * Opens or creates the database.
+   *
+   * A damaged one is moved aside to `<path>.corrupt-<time>` and told to the reporter, and a fresh one is begun: all it
+   * describes is cache, and a daemon that does not start helps nobody.
+   *
+   * @throws {BuildError} `failed_precondition`, if the file cannot be opened or was written by a newer daemon.
+   */
+  static open(path: string, options: { readonly reporter: ErrorReporter }): MetadataDatabase {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    try {
+      return MetadataDatabase.#openSound(path);
+    } catch (error) {
+      if (!isCorruption(error)) throw openError(path, error);
+      const aside = `${path}.corrupt-${Date.now()}`;
+      moveAside(path, aside);
+      options.reporter.report(
+        new BuildError("data_loss", `Cannot read metadata database "${path}": it is damaged`, {
+          cause: error,
+          hint: `It was moved to ${aside} and a new one was begun; the build cache is empty`,
+        }),
+        "open metadata database",
+      );
+      return MetadataDatabase.#openSound(path);
+    }
+  }
+
+  static #openSound(path: string): MetadataDatabase {
+    const database = new DatabaseSync(path, { timeout: 5000, enableForeignKeyConstraints: true });
+    try {
+      database.exec("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;");
+      const check = database.prepare("PRAGMA quick_check(1)").get();
+      if (check?.["quick_check"] !== "ok") throw new CorruptionError(String(check?.["quick_check"]));
+      database.exec(
+        "CREATE TABLE IF NOT EXISTS schema_version (component TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT",
+      );
+      return new MetadataDatabase(path, database);
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Brings a component's tables up to date: `steps[n]` leads from version n to n + 1 and is run once, ever.
+   *
+   * @throws {BuildError} `failed_precondition`, if the tables are of a version later than these steps know.
+   */
+  migrate(component: string, steps: readonly string[]): void {
+    this.transaction(() => {
+      const row = this.get("SELECT version FROM schema_version WHERE component = ?", component);
+      const version = Number(row?.["version"] ?? 0);
+      if (version > steps.length)
+        throw new BuildError(
+          "failed_precondition",
+          `Cannot use metadata of "${component}": schema version ${version} is newer than ${steps.length}`,
+          { hint: "Run the newer daemon, or remove its state directory" },
+        );
+      for (const step of steps.slice(version)) this.#database.exec(step);
+      this.run("INSERT OR REPLACE INTO schema_version (component, version) VALUES (?, ?)", component, steps.length);
+    });
+  }
+
+  /** Runs a statement and tells how many rows it changed. */
+  run(sql: string, ...values: readonly SqlValue[]): number {
+    return Number(this.#statement(sql).run(...(values as SQLInputValue[])).changes);
+  }
+
+  /** The first row. */
+  get(sql: string, ...values: readonly SqlValue[]): Row | undefined {
+    return this.#statement(sql).get(...(values as SQLInputValue[])) as Row | undefined;
+  }
+
+  all(sql: string, ...values: readonly SqlValue[]): Row[] {
+    return this.#statement(sql).all(...(values as SQLInputValue[])) as Row[];
+  }
+
+  /**
+   * Runs `body` so that either all it writes is kept or, when it throws, nothing. Inside another transaction it joins
+   * that one; the failure then undoes both, unless the outer body catches it.
+   *
+   * `body` is synchronous on purpose: no other code runs between its statements.
+   */
+  transaction<T>(body: () => T): T {
+    const name = `nested_${this.#depth}`;
+    this.#database.exec(this.#depth === 0 ? "BEGIN IMMEDIATE" : `SAVEPOINT ${name}`);
+    this.#depth += 1;
+    try {
+      const result = body();
+      this.#depth -= 1;
+      this.#database.exec(this.#depth === 0 ? "COMMIT" : `RELEASE ${name}`);
+      return result;
+    } catch (error) {
+      this.#rollBack(name);
+      throw error;
+    }
+  }
+
+  #rollBack(name: string): void {
+    // A failed COMMIT has lowered the depth already; SQLite says itself whether a transaction is left to undo.
+    if (this.#database.isTransaction) {
+      const isNested = name !== "nested_0";
+      this.#database.exec(isNested ? `ROLLBACK TO ${name}; RELEASE ${name}` : "ROLLBACK");
+    }
+    this.#depth = Number(name.slice("nested_".length));
+  }
+
+  #statement(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#database.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  /** Folds the write-ahead log into the database and closes it. */
+  [Symbol.dispose](): void {
+    if (!this.#database.isOpen) return;
+    this.#statements.clear();
+    this.#database.close();
+  }
+}
+
+class CorruptionError extends Error {}
+
+const sqliteCorrupt = 11;
+const sqliteNotADatabase = 26;
+
+function isCorruption(error: unknown): boolean {
+  if (error instanceof CorruptionError) return true;
+  if (!(error instanceof Error) || !("errcode" in error)) return false;
+  // The low byte is the primary result code, the others say more.
+  const primary = Number(error.errcode) & 0xff;
+  return primary === sqliteCorrupt || primary === sqliteNotADatabase;
+}
+
+function moveAside(path: string, aside: string): void {
+  renameSync(path, aside);
+  // A log of the damaged file would be replayed into the new one.
+  for (const suffix of ["-wal", "-shm"]) rmSync(`${path}${suffix}`, { force: true });
+}
+
+function openError(path: string, cause: unknown): BuildError {
+  if (cause instanceof BuildError) return cause;
+  const state = cause instanceof Error ? cause.message : String(cause);
+  return new BuildError("failed_precondition", `Cannot open metadata database "${path}": ${state}`, { cause });
+}
