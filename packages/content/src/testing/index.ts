@@ -1,1 +1,1 @@
-export {};
+export { contentStoreSuite } from "./content-store-suite.ts";

@@ -1,0 +1,30 @@
+import type { Descriptor } from "@buildkit-ts/oci";
+import type { BlobInfo, ContentProvider, ContentStore } from "./content-store.ts";
+
+/**
+ * Brings a blob from a provider into a store, verified, unless the store has it.
+ *
+ * @param options.onProgress Told the number of bytes that have arrived.
+ * @throws {BuildError} `data_loss`, if the provider's bytes are not the descriptor's.
+ */
+export async function copyBlob(
+  from: ContentProvider,
+  to: ContentStore,
+  options: {
+    readonly signal: AbortSignal;
+    readonly descriptor: Descriptor;
+    readonly onProgress?: (bytes: number) => void;
+  },
+): Promise<BlobInfo> {
+  const { signal, descriptor, onProgress } = options;
+  const present = await to.find(descriptor.digest);
+  if (present !== undefined) return present;
+  await using writer = await to.openWriter({ signal, ref: descriptor.digest });
+  let bytes = writer.offset;
+  for await (const chunk of await from.open(descriptor, { signal, offset: writer.offset })) {
+    await writer.write(chunk);
+    bytes += chunk.byteLength;
+    onProgress?.(bytes);
+  }
+  return await writer.commit({ digest: descriptor.digest, size: descriptor.size });
+}
