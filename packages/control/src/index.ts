@@ -1,1 +1,19 @@
-export {};
+export { BridgeRegistry } from "./bridge/bridge-registry.ts";
+export type { BuiltinFrontend } from "./bridge/build-bridge.ts";
+export { dockerfileFrontend } from "./bridge/dockerfile-frontend.ts";
+export { BuildRunner, type BuildRunnerOptions } from "./build-runner.ts";
+export type { ControlServiceOptions } from "./control-service.ts";
+export type {
+  BuildEngine,
+  CacheContext,
+  CacheExporter,
+  GcRule,
+  ImageMetadata,
+  LoadedGraph,
+  LoadOptions,
+  ResolveImageRequest,
+  WorkerIdentity,
+} from "./engine.ts";
+export { BuildHistory, type HistoryLimits } from "./history/build-history.ts";
+export { type ControlServerOptions, createControlServer, createSecureControlServer } from "./server.ts";
+export { versionInfo } from "./wire/version.ts";

@@ -1,0 +1,96 @@
+import { randomUUID } from "node:crypto";
+import type { opspb } from "@buildkit-ts/api";
+import { SingleFlight } from "@buildkit-ts/async";
+import type { ImmutableRef } from "@buildkit-ts/cache";
+import { SourceError, VertexError } from "@buildkit-ts/errdefs";
+import type { Digest } from "@buildkit-ts/oci";
+import type { CachedResult, Job } from "@buildkit-ts/solver";
+import type { BuildEngine, LoadedGraph } from "../engine.ts";
+
+/**
+ * A tree that a frontend asked for, built when somebody first needs it.
+ *
+ * The result is built once and held until disposal; later callers share it.
+ */
+export class BridgeRef implements AsyncDisposable {
+  readonly id: string = randomUUID().replaceAll("-", "");
+  readonly definition: opspb.Definition;
+  readonly #graph: LoadedGraph;
+  readonly #job: Job;
+  readonly #engine: BuildEngine;
+  readonly #flight = new SingleFlight<"result", CachedResult | undefined>();
+  #result: CachedResult | undefined;
+  #disposed = false;
+
+  constructor(options: { definition: opspb.Definition; graph: LoadedGraph; job: Job; engine: BuildEngine }) {
+    this.definition = options.definition;
+    this.#graph = options.graph;
+    this.#job = options.job;
+    this.#engine = options.engine;
+  }
+
+  /** The built result; undefined for an empty definition. @throws {SourceError} pointing to what defined the failed step. */
+  async result(options: { readonly signal: AbortSignal }): Promise<CachedResult | undefined> {
+    if (this.#result !== undefined) return this.#result;
+    return await this.#flight.run("result", async (signal) => await this.#build(signal), options);
+  }
+
+  async #build(signal: AbortSignal): Promise<CachedResult | undefined> {
+    const { edge } = this.#graph;
+    if (edge === undefined) return undefined;
+    try {
+      const result = await this.#job.build(edge, { signal });
+      if (this.#disposed) await result[Symbol.asyncDispose]();
+      else this.#result = result;
+      return result;
+    } catch (error) {
+      throw this.#locate(error);
+    }
+  }
+
+  /** The built tree; undefined for an empty one. The hold stays here. */
+  async tree(options: { readonly signal: AbortSignal }): Promise<ImmutableRef | undefined> {
+    const result = await this.result(options);
+    return result === undefined ? undefined : this.#engine.refOf(result);
+  }
+
+  /** Adds the place in the source file, when the definition says where the failed vertex comes from. */
+  #locate(error: unknown): unknown {
+    if (!(error instanceof VertexError)) return error;
+    const source = this.definition.Source;
+    const found = source?.locations[this.#graph.originalDigest(error.vertex as Digest)]?.locations ?? [];
+    return found.reduce<unknown>((inner, location) => {
+      const info = source?.infos[location.sourceIndex];
+      if (info === undefined) return inner;
+      return new SourceError(error.message, {
+        code: error.code,
+        cause: inner,
+        source: { filename: info.filename, language: info.language, data: info.data },
+        ranges: location.ranges.map(({ start, end }) => ({
+          start: { line: start?.line ?? 0, character: start?.character ?? 0 },
+          end: { line: end?.line ?? 0, character: end?.character ?? 0 },
+        })),
+      });
+    }, error);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed = true;
+    const result = this.#result;
+    this.#result = undefined;
+    await result?.[Symbol.asyncDispose]();
+  }
+}
+
+/** What a frontend gave: one ref, or one for each platform, and metadata. */
+export interface BridgeResult {
+  readonly ref: BridgeRef | undefined;
+  /** Undefined, when the result is a single one; a ref may be undefined (`scratch`). */
+  readonly refs: ReadonlyMap<string, BridgeRef | undefined> | undefined;
+  readonly metadata: ReadonlyMap<string, Uint8Array>;
+}
+
+/** All refs of a result, in its order. */
+export function refsOf(result: BridgeResult): BridgeRef[] {
+  return [result.ref, ...(result.refs?.values() ?? [])].filter((ref) => ref !== undefined);
+}

@@ -1,0 +1,171 @@
+import type { gatewaypb, opspb } from "@buildkit-ts/api";
+import { BuildError } from "@buildkit-ts/errdefs";
+import { type Digest, digestOf, type Platform } from "@buildkit-ts/oci";
+import type { VertexWarning } from "@buildkit-ts/progress";
+import type { CacheStore, Job } from "@buildkit-ts/solver";
+import type { BuildEngine, ImageMetadata } from "../engine.ts";
+import { BridgeRef, type BridgeResult } from "./bridge-ref.ts";
+
+/** What a frontend asks to be solved: a definition, or another frontend. */
+export interface BridgeSolveRequest {
+  readonly definition: opspb.Definition | undefined;
+  readonly frontend: string;
+  readonly options: Readonly<Record<string, string>>;
+  readonly inputs: Readonly<Record<string, opspb.Definition>>;
+  readonly cacheImports: readonly { readonly type: string; readonly attributes: Readonly<Record<string, string>> }[];
+  readonly evaluate: boolean;
+}
+
+/** A frontend that runs inside the daemon. */
+export type BuiltinFrontend = (
+  bridge: BuildBridge,
+  request: BridgeSolveRequest,
+  options: { readonly signal: AbortSignal },
+) => Promise<BridgeResult>;
+
+export interface BuildBridgeOptions {
+  readonly engine: BuildEngine;
+  readonly job: Job;
+  readonly session: string;
+  readonly entitlements: ReadonlySet<string>;
+  readonly frontends: ReadonlyMap<string, BuiltinFrontend>;
+  readonly cacheImports: readonly { readonly type: string; readonly attributes: Readonly<Record<string, string>> }[];
+}
+
+/**
+ * What one build offers its frontends, wherever they run. Owns every ref that it gave out, until disposal.
+ */
+export class BuildBridge implements AsyncDisposable {
+  readonly engine: BuildEngine;
+  readonly job: Job;
+  readonly session: string;
+  readonly #options: BuildBridgeOptions;
+  readonly #refs = new Map<string, BridgeRef>();
+  readonly #imports = new Map<string, Promise<CacheStore | undefined>>();
+
+  constructor(options: BuildBridgeOptions) {
+    this.engine = options.engine;
+    this.job = options.job;
+    this.session = options.session;
+    this.#options = options;
+  }
+
+  async solve(request: BridgeSolveRequest, options: { readonly signal: AbortSignal }): Promise<BridgeResult> {
+    if (request.definition !== undefined && request.definition.def.length > 0) {
+      if (request.frontend !== "") throw new BuildError("invalid_argument", "cannot solve with both Definition and Frontend specified");
+      return await this.#solveDefinition(request.definition, request, options);
+    }
+    if (request.frontend === "") return { ref: undefined, refs: undefined, metadata: new Map() };
+    const frontend = this.#options.frontends.get(request.frontend);
+    if (frontend === undefined) {
+      const known = [...this.#options.frontends.keys()].join(", ");
+      throw new BuildError("unimplemented", `Cannot run frontend "${request.frontend}": this daemon has only ${known}`);
+    }
+    const result = await frontend(this, request, options);
+    if (request.evaluate) await evaluateAll(result, options);
+    return result;
+  }
+
+  async #solveDefinition(
+    definition: opspb.Definition,
+    request: BridgeSolveRequest,
+    options: { readonly signal: AbortSignal },
+  ): Promise<BridgeResult> {
+    const cacheSources = await this.#cacheSources(request.cacheImports, options.signal);
+    const graph = this.engine.load(definition, { entitlements: this.#options.entitlements, cacheSources });
+    const ref = new BridgeRef({ definition, graph, job: this.job, engine: this.engine });
+    this.#refs.set(ref.id, ref);
+    if (request.evaluate) await ref.result(options);
+    return { ref, refs: undefined, metadata: new Map() };
+  }
+
+  /** Each distinct import is read once in a build, however many solves name it. */
+  async #cacheSources(imports: BridgeSolveRequest["cacheImports"], signal: AbortSignal): Promise<CacheStore[]> {
+    const all = [...this.#options.cacheImports, ...imports];
+    const stores = all.map(async ({ type, attributes }) => {
+      const key = JSON.stringify([type, Object.entries(attributes).toSorted()]);
+      let pending = this.#imports.get(key);
+      if (pending === undefined) {
+        pending = this.#import(type, attributes, signal);
+        this.#imports.set(key, pending);
+      }
+      return await pending;
+    });
+    return [...new Set((await Promise.all(stores)).filter((store) => store !== undefined))];
+  }
+
+  async #import(type: string, attributes: Readonly<Record<string, string>>, signal: AbortSignal): Promise<CacheStore | undefined> {
+    const name = `importing cache manifest from ${attributes["ref"] ?? attributes["digest"] ?? type}`;
+    try {
+      return await this.job.inVertex(
+        name,
+        async (context) => await this.engine.importCache(type, attributes, { ...context, job: this.job, session: this.session }),
+        { signal },
+      );
+    } catch (error) {
+      // A cache never fails a build; the vertex shows what went wrong.
+      signal.throwIfAborted();
+      if (BuildError.from(error).code === "unimplemented") throw error;
+      return undefined;
+    }
+  }
+
+  /** @throws {BuildError} `not_found`, for a ref that this build never gave out. */
+  ref(id: string): BridgeRef {
+    const ref = this.#refs.get(id);
+    if (ref === undefined) throw new BuildError("not_found", `no such ref: ${id}`);
+    return ref;
+  }
+
+  async resolveImage(
+    reference: string,
+    request: {
+      readonly platform: Platform | undefined;
+      readonly resolveMode: string;
+      readonly logName: string;
+      readonly attributes?: Readonly<Record<string, string>>;
+    },
+    options: { readonly signal: AbortSignal },
+  ): Promise<ImageMetadata> {
+    const platform = request.platform ?? this.engine.worker.platforms()[0];
+    const name = request.logName === "" ? `resolve image config for docker-image://${reference}` : request.logName;
+    return await this.job.inVertex(
+      name,
+      async (context) =>
+        await this.engine.resolveImage(
+          reference,
+          { platform, resolveMode: request.resolveMode, attributes: request.attributes ?? {} },
+          context,
+        ),
+      { ...options, digest: digestOf(`${name}:${reference}`) },
+    );
+  }
+
+  warn(vertex: Digest, warning: VertexWarning): void {
+    this.job.warn(vertex, warning);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const refs = [...this.#refs.values()];
+    this.#refs.clear();
+    await Promise.all(refs.map(async (ref) => await ref[Symbol.asyncDispose]()));
+  }
+}
+
+/** Builds all refs of a result side by side. */
+export async function evaluateAll(result: BridgeResult, options: { readonly signal: AbortSignal }): Promise<void> {
+  const refs = [result.ref, ...(result.refs?.values() ?? [])];
+  await Promise.all(refs.map(async (ref) => await ref?.result(options)));
+}
+
+/** The platform of a gateway message in OCI's terms. */
+export function platformFromProto(platform: gatewaypb.ResolveImageConfigRequest["Platform"]): Platform | undefined {
+  if (platform === undefined) return undefined;
+  return {
+    os: platform.OS,
+    architecture: platform.Architecture,
+    ...(platform.Variant !== "" && { variant: platform.Variant }),
+    ...(platform.OSVersion !== "" && { "os.version": platform.OSVersion }),
+    ...(platform.OSFeatures.length > 0 && { "os.features": platform.OSFeatures }),
+  };
+}

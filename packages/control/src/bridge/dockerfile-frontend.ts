@@ -1,0 +1,83 @@
+import type { opspb } from "@buildkit-ts/api";
+import {
+  type FrontendClient,
+  type FrontendRef,
+  type FrontendResult,
+  runDockerfileFrontend,
+} from "@buildkit-ts/dockerfile";
+import { BuildError } from "@buildkit-ts/errdefs";
+import { definitionFromProto, definitionToProto } from "@buildkit-ts/llb";
+import type { BridgeRef, BridgeResult } from "./bridge-ref.ts";
+import type { BridgeSolveRequest, BuildBridge } from "./build-bridge.ts";
+import { llbCapabilitySet } from "../wire/capabilities.ts";
+import { readFile } from "../wire/ref-files.ts";
+
+/** `dockerfile.v0` inside the daemon: the frontend's questions go straight to the build's bridge. */
+export async function dockerfileFrontend(
+  bridge: BuildBridge,
+  request: BridgeSolveRequest,
+  options: { readonly signal: AbortSignal },
+): Promise<BridgeResult> {
+  const refs = new WeakMap<FrontendRef, BridgeRef>();
+  const result = await runDockerfileFrontend(createClient(bridge, request, refs), options);
+  const find = (ref: FrontendRef | undefined): BridgeRef | undefined => {
+    if (ref === undefined) return undefined;
+    const found = refs.get(ref);
+    if (found === undefined) throw new BuildError("internal", "Cannot use frontend result: its ref belongs to another build");
+    return found;
+  };
+  return {
+    ref: find(result.ref),
+    refs: result.refs.size === 0 ? undefined : new Map([...result.refs].map(([platform, ref]) => [platform, find(ref)])),
+    metadata: result.metadata,
+  };
+}
+
+function createClient(bridge: BuildBridge, request: BridgeSolveRequest, refs: WeakMap<FrontendRef, BridgeRef>): FrontendClient {
+  const wrap = (ref: BridgeRef | undefined): FrontendRef | undefined => {
+    if (ref === undefined) return undefined;
+    const wrapped: FrontendRef = {
+      readFile: async (path, options) => await readFile(ref, path, options),
+      evaluate: async (options) => void (await ref.result(options)),
+    };
+    refs.set(wrapped, ref);
+    return wrapped;
+  };
+  return {
+    options: request.options,
+    sessionId: bridge.session,
+    workerPlatforms: bridge.engine.worker.platforms(),
+    llbCapabilities: llbCapabilitySet,
+    inputs: async () =>
+      new Map(Object.entries(request.inputs).map(([name, definition]) => [name, definitionFromProto(definition)])),
+    solve: async (asked, options) => {
+      const result = await bridge.solve(
+        {
+          definition: asked.definition === undefined ? undefined : definitionToProto(asked.definition),
+          frontend: asked.frontend ?? "",
+          options: asked.options ?? {},
+          inputs: mapInputs(asked.inputs),
+          cacheImports: [...(asked.cacheImports ?? []), ...request.cacheImports],
+          evaluate: asked.evaluate ?? false,
+        },
+        options,
+      );
+      return wrapResult(result, wrap);
+    },
+    resolveImage: async (reference, asked, options) =>
+      await bridge.resolveImage(reference, { platform: asked.platform, resolveMode: asked.resolveMode, logName: asked.logName }, options),
+    warn: async (vertex, warning) => bridge.warn(vertex, warning),
+  };
+}
+
+function mapInputs(inputs: ReadonlyMap<string, Parameters<typeof definitionToProto>[0]> | undefined): Record<string, opspb.Definition> {
+  return Object.fromEntries([...(inputs ?? [])].map(([name, definition]) => [name, definitionToProto(definition)]));
+}
+
+function wrapResult(result: BridgeResult, wrap: (ref: BridgeRef | undefined) => FrontendRef | undefined): FrontendResult {
+  return {
+    ref: wrap(result.ref),
+    refs: new Map([...(result.refs ?? [])].map(([platform, ref]) => [platform, wrap(ref)])),
+    metadata: result.metadata,
+  };
+}

@@ -1,0 +1,225 @@
+import { create } from "@bufbuild/protobuf";
+import { gatewaypb, type opspb } from "@buildkit-ts/api";
+import { BuildError } from "@buildkit-ts/errdefs";
+import type { Digest } from "@buildkit-ts/oci";
+import type { VertexWarning } from "@buildkit-ts/progress";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import { frontendCaps, llbCaps } from "../wire/capabilities.ts";
+import { errorFromStatus } from "../wire/error-from-status.ts";
+import { readDirectory, readFile, statFile } from "../wire/ref-files.ts";
+import { unary } from "../wire/handlers.ts";
+import { workerRecord } from "../wire/worker-record.ts";
+import type { BridgeRef, BridgeResult } from "./bridge-ref.ts";
+import { platformFromProto } from "./build-bridge.ts";
+import type { BridgeRegistry, RegisteredBridge } from "./bridge-registry.ts";
+
+/** Names the build a call on the public server belongs to. */
+const buildIdHeader = "buildkit-controlapi-buildid";
+
+/** `LLBBridge` on the daemon's server: frontends that run in clients, routed by the build's id. */
+export function llbBridgeService(registry: BridgeRegistry): Partial<ServiceImpl<typeof gatewaypb.LLBBridge>> {
+  const route = async (context: HandlerContext): Promise<RegisteredBridge> => {
+    const ids = (context.requestHeader.get(buildIdHeader) ?? "").split(",").map((id) => id.trim());
+    const [id = ""] = ids;
+    if (id === "" || ids.length > 1) throw new BuildError("unknown", "no buildid found in context");
+    return await registry.get(id, { signal: context.signal });
+  };
+  return {
+    ping: unary(async (_request, context) => ping(await route(context))),
+    solve: unary(async (request, context) => await solve(await route(context), request, context.signal)),
+    evaluate: unary(async (request, context) => {
+      const { bridge } = await route(context);
+      await bridge.ref(request.Ref).result({ signal: context.signal });
+      return create(gatewaypb.EvaluateResponseSchema);
+    }),
+    readFile: unary(async (request, context) => {
+      const { bridge } = await route(context);
+      const range = request.Range;
+      const Data = await readFile(bridge.ref(request.Ref), request.FilePath, {
+        signal: context.signal,
+        ...(range !== undefined && { offset: Number(range.Offset), length: Number(range.Length) }),
+      });
+      return create(gatewaypb.ReadFileResponseSchema, { Data });
+    }),
+    readDir: unary(async (request, context) => {
+      const { bridge } = await route(context);
+      const entries = await readDirectory(bridge.ref(request.Ref), request.DirPath, {
+        signal: context.signal,
+        includePattern: request.IncludePattern,
+      });
+      return create(gatewaypb.ReadDirResponseSchema, { entries });
+    }),
+    statFile: unary(async (request, context) => {
+      const { bridge } = await route(context);
+      const stat = await statFile(bridge.ref(request.Ref), request.Path, { signal: context.signal });
+      return create(gatewaypb.StatFileResponseSchema, { stat });
+    }),
+    resolveImageConfig: unary(async (request, context) => {
+      const { bridge } = await route(context);
+      const image = await bridge.resolveImage(
+        request.Ref,
+        { platform: platformFromProto(request.Platform), resolveMode: request.ResolveMode, logName: request.LogName },
+        { signal: context.signal },
+      );
+      return create(gatewaypb.ResolveImageConfigResponseSchema, { Digest: image.digest, Config: image.config, Ref: image.ref });
+    }),
+    resolveSourceMeta: unary(async (request, context) => await resolveSourceMeta(await route(context), request, context.signal)),
+    inputs: unary(async (_request, context) => {
+      const { inputs } = await route(context);
+      return create(gatewaypb.InputsResponseSchema, { Definitions: { ...inputs } });
+    }),
+    warn: unary(async (request, context) => {
+      const { bridge } = await route(context);
+      bridge.warn(request.digest as Digest, warningFromProto(request));
+      return create(gatewaypb.WarnResponseSchema);
+    }),
+    return: unary(async (request, context) => {
+      const registered = await route(context);
+      if (request.error !== undefined) registered.return(errorFromStatus(request.error));
+      else if (request.result !== undefined) registered.return(resultFromProto(registered, request.result));
+      else throw new BuildError("invalid_argument", "return must have a result or an error");
+      return create(gatewaypb.ReturnResponseSchema);
+    }),
+  };
+}
+
+function ping(registered: RegisteredBridge): gatewaypb.PongResponse {
+  return create(gatewaypb.PongResponseSchema, {
+    FrontendAPICaps: frontendCaps(),
+    LLBCaps: llbCaps(),
+    Workers: [workerRecord(registered.bridge.engine.worker)],
+  });
+}
+
+async function solve(
+  { bridge }: RegisteredBridge,
+  request: gatewaypb.SolveRequest,
+  signal: AbortSignal,
+): Promise<gatewaypb.SolveResponse> {
+  if (request.SourcePolicies.length > 0) {
+    throw new BuildError("unimplemented", "Cannot solve with source policies: this daemon does not evaluate them");
+  }
+  const result = await bridge.solve(
+    {
+      definition: request.Definition,
+      frontend: request.Frontend,
+      options: request.FrontendOpt,
+      inputs: request.FrontendInputs,
+      cacheImports: request.CacheImports.map(({ Type, Attrs }) => ({ type: Type, attributes: Attrs })),
+      evaluate: request.Evaluate,
+    },
+    { signal },
+  );
+  if (result.refs !== undefined && !request.allowResultReturn) {
+    throw new BuildError("invalid_argument", "solve did not return default result");
+  }
+  return create(gatewaypb.SolveResponseSchema, {
+    result: resultToProto(result, request.allowResultArrayRef),
+    ...(!request.allowResultReturn && { ref: result.ref?.id ?? "" }),
+  });
+}
+
+function refMessage(ref: BridgeRef | undefined): gatewaypb.Ref {
+  return create(gatewaypb.RefSchema, ref === undefined ? {} : { id: ref.id, def: ref.definition });
+}
+
+function resultToProto(result: BridgeResult, asArray: boolean): gatewaypb.Result {
+  const metadata = Object.fromEntries(result.metadata);
+  const message = create(gatewaypb.ResultSchema, { metadata });
+  if (result.refs === undefined) {
+    message.result = asArray
+      ? { case: "ref", value: refMessage(result.ref) }
+      : { case: "refDeprecated", value: result.ref?.id ?? "" };
+    return message;
+  }
+  const entries = [...result.refs];
+  message.result = asArray
+    ? {
+        case: "refs",
+        value: create(gatewaypb.RefMapSchema, { refs: Object.fromEntries(entries.map(([key, ref]) => [key, refMessage(ref)])) }),
+      }
+    : {
+        case: "refsDeprecated",
+        value: create(gatewaypb.RefMapDeprecatedSchema, {
+          refs: Object.fromEntries(entries.map(([key, ref]) => [key, ref?.id ?? ""])),
+        }),
+      };
+  return message;
+}
+
+function resultFromProto({ bridge }: RegisteredBridge, result: gatewaypb.Result): BridgeResult {
+  if (Object.values(result.attestations).some(({ attestation }) => attestation.length > 0)) {
+    throw new BuildError("unimplemented", "Cannot return attestations: this daemon does not store them");
+  }
+  const find = (id: string): BridgeRef | undefined => (id === "" ? undefined : bridge.ref(id));
+  const metadata = new Map(Object.entries(result.metadata));
+  const value = result.result;
+  switch (value.case) {
+    case "ref":
+      return { ref: find(value.value.id), refs: undefined, metadata };
+    case "refDeprecated":
+      return { ref: find(value.value), refs: undefined, metadata };
+    case "refs": {
+      const refs = new Map(Object.entries(value.value.refs).map(([key, ref]) => [key, find(ref.id)]));
+      return { ref: undefined, refs, metadata };
+    }
+    case "refsDeprecated": {
+      const refs = new Map(Object.entries(value.value.refs).map(([key, id]) => [key, find(id)]));
+      return { ref: undefined, refs, metadata };
+    }
+    case undefined:
+      return { ref: undefined, refs: undefined, metadata };
+    default:
+      value satisfies never;
+      throw new BuildError("invalid_argument", "Cannot read result: unknown form");
+  }
+}
+
+async function resolveSourceMeta(
+  { bridge }: RegisteredBridge,
+  request: gatewaypb.ResolveSourceMetaRequest,
+  signal: AbortSignal,
+): Promise<gatewaypb.ResolveSourceMetaResponse> {
+  const source = request.Source;
+  if (source === undefined) throw new BuildError("invalid_argument", "source is required");
+  const scheme = source.identifier.slice(0, source.identifier.indexOf("://"));
+  if (scheme !== "docker-image") {
+    throw new BuildError("unimplemented", `Cannot resolve source "${source.identifier}": metadata of ${scheme} sources are not offered`);
+  }
+  if (request.SourcePolicies.length > 0) {
+    throw new BuildError("unimplemented", "Cannot resolve with source policies: this daemon does not evaluate them");
+  }
+  const image = await bridge.resolveImage(
+    source.identifier.slice("docker-image://".length),
+    {
+      platform: platformFromProto(request.Platform),
+      resolveMode: request.ResolveMode,
+      logName: request.LogName,
+      attributes: source.attrs,
+    },
+    { signal },
+  );
+  return create(gatewaypb.ResolveSourceMetaResponseSchema, {
+    Source: { identifier: `docker-image://${image.ref}`, attrs: source.attrs } as opspb.SourceOp,
+    Image: {
+      Digest: image.digest,
+      ...(request.Image?.NoConfig !== true && { Config: image.config }),
+    },
+  });
+}
+
+function warningFromProto(request: gatewaypb.WarnRequest): VertexWarning {
+  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString("utf8");
+  const { info } = request;
+  return {
+    level: Number(request.level),
+    short: text(request.short),
+    detail: request.detail.map(text),
+    url: request.url,
+    ...(info !== undefined && { source: { filename: info.filename, language: info.language, data: info.data } }),
+    ranges: request.ranges.map(({ start, end }) => ({
+      start: { line: start?.line ?? 0, character: start?.character ?? 0 },
+      end: { line: end?.line ?? 0, character: end?.character ?? 0 },
+    })),
+  };
+}

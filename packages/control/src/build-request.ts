@@ -1,0 +1,74 @@
+import type { controlpb } from "@buildkit-ts/api";
+import { BuildError } from "@buildkit-ts/errdefs";
+
+/** The newest set of defaults that clients may ask for, and those before it. */
+const compatibilityVersions = [10, 20, 30] as const;
+
+export interface TypedAttributes {
+  readonly type: string;
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
+/** A `SolveRequest` with its deprecated fields folded into the present ones and its values checked. */
+export interface BuildRequest {
+  readonly ref: string;
+  readonly session: string;
+  readonly internal: boolean;
+  readonly exporters: readonly TypedAttributes[];
+  readonly cacheExports: readonly TypedAttributes[];
+  readonly cacheImports: readonly TypedAttributes[];
+  readonly entitlements: readonly string[];
+  readonly message: controlpb.SolveRequest;
+}
+
+/** @throws {BuildError} naming the field that cannot be used. */
+export function readBuildRequest(message: controlpb.SolveRequest): BuildRequest {
+  if (message.Ref === "") throw new BuildError("invalid_argument", "Cannot solve: the request has no Ref");
+  const version = Number(message.CompatibilityVersion);
+  if (version > 30) {
+    throw new BuildError("invalid_argument", `unsupported compatibility version ${version}, upgrade buildkit`);
+  }
+  if (version !== 0 && !compatibilityVersions.some((known) => known === version)) {
+    throw new BuildError("invalid_argument", `invalid compatibility version ${version}`);
+  }
+  if (message.SourcePolicy !== undefined && message.SourcePolicy.rules.length > 0) {
+    throw new BuildError("unimplemented", "Cannot solve with a source policy: this daemon does not evaluate them");
+  }
+  const cacheExports = readCacheExports(message);
+  const imports = message.Cache?.Imports.map(({ Type, Attrs }) => ({ type: Type, attributes: Attrs })) ?? [];
+  const legacyImports = message.Cache?.ImportRefsDeprecated.map((ref) => ({ type: "registry", attributes: { ref } })) ?? [];
+  return {
+    ref: message.Ref,
+    session: message.Session,
+    internal: message.Internal,
+    exporters: readExporters(message),
+    cacheExports,
+    cacheImports: [...imports, ...legacyImports],
+    entitlements: message.Entitlements,
+    message,
+  };
+}
+
+function readExporters(message: controlpb.SolveRequest): TypedAttributes[] {
+  const legacy = message.ExporterDeprecated;
+  const named = message.Exporters.map(({ Type, Attrs }) => ({ type: Type, attributes: Attrs }));
+  const exporters = named.length > 0 || legacy === "" ? named : [{ type: legacy, attributes: message.ExporterAttrsDeprecated }];
+  const epoch = message.FrontendAttrs["build-arg:SOURCE_DATE_EPOCH"] ?? "";
+  if (!/^-?\d+$/.test(epoch)) return exporters;
+  return exporters.map(({ type, attributes }) => ({ type, attributes: { "source-date-epoch": epoch, ...attributes } }));
+}
+
+function readCacheExports(message: controlpb.SolveRequest): TypedAttributes[] {
+  const exports = message.Cache?.Exports.map(({ Type, Attrs }) => ({ type: Type, attributes: Attrs })) ?? [];
+  const legacy = message.Cache?.ExportRefDeprecated ?? "";
+  if (legacy !== "") {
+    exports.push({ type: "registry", attributes: { ...message.Cache?.ExportAttrsDeprecated, ref: legacy } });
+  }
+  const seen = new Set<string>();
+  for (const { type, attributes } of exports) {
+    const key = JSON.stringify([type, Object.entries(attributes).toSorted()]);
+    if (seen.has(key)) throw new BuildError("unknown", `duplicate cache exports [${type}]`);
+    seen.add(key);
+  }
+  return exports;
+}

@@ -1,0 +1,186 @@
+import type { Digest } from "@buildkit-ts/oci";
+import { BuildError } from "@buildkit-ts/errdefs";
+import type { ExporterInstance, ExportContext, ExportInput, ExportOutput } from "@buildkit-ts/exporters";
+import type { CachedResult, Job, OpContext } from "@buildkit-ts/solver";
+import { type BridgeRef, type BridgeResult, refsOf } from "./bridge/bridge-ref.ts";
+import { type BridgeRegistry, RegisteredBridge } from "./bridge/bridge-registry.ts";
+import { BuildBridge, type BuiltinFrontend, evaluateAll } from "./bridge/build-bridge.ts";
+import type { BuildRequest } from "./build-request.ts";
+import type { BuildEngine, CacheExporter } from "./engine.ts";
+import { grantEntitlements } from "./entitlements.ts";
+import type { BuildHistory } from "./history/build-history.ts";
+import { BuildRecorder } from "./history/build-recorder.ts";
+
+export interface BuildRunnerOptions {
+  readonly engine: BuildEngine;
+  readonly registry: BridgeRegistry;
+  readonly history: BuildHistory;
+  readonly frontends: ReadonlyMap<string, BuiltinFrontend>;
+  /** Entitlements that clients may ask for. */
+  readonly allowedEntitlements: ReadonlySet<string>;
+}
+
+type Response = Readonly<Record<string, string>>;
+
+/** One exporter of a request: how it was asked for, and what it will do. */
+interface PlannedExport {
+  readonly exporter: ExporterInstance;
+  readonly index: number;
+}
+
+/** Runs builds: frontend, evaluation, exports, cache exports, record. */
+export class BuildRunner {
+  readonly #options: BuildRunnerOptions;
+
+  constructor(options: BuildRunnerOptions) {
+    this.#options = options;
+  }
+
+  /** @returns `SolveResponse.ExporterResponse`. */
+  async run(request: BuildRequest, options: { readonly signal: AbortSignal }): Promise<Response> {
+    const { engine, history } = this.#options;
+    // What cannot be exported is refused before anything is built.
+    const entitlements = grantEntitlements(request.entitlements, this.#options.allowedEntitlements);
+    const exports = request.exporters.map(({ type, attributes }, index) => ({ exporter: this.#exporter(type, attributes), index }));
+    const cacheExporters = request.cacheExports.map(({ type, attributes }) => engine.cacheExporter(type, attributes));
+    const job = engine.solver.createJob(request.ref);
+    if (request.session !== "") job.addSession(request.session);
+    job.setValue("entitlements", entitlements);
+    const recorder = new BuildRecorder({ job, request, history });
+    try {
+      await using bridge = this.#bridge(request, job, entitlements);
+      const result = await this.#result(bridge, request, options);
+      await evaluateAll(result, options);
+      const response = await this.#export({ job, request, result, exports, cacheExporters }, options.signal);
+      await recorder.finish({ response });
+      return response;
+    } catch (error) {
+      await recorder.finish({ error });
+      throw error;
+    } finally {
+      await job[Symbol.asyncDispose]();
+      engine.collectGarbage();
+    }
+  }
+
+  #exporter(type: string, attributes: Response): ExporterInstance {
+    const exporter = this.#options.engine.exporters.get(type);
+    if (exporter === undefined) throw new BuildError("not_found", `exporter "${type}" could not be found`);
+    return exporter.resolve(attributes);
+  }
+
+  #bridge(request: BuildRequest, job: Job, entitlements: ReadonlySet<string>): BuildBridge {
+    const { engine, frontends } = this.#options;
+    const { session, cacheImports } = request;
+    return new BuildBridge({ engine, job, session, entitlements, frontends, cacheImports });
+  }
+
+  async #result(bridge: BuildBridge, request: BuildRequest, options: { readonly signal: AbortSignal }): Promise<BridgeResult> {
+    const { message } = request;
+    if (message.Frontend === "" && (message.Definition?.def.length ?? 0) === 0) {
+      const registered = new RegisteredBridge(bridge, message.FrontendInputs);
+      using _registration = this.#options.registry.register(request.ref, registered);
+      return await registered.result(options);
+    }
+    return await bridge.solve(
+      {
+        definition: message.Definition,
+        frontend: message.Frontend,
+        options: message.FrontendAttrs,
+        inputs: message.FrontendInputs,
+        cacheImports: [],
+        evaluate: false,
+      },
+      options,
+    );
+  }
+
+  async #export(
+    build: {
+      readonly job: Job;
+      readonly request: BuildRequest;
+      readonly result: BridgeResult;
+      readonly exports: readonly PlannedExport[];
+      readonly cacheExporters: readonly CacheExporter[];
+    },
+    signal: AbortSignal,
+  ): Promise<Response> {
+    const { job, request, result, exports, cacheExporters } = build;
+    const input = await exportInput(result, signal);
+    const outputs = await Promise.all(
+      exports.map(async ({ exporter, index }) => {
+        const digest = `${request.ref}-export-${index}`;
+        return await job.inVertex(
+          exporter.name,
+          async (context) => {
+            const exportContext = this.#exportContext(context, request, index);
+            const output = await exporter.export(input, exportContext);
+            return { output, finalize: async () => await output.finalize?.(exportContext) };
+          },
+          { signal, digest: digest as Digest },
+        );
+      }),
+    );
+    const [, cacheResponses] = await Promise.all([
+      Promise.all(outputs.map(async ({ finalize }) => await finalize())),
+      this.#exportCaches({ job, request, result, cacheExporters }, signal),
+    ]);
+    const frontendMetadata = [...result.metadata].filter(([key]) => key.startsWith("frontend."));
+    return Object.assign(
+      Object.fromEntries(frontendMetadata.map(([key, value]) => [key, Buffer.from(value).toString("utf8")])),
+      ...outputs.map(({ output }: { output: ExportOutput }) => output.response),
+      ...cacheResponses,
+    ) as Response;
+  }
+
+  #exportContext(context: OpContext, request: BuildRequest, index: number): ExportContext {
+    const platform = this.#options.engine.worker.platforms()[0];
+    if (platform === undefined) throw new BuildError("internal", "Cannot export: the worker has no platform");
+    return {
+      signal: context.signal,
+      progress: context.progress,
+      session: request.session,
+      exporterIndex: index,
+      platform,
+      sessions: () => context.sessions(),
+    };
+  }
+
+  async #exportCaches(
+    build: {
+      readonly job: Job;
+      readonly request: BuildRequest;
+      readonly result: BridgeResult;
+      readonly cacheExporters: readonly CacheExporter[];
+    },
+    signal: AbortSignal,
+  ): Promise<Response[]> {
+    const { job, request, result, cacheExporters } = build;
+    if (cacheExporters.length === 0) return [];
+    const results = await Promise.all(refsOf(result).map(async (ref: BridgeRef) => await ref.result({ signal })));
+    const present = results.filter((cached): cached is CachedResult => cached !== undefined);
+    return await Promise.all(
+      cacheExporters.map(async (exporter) => {
+        try {
+          return await job.inVertex(
+            exporter.name,
+            async (context) => await exporter.export(present, { ...context, job, session: request.session }),
+            { signal },
+          );
+        } catch (error) {
+          if (!exporter.ignoreError || signal.aborted) throw error;
+          return {};
+        }
+      }),
+    );
+  }
+}
+
+async function exportInput(result: BridgeResult, signal: AbortSignal): Promise<ExportInput> {
+  const trees = [...(result.refs ?? [])].map(async ([id, ref]) => [id, await ref?.tree({ signal })] as const);
+  return {
+    ref: await result.ref?.tree({ signal }),
+    refs: new Map(await Promise.all(trees)),
+    metadata: result.metadata,
+  };
+}

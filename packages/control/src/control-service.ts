@@ -1,0 +1,105 @@
+import { create } from "@bufbuild/protobuf";
+import { controlpb } from "@buildkit-ts/api";
+import type { UsageRecord } from "@buildkit-ts/cache";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import type { BuildRunner } from "./build-runner.ts";
+import { readBuildRequest } from "./build-request.ts";
+import type { BuildEngine } from "./engine.ts";
+import type { BuildHistory } from "./history/build-history.ts";
+import { statusMessages } from "./history/status-log.ts";
+import { statusStream } from "./status-stream.ts";
+import { serverStream, unary } from "./wire/handlers.ts";
+import { timestampHeader, timestampOf } from "./wire/timestamps.ts";
+import { versionInfo } from "./wire/version.ts";
+import { workerRecord } from "./wire/worker-record.ts";
+import { matchesWorkerFilter } from "./wire/worker-filter.ts";
+
+/** How long `Status` waits for the build it names: clients send it side by side with `Solve`. */
+const statusLookupMs = 6000;
+
+export interface ControlServiceOptions {
+  readonly engine: BuildEngine;
+  readonly runner: BuildRunner;
+  readonly history: BuildHistory;
+}
+
+/** `moby.buildkit.v1.Control`, but for `Session`, which works below gRPC's messages (see the server). */
+export function controlService(options: ControlServiceOptions): Partial<ServiceImpl<typeof controlpb.Control>> {
+  const { engine, runner, history } = options;
+  return {
+    info: unary(async () => create(controlpb.InfoResponseSchema, { buildkitVersion: versionInfo })),
+    listWorkers: unary(async (request) =>
+      create(controlpb.ListWorkersResponseSchema, {
+        record: matchesWorkerFilter(engine.worker, request.filter) ? [workerRecord(engine.worker)] : [],
+      }),
+    ),
+    solve: unary(async (request, context) => {
+      const response = await runner.run(readBuildRequest(request), { signal: context.signal });
+      return create(controlpb.SolveResponseSchema, { ExporterResponse: response });
+    }),
+    status: serverStream(async function* (request, context) {
+      sendTime(context);
+      const log = history.isActive(request.Ref) ? undefined : history.findLog(request.Ref);
+      if (log !== undefined) {
+        yield* statusMessages(log);
+        return;
+      }
+      const job = await engine.solver.getJob(request.Ref, { signal: context.signal, timeoutMs: statusLookupMs });
+      yield* statusStream(job, { signal: context.signal });
+    }),
+    diskUsage: unary(async (request, context) => {
+      const records = await engine.cache.diskUsage({ signal: context.signal, filters: nonEmpty(request.filter) });
+      const oldest = request.ageLimit > 0n ? Date.now() - Number(request.ageLimit) / 1e6 : Number.POSITIVE_INFINITY;
+      const old = records.filter((record) => (record.lastUsedAt ?? record.createdAt) <= oldest);
+      return create(controlpb.DiskUsageResponseSchema, { record: old.map(usageMessage) });
+    }),
+    prune: serverStream(async function* (request, context) {
+      const pruned = engine.cache.prune({
+        signal: context.signal,
+        filters: nonEmpty(request.filter),
+        all: request.all,
+        keepDurationMs: Number(request.keepDuration) / 1e6,
+        reservedSpaceBytes: Number(request.reservedSpace),
+        maxUsedSpaceBytes: Number(request.maxUsedSpace),
+        minFreeSpaceBytes: Number(request.minFreeSpace),
+      });
+      for await (const record of pruned) yield usageMessage(record);
+    }),
+    listenBuildHistory: serverStream(async function* (request, context) {
+      sendTime(context);
+      yield* history.listen(request, { signal: context.signal, now: Date.now() });
+    }),
+    updateBuildHistory: unary(async (request) => {
+      if (request.Delete) history.delete(request.Ref);
+      else if (request.Finalize) history.finalize(request.Ref);
+      else history.update(request.Ref, { pinned: request.Pinned });
+      return create(controlpb.UpdateBuildHistoryResponseSchema);
+    }),
+  };
+}
+
+function sendTime(context: HandlerContext): void {
+  context.responseHeader.set("buildkit-current-timestamp", timestampHeader(Date.now()));
+}
+
+/** Clients send a list that holds one empty text where they mean no filter. */
+function nonEmpty(filters: readonly string[]): string[] {
+  return filters.filter((filter) => filter !== "");
+}
+
+function usageMessage(record: UsageRecord): controlpb.UsageRecord {
+  const lastUsed = timestampOf(record.lastUsedAt);
+  return create(controlpb.UsageRecordSchema, {
+    ID: record.id,
+    Mutable: record.mutable,
+    InUse: record.inUse,
+    Size: BigInt(record.sizeBytes),
+    CreatedAt: timestampOf(record.createdAt),
+    ...(lastUsed !== undefined && { LastUsedAt: lastUsed }),
+    UsageCount: BigInt(record.usageCount),
+    Description: record.description,
+    RecordType: record.recordType,
+    Shared: record.shared,
+    Parents: [...record.parents],
+  });
+}

@@ -1,0 +1,94 @@
+import type { opspb } from "@buildkit-ts/api";
+import type { CacheManager, ImmutableRef } from "@buildkit-ts/cache";
+import type { Exporter } from "@buildkit-ts/exporters";
+import type { Digest, Platform } from "@buildkit-ts/oci";
+import type { CachedResult, CacheStore, Edge, Job, Result, Solver } from "@buildkit-ts/solver";
+
+/** The rules by which one worker's cache is collected, as clients see them. */
+export interface GcRule {
+  readonly all: boolean;
+  readonly filters: readonly string[];
+  readonly keepDurationMs: number;
+  readonly reservedSpaceBytes: number;
+  readonly maxUsedSpaceBytes: number;
+  readonly minFreeSpaceBytes: number;
+}
+
+export interface WorkerIdentity {
+  readonly id: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** The default one first. */
+  platforms(): readonly Platform[];
+  readonly gcRules: readonly GcRule[];
+}
+
+/** A definition turned into a graph. */
+export interface LoadedGraph {
+  /** Undefined for an empty definition (`scratch`). */
+  readonly edge: Edge | undefined;
+  /** Loading may normalise ops and so change their digests: gives the digest that the definition knows a vertex by. */
+  originalDigest(vertex: Digest): Digest;
+}
+
+export interface LoadOptions {
+  readonly entitlements: ReadonlySet<string>;
+  readonly cacheSources: readonly CacheStore[];
+}
+
+/** An image's manifest and config, found without pulling its layers. */
+export interface ImageMetadata {
+  readonly ref: string;
+  readonly digest: Digest;
+  readonly config: Uint8Array;
+}
+
+export interface ResolveImageRequest {
+  readonly platform: Platform | undefined;
+  readonly resolveMode: string;
+  /** Attributes of the source op, for those that change what is found. */
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
+/** One place that a build's cache is exported to. */
+export interface CacheExporter {
+  /** The vertex name, such as `exporting cache to registry`. */
+  readonly name: string;
+  readonly mode: "min" | "max";
+  readonly ignoreError: boolean;
+  export(results: readonly CachedResult[], context: CacheContext): Promise<Readonly<Record<string, string>>>;
+}
+
+/** What cache imports and exports work with. */
+export interface CacheContext {
+  readonly job: Job;
+  readonly session: string;
+  readonly signal: AbortSignal;
+  readonly progress: import("@buildkit-ts/progress").ProgressWriter;
+}
+
+/** Everything that control needs from what executes builds; the daemon puts it together. */
+export interface BuildEngine {
+  readonly solver: Solver;
+  readonly worker: WorkerIdentity;
+  readonly cache: CacheManager;
+  readonly exporters: ReadonlyMap<string, Exporter>;
+  /** @throws {BuildError} `invalid_argument`, naming what is wrong with the definition. */
+  load(definition: opspb.Definition, options: LoadOptions): LoadedGraph;
+  /** The tree that a result holds; undefined for an empty one. The hold stays the result's. */
+  refOf(result: Result): ImmutableRef | undefined;
+  resolveImage(
+    reference: string,
+    request: ResolveImageRequest,
+    context: import("@buildkit-ts/sources").SourceContext,
+  ): Promise<ImageMetadata>;
+  /** @throws {BuildError} `invalid_argument`: `unknown cache exporter: "…"`. */
+  cacheExporter(type: string, attributes: Readonly<Record<string, string>>): CacheExporter;
+  /** A store on an imported cache; undefined where nothing could be imported (a warning was given then). */
+  importCache(
+    type: string,
+    attributes: Readonly<Record<string, string>>,
+    context: CacheContext,
+  ): Promise<CacheStore | undefined>;
+  /** Collects what the rules select; called after each build, throttled inside. */
+  collectGarbage(): void;
+}

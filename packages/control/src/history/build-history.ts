@@ -1,0 +1,162 @@
+import { EventEmitter, on } from "node:events";
+import type { DatabaseSync } from "node:sqlite";
+import { clone, create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { controlpb } from "@buildkit-ts/api";
+import { BuildError } from "@buildkit-ts/errdefs";
+import { compileHistoryFilter } from "./history-filter.ts";
+
+export interface HistoryLimits {
+  /** Default 48 h. */
+  readonly maxAgeMs: number;
+  /** Default 50. */
+  readonly maxEntries: number;
+}
+
+const { STARTED, COMPLETE, DELETED } = controlpb.BuildHistoryEventType;
+
+/**
+ * What builds there were, and which are running. Completed records survive the daemon.
+ *
+ *     start() ──▶ active ──complete()──▶ stored ──delete() or limits──▶ gone
+ *
+ * A stored record goes only when it exceeds both limits and nobody pinned it.
+ */
+export class BuildHistory {
+  readonly #database: DatabaseSync;
+  readonly #limits: HistoryLimits;
+  readonly #active = new Map<string, controlpb.BuildHistoryRecord>();
+  readonly #events = new EventEmitter({ captureRejections: false }).setMaxListeners(0);
+
+  constructor(options: { readonly database: DatabaseSync; readonly limits?: HistoryLimits }) {
+    this.#database = options.database;
+    this.#limits = options.limits ?? { maxAgeMs: 48 * 3_600_000, maxEntries: 50 };
+    this.#database.exec(
+      `CREATE TABLE IF NOT EXISTS build_history (
+         ref TEXT PRIMARY KEY, record BLOB NOT NULL, log BLOB, created_ms REAL NOT NULL, completed_ms REAL NOT NULL
+       ) STRICT`,
+    );
+  }
+
+  start(record: controlpb.BuildHistoryRecord): void {
+    this.#active.set(record.Ref, record);
+    this.#emit(STARTED, record);
+  }
+
+  /** Stores the finished record, with its status messages as one length-framed blob. */
+  complete(record: controlpb.BuildHistoryRecord, log: Uint8Array): void {
+    this.#active.delete(record.Ref);
+    this.#save(record, log);
+    this.#emit(COMPLETE, record);
+    this.#collect();
+  }
+
+  #save(record: controlpb.BuildHistoryRecord, log: Uint8Array | undefined): void {
+    const bytes = toBinary(controlpb.BuildHistoryRecordSchema, record);
+    if (log === undefined) {
+      this.#database.prepare("UPDATE build_history SET record = ? WHERE ref = ?").run(bytes, record.Ref);
+      return;
+    }
+    this.#database
+      .prepare("INSERT OR REPLACE INTO build_history (ref, record, log, created_ms, completed_ms) VALUES (?, ?, ?, ?, ?)")
+      .run(record.Ref, bytes, log, msOf(record.CreatedAt), msOf(record.CompletedAt));
+  }
+
+  /** Drops an active build without a record, for internal ones. */
+  forget(ref: string): void {
+    this.#active.delete(ref);
+  }
+
+  isActive(ref: string): boolean {
+    return this.#active.has(ref);
+  }
+
+  /** The stored status messages of a finished build. */
+  findLog(ref: string): Uint8Array | undefined {
+    const row = this.#database.prepare("SELECT log FROM build_history WHERE ref = ?").get(ref);
+    return row?.["log"] instanceof Uint8Array ? row["log"] : undefined;
+  }
+
+  /** @throws {BuildError} `not_found` */
+  update(ref: string, change: { readonly pinned: boolean }): void {
+    const record = this.#find(ref);
+    if (record === undefined) throw new BuildError("not_found", `failed to retrieve bucket: build history record ${ref} not found`);
+    if (record.pinned === change.pinned) return;
+    const changed = clone(controlpb.BuildHistoryRecordSchema, record);
+    changed.pinned = change.pinned;
+    changed.Generation += 1;
+    this.#save(changed, undefined);
+    this.#emit(COMPLETE, changed);
+  }
+
+  /** Deletes a stored record. @throws {BuildError} `not_found` */
+  delete(ref: string): void {
+    const record = this.#find(ref);
+    if (record === undefined) throw new BuildError("not_found", `failed to retrieve bucket: build history record ${ref} not found`);
+    this.#database.prepare("DELETE FROM build_history WHERE ref = ?").run(ref);
+    this.#emit(DELETED, create(controlpb.BuildHistoryRecordSchema, { Ref: ref }));
+  }
+
+  /** Checks that a record can be finalised: its parts are stored with it, so nothing is left to do. */
+  finalize(ref: string): void {
+    if (!this.#active.has(ref) && this.#find(ref) === undefined) {
+      throw new BuildError("not_found", `failed to retrieve bucket: build history record ${ref} not found`);
+    }
+  }
+
+  #find(ref: string): controlpb.BuildHistoryRecord | undefined {
+    const row = this.#database.prepare("SELECT record FROM build_history WHERE ref = ?").get(ref);
+    return row === undefined ? undefined : decodeRecord(row["record"]);
+  }
+
+  /** Active builds, then stored ones, then (unless `EarlyExit`) what happens. */
+  async *listen(
+    request: controlpb.BuildHistoryRequest,
+    options: { readonly signal: AbortSignal; readonly now: number },
+  ): AsyncIterable<controlpb.BuildHistoryEvent> {
+    const matches = compileHistoryFilter(request.Filter, options.now);
+    // Subscribed before the snapshot is taken, so that nothing falls between the two.
+    const live = request.EarlyExit ? undefined : on(this.#events, "event", { signal: options.signal });
+    const wanted = (record: controlpb.BuildHistoryRecord): boolean => request.Ref === "" || request.Ref === record.Ref;
+    for (const record of this.#active.values()) if (wanted(record)) yield event(STARTED, record);
+    if (!request.ActiveOnly) {
+      const stored = this.#stored().filter((record) => wanted(record) && matches(record));
+      const kept = request.Limit > 0 ? stored.slice(-request.Limit) : stored;
+      for (const record of kept) yield event(COMPLETE, record);
+    }
+    if (live === undefined) return;
+    for await (const [happened] of live as AsyncIterable<[controlpb.BuildHistoryEvent]>) {
+      const { record, type } = happened;
+      if (record === undefined || !wanted(record)) continue;
+      if (request.ActiveOnly && type !== STARTED && request.Ref === "") continue;
+      if (type !== COMPLETE || matches(record)) yield happened;
+    }
+  }
+
+  #stored(): controlpb.BuildHistoryRecord[] {
+    const rows = this.#database.prepare("SELECT record FROM build_history ORDER BY completed_ms").all();
+    return rows.map((row) => decodeRecord(row["record"]));
+  }
+
+  #emit(type: controlpb.BuildHistoryEventType, record: controlpb.BuildHistoryRecord): void {
+    this.#events.emit("event", event(type, record));
+  }
+
+  #collect(): void {
+    const oldest = Date.now() - this.#limits.maxAgeMs;
+    const unpinned = this.#stored().filter((record) => !record.pinned);
+    const beyond = unpinned.slice(0, Math.max(0, unpinned.length - this.#limits.maxEntries));
+    for (const record of beyond) if (msOf(record.CompletedAt) < oldest) this.delete(record.Ref);
+  }
+}
+
+function event(type: controlpb.BuildHistoryEventType, record: controlpb.BuildHistoryRecord): controlpb.BuildHistoryEvent {
+  return create(controlpb.BuildHistoryEventSchema, { type, record });
+}
+
+function decodeRecord(bytes: unknown): controlpb.BuildHistoryRecord {
+  return fromBinary(controlpb.BuildHistoryRecordSchema, bytes as Uint8Array);
+}
+
+function msOf(timestamp: { readonly seconds: bigint; readonly nanos: number } | undefined): number {
+  return timestamp === undefined ? 0 : Number(timestamp.seconds) * 1000 + timestamp.nanos / 1e6;
+}

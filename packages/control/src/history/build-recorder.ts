@@ -1,0 +1,67 @@
+import { create } from "@bufbuild/protobuf";
+import { controlpb } from "@buildkit-ts/api";
+import type { Job } from "@buildkit-ts/solver";
+import type { BuildRequest } from "../build-request.ts";
+import { statusStream } from "../status-stream.ts";
+import { statusFromError } from "../wire/status-from-error.ts";
+import { timestampOf } from "../wire/timestamps.ts";
+import type { BuildHistory } from "./build-history.ts";
+import { StatusLog } from "./status-log.ts";
+
+type Outcome = { readonly response: Readonly<Record<string, string>> } | { readonly error: unknown };
+
+/** Writes one build's history record, from its start to its end. Internal builds leave none. */
+export class BuildRecorder {
+  readonly #history: BuildHistory;
+  readonly #record: controlpb.BuildHistoryRecord;
+  readonly #internal: boolean;
+  readonly #log = new StatusLog();
+  readonly #vertices = new Map<string, controlpb.Vertex>();
+  readonly #done: Promise<void>;
+  readonly #job: Job;
+  #warnings = 0;
+
+  constructor(options: { readonly job: Job; readonly request: BuildRequest; readonly history: BuildHistory }) {
+    const { job, request, history } = options;
+    this.#job = job;
+    this.#history = history;
+    this.#internal = request.internal;
+    this.#record = create(controlpb.BuildHistoryRecordSchema, {
+      Ref: request.ref,
+      Frontend: request.message.Frontend,
+      FrontendAttrs: request.message.FrontendAttrs,
+      Exporters: request.exporters.map(({ type, attributes }) => ({ Type: type, Attrs: { ...attributes } })),
+      CreatedAt: timestampOf(Date.now()),
+      Generation: 1,
+    });
+    if (!this.#internal) history.start(this.#record);
+    this.#done = this.#internal ? Promise.resolve() : this.#collect();
+    this.#done.catch(() => undefined);
+  }
+
+  async #collect(): Promise<void> {
+    // Ends with the job, which its owner disposes of: there is nothing to abort by.
+    for await (const response of statusStream(this.#job, { signal: new AbortController().signal })) {
+      this.#log.add(response);
+      this.#warnings += response.warnings.length;
+      for (const vertex of response.vertexes) this.#vertices.set(vertex.digest, vertex);
+    }
+  }
+
+  /** Ends the job's progress and stores the record: it is complete before the client hears of the build's end. */
+  async finish(outcome: Outcome): Promise<void> {
+    if (this.#internal) return;
+    await this.#job[Symbol.asyncDispose]();
+    await this.#done;
+    const record = this.#record;
+    const vertices = [...this.#vertices.values()];
+    record.CompletedAt = timestampOf(Date.now());
+    record.numTotalSteps = vertices.length;
+    record.numCachedSteps = vertices.filter((vertex) => vertex.cached).length;
+    record.numCompletedSteps = vertices.filter((vertex) => vertex.completed !== undefined).length;
+    record.numWarnings = this.#warnings;
+    if ("response" in outcome) record.ExporterResponse = { ...outcome.response };
+    else record.error = statusFromError(outcome.error);
+    this.#history.complete(record, this.#log.bytes());
+  }
+}

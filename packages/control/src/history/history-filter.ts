@@ -1,0 +1,98 @@
+import type { controlpb } from "@buildkit-ts/api";
+import { BuildError } from "@buildkit-ts/errdefs";
+
+type Predicate = (record: controlpb.BuildHistoryRecord) => boolean;
+
+const units: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/**
+ * Compiles `ListenBuildHistory`'s filters: commas inside one string mean *and*, several strings mean *or*.
+ *
+ * @throws {BuildError} `invalid_argument`, naming the part that cannot be read.
+ */
+export function compileHistoryFilter(filters: readonly string[], now: number): Predicate {
+  const alternatives = filters.filter((filter) => filter !== "").map((filter) => compileAll(filter, now));
+  return alternatives.length === 0 ? () => true : (record) => alternatives.some((matches) => matches(record));
+}
+
+function compileAll(filter: string, now: number): Predicate {
+  const parts = filter.split(",").map((part) => compileOne(part.trim(), now));
+  return (record) => parts.every((matches) => matches(record));
+}
+
+function compileOne(text: string, now: number): Predicate {
+  const [, field = "", operator = "", rawValue = ""] = /^([A-Za-z]+)(==|!=|~=|>=|<=|>|<|=)(.*)$/s.exec(text) ?? [];
+  const value = rawValue.replace(/^"(.*)"$/s, "$1");
+  if (field === "ref" || field === "status" || field === "repository") return compileText({ field, operator, value, text });
+  if (field === "startedAt" || field === "completedAt" || field === "duration") return compileTime({ field, operator, value, text, now });
+  throw invalid(text);
+}
+
+function invalid(text: string): BuildError {
+  return new BuildError("invalid_argument", `Cannot parse history filter "${text}": not field, operator and value`);
+}
+
+function compileText(options: { field: "ref" | "status" | "repository"; operator: string; value: string; text: string }): Predicate {
+  const { field, operator, value, text } = options;
+  const read = { ref: (r: controlpb.BuildHistoryRecord) => r.Ref, status: statusOf, repository: repositoryOf }[field];
+  if (operator === "==" || operator === "=") return (record) => read(record) === value;
+  if (operator === "!=") return (record) => read(record) !== value;
+  if (operator !== "~=") throw invalid(text);
+  let pattern: RegExp;
+  try {
+    pattern = new RegExp(value);
+  } catch (error) {
+    throw new BuildError("invalid_argument", `Cannot parse history filter "${text}": bad regular expression`, { cause: error });
+  }
+  return (record) => pattern.test(read(record));
+}
+
+function statusOf(record: controlpb.BuildHistoryRecord): string {
+  if (record.CompletedAt === undefined) return "running";
+  if (record.error === undefined) return "completed";
+  return record.error.code === 1 ? "canceled" : "error";
+}
+
+function repositoryOf(record: controlpb.BuildHistoryRecord): string {
+  return record.FrontendAttrs["vcs:source"] ?? record.FrontendAttrs["context"] ?? "";
+}
+
+function compileTime(options: {
+  field: "startedAt" | "completedAt" | "duration";
+  operator: string;
+  value: string;
+  text: string;
+  now: number;
+}): Predicate {
+  const { field, operator, value, text, now } = options;
+  const limit = field === "duration" ? parseDuration(value) : (parseAgo(value, now) ?? Number.NaN);
+  if (limit === undefined || Number.isNaN(limit)) throw invalid(text);
+  const compare = {
+    ">": (a: number) => a > limit,
+    ">=": (a: number) => a >= limit,
+    "<": (a: number) => a < limit,
+    "<=": (a: number) => a <= limit,
+  }[operator];
+  if (compare === undefined) throw invalid(text);
+  return (record) => {
+    const started = msOf(record.CreatedAt);
+    const completed = msOf(record.CompletedAt);
+    const actual = field === "startedAt" ? started : field === "completedAt" ? completed : (completed ?? now) - (started ?? now);
+    return actual !== undefined && compare(actual);
+  };
+}
+
+function parseAgo(value: string, now: number): number | undefined {
+  const duration = parseDuration(value);
+  return duration === undefined ? Date.parse(value) : now - duration;
+}
+
+function parseDuration(text: string): number | undefined {
+  if (!/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h|d))+$/.test(text)) return undefined;
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)/g)];
+  return parts.reduce((sum, [, amount = "0", unit = "s"]) => sum + Number(amount) * (units[unit] ?? 0), 0);
+}
+
+function msOf(timestamp: { readonly seconds: bigint; readonly nanos: number } | undefined): number | undefined {
+  return timestamp === undefined ? undefined : Number(timestamp.seconds) * 1000 + timestamp.nanos / 1e6;
+}

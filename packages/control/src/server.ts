@@ -1,0 +1,134 @@
+import { createSecureServer, createServer, type Http2SecureServer, type Http2Server, type Http2ServerRequest, type Http2ServerResponse, type SecureServerOptions, type ServerHttp2Session } from "node:http2";
+import { controlpb, gatewaypb, healthpb, tracepb } from "@buildkit-ts/api";
+import { create } from "@bufbuild/protobuf";
+import type { ErrorReporter } from "@buildkit-ts/async";
+import { BuildError } from "@buildkit-ts/errdefs";
+import type { SessionManager } from "@buildkit-ts/session";
+import { type ConnectRouter, Code } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { llbBridgeService } from "./bridge/llb-bridge-service.ts";
+import type { BridgeRegistry } from "./bridge/bridge-registry.ts";
+import { type ControlServiceOptions, controlService } from "./control-service.ts";
+import { SessionStream } from "./wire/session-stream.ts";
+import { connectErrorFrom } from "./wire/status-from-error.ts";
+
+/** containerd's default limit for a gRPC message, which BuildKit's clients use as well. */
+const maxMessageBytes = 16 << 20;
+/** Node leaves a connection's window at 64 KiB, which holds a context upload to a tenth of what the machine can. */
+const connectionWindowBytes = 32 << 20;
+const streamWindowBytes = 16 << 20;
+const sessionPath = "/moby.buildkit.v1.Control/Session";
+
+export interface ControlServerOptions extends ControlServiceOptions {
+  readonly registry: BridgeRegistry;
+  readonly sessions: SessionManager;
+  readonly errors: ErrorReporter;
+  /** Aborted when the daemon stops. */
+  readonly signal: AbortSignal;
+}
+
+type Handler = (request: Http2ServerRequest, response: Http2ServerResponse) => void;
+type NodeHandler = ReturnType<typeof connectNodeAdapter>;
+
+const http2Options = {
+  settings: { initialWindowSize: streamWindowBytes, maxConcurrentStreams: 10_000, maxHeaderListSize: 1 << 20 },
+  maxSessionMemory: 1024,
+  maxHeaderListPairs: 100_000,
+  maxSendHeaderBlockLength: 1 << 20,
+} as const;
+
+/** A server for one listener; the caller calls `listen` and `close`. */
+export function createControlServer(options: ControlServerOptions): Http2Server {
+  return tune(createServer(http2Options, createHandler(options)));
+}
+
+/** The same with TLS, HTTP/2 by ALPN only. */
+export function createSecureControlServer(options: ControlServerOptions, tls: SecureServerOptions): Http2SecureServer {
+  return tune(createSecureServer({ ...http2Options, ...tls, allowHTTP1: false }, createHandler(options)));
+}
+
+function tune<S extends Http2Server | Http2SecureServer>(server: S): S {
+  server.on("session", (session: ServerHttp2Session) => {
+    session.setLocalWindowSize(connectionWindowBytes);
+    session.on("error", () => session.destroy());
+  });
+  // A client that breaks the protocol ends its own connection, and nothing else.
+  server.on("sessionError", () => undefined);
+  return server;
+}
+
+function createHandler(options: ControlServerOptions): Handler {
+  const adapter = connectNodeAdapter({
+    routes: (router) => addRoutes(router, options),
+    fallback: unknownMethod,
+    readMaxBytes: maxMessageBytes,
+    writeMaxBytes: maxMessageBytes,
+    shutdownSignal: options.signal,
+  });
+  return (request, response) => {
+    if (request.url === sessionPath) acceptSession(request, options);
+    else adapter(request, response);
+  };
+}
+
+function addRoutes(router: ConnectRouter, options: ControlServerOptions): void {
+  router.service(controlpb.Control, controlService(options));
+  router.service(gatewaypb.LLBBridge, llbBridgeService(options.registry));
+  router.service(healthpb.Health, {
+    check: () => create(healthpb.HealthCheckResponseSchema, { status: healthpb.HealthCheckResponse_ServingStatus.SERVING }),
+  });
+  // Spans are accepted, so that clients do not complain, and kept nowhere: there is no collector behind this daemon.
+  router.service(tracepb.TraceService, { export: () => create(tracepb.ExportTraceServiceResponseSchema) });
+}
+
+/** A plain 404 would be told to users as "server closed the stream without sending trailers". */
+const unknownMethod: NodeHandler = (request) => {
+  if (!("stream" in request)) return;
+  request.stream.respond(
+    {
+      ":status": 200,
+      "content-type": "application/grpc",
+      "grpc-status": String(Code.Unimplemented),
+      "grpc-message": encodeURIComponent(`unknown method ${request.url}`).replaceAll("%20", " "),
+    },
+    { endStream: true },
+  );
+};
+
+function acceptSession(request: Http2ServerRequest, options: ControlServerOptions): void {
+  const { stream } = request;
+  stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
+  let failure: BuildError | undefined;
+  stream.on("wantTrailers", () => {
+    const error = failure === undefined ? undefined : connectErrorFrom(failure);
+    stream.sendTrailers({
+      "grpc-status": String(error?.code ?? 0),
+      ...(error !== undefined && { "grpc-message": encodeURIComponent(error.rawMessage) }),
+    });
+  });
+  const connection = new SessionStream(stream);
+  const serve = async (): Promise<void> => {
+    try {
+      await options.sessions.handle(connection, metadataOf(request.rawHeaders), { signal: options.signal });
+    } catch (error) {
+      failure = BuildError.from(error);
+    } finally {
+      connection.destroy();
+    }
+  };
+  serve().catch((error: unknown) => options.errors.report(error, "session"));
+}
+
+/** Headers with repeated values kept apart, which Node's header object would join. */
+function metadataOf(rawHeaders: readonly string[]): Record<string, string | string[]> {
+  const metadata: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>;
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = (rawHeaders[i] ?? "").toLowerCase();
+    const value = rawHeaders[i + 1] ?? "";
+    const present = metadata[name];
+    if (present === undefined) metadata[name] = value;
+    else if (Array.isArray(present)) present.push(value);
+    else metadata[name] = [present, value];
+  }
+  return metadata;
+}

@@ -1,0 +1,98 @@
+import { create } from "@bufbuild/protobuf";
+import { capspb } from "@buildkit-ts/api";
+
+/** What frontends may ask of the bridge. Clients gate calls on this list, so it names only what works. */
+const frontendCapabilities = [
+  "solve.base",
+  "solve.inlinereturn",
+  "resolveimage",
+  "resolveimage.resolvemode",
+  "readfile",
+  "return",
+  "returnmap",
+  "readdir",
+  "statfile",
+  "importcaches",
+  "proto.refarray",
+  "reference.output",
+  "frontend.inputs",
+  "gateway.solve.metadata",
+  "frontend.caps",
+  "gateway.solve.evaluate",
+  "gateway.evaluate",
+  "gateway.warnings",
+  "source.metaresolver",
+] as const;
+
+/** What definitions may hold. */
+const llbCapabilities = [
+  "source.image",
+  "source.image.resolvemode",
+  "source.image.layerlimit",
+  "source.image.checksum",
+  "source.local",
+  "source.local.unique",
+  "source.local.sessionid",
+  "source.local.includepatterns",
+  "source.local.followpaths",
+  "source.local.excludepatterns",
+  "source.local.sharedkeyhint",
+  "source.local.differ",
+  "source.local.metadatatransfer",
+  "exec.meta.base",
+  "exec.meta.cgroup.parent",
+  "exec.meta.network",
+  "exec.meta.proxyenv",
+  "exec.meta.security",
+  "exec.meta.setsdefaultpath",
+  "exec.meta.ulimit",
+  "exec.meta.linux.resources",
+  "exec.mount.bind",
+  "exec.mount.bind.readwrite-nooutput",
+  "exec.mount.cache",
+  "exec.mount.cache.sharing",
+  "exec.mount.selector",
+  "exec.mount.tmpfs",
+  "exec.mount.tmpfs.size",
+  "exec.mount.secret",
+  "exec.mount.cache.content",
+  "exec.cgroup",
+  "exec.secretenv",
+  "exec.validexitcode",
+  "file.base",
+  "file.rm.wildcard",
+  "file.rm.nofollowsymlink",
+  "file.copy.includeexcludepatterns",
+  "file.copy.requiredpaths",
+  "file.copy.alwaysreplaceexistingdestpaths",
+  "file.symlink.create",
+  "constraints",
+  "platform",
+  "meta.ignorecache",
+  "meta.description",
+  "meta.exportcache",
+  "mergeop",
+  "diffop",
+  "exporter.image.annotations",
+  "exporter.sourcedateepoch",
+  "exporter.multiple",
+  "gc.freespacefilter",
+  "history.filter",
+] as const;
+
+/** The LLB capabilities by name, for frontends that run in the daemon. */
+export const llbCapabilitySet: ReadonlySet<string> = new Set(llbCapabilities);
+
+/** `Ping`'s list of what frontends may use. */
+export function frontendCaps(): capspb.APICap[] {
+  return frontendCapabilities.map(capability);
+}
+
+/** `Ping`'s list of what definitions may use. */
+export function llbCaps(): capspb.APICap[] {
+  return llbCapabilities.map(capability);
+}
+
+function capability(id: string): capspb.APICap {
+  return create(capspb.APICapSchema, { ID: id, Enabled: true });
+}

@@ -1,0 +1,75 @@
+import type { rpcpb } from "@buildkit-ts/api";
+import { BuildError, type Code, ExitError, SourceError, VertexError } from "@buildkit-ts/errdefs";
+import { SubrequestError } from "./subrequest-error.ts";
+
+const codes: readonly (Code | undefined)[] = [
+  undefined,
+  "canceled",
+  "unknown",
+  "invalid_argument",
+  "deadline_exceeded",
+  "not_found",
+  "already_exists",
+  "permission_denied",
+  "resource_exhausted",
+  "failed_precondition",
+  "aborted",
+  "out_of_range",
+  "unimplemented",
+  "internal",
+  "unavailable",
+  "data_loss",
+  "unauthenticated",
+];
+
+interface Position {
+  readonly line?: number;
+  readonly character?: number;
+}
+
+interface DetailJson {
+  readonly digest?: string;
+  readonly name?: string;
+  readonly Code?: number;
+  readonly info?: { readonly filename?: string; readonly language?: string; readonly data?: string };
+  readonly ranges?: readonly { readonly start?: Position; readonly end?: Position }[];
+}
+
+/** The failure that a frontend in the client returned, with the details that we sent it (or it made) kept. */
+export function errorFromStatus(status: rpcpb.Status): BuildError {
+  const code = codes[status.code] ?? "unknown";
+  const plain: BuildError = new BuildError(code, status.message === "" ? "frontend returned an error without a text" : status.message);
+  return status.details.reduceRight<BuildError>((inner, { typeUrl, value }) => wrap(inner, typeUrl, value), plain);
+}
+
+function wrap(inner: BuildError, typeUrl: string, value: Uint8Array): BuildError {
+  let json: DetailJson;
+  try {
+    json = JSON.parse(Buffer.from(value).toString("utf8")) as DetailJson;
+  } catch {
+    // A detail of another encoding is not ours to pass on; the text and the code are kept.
+    return inner;
+  }
+  const position = (p: Position | undefined) => ({ line: p?.line ?? 0, character: p?.character ?? 0 });
+  switch (typeUrl.slice(typeUrl.lastIndexOf("/") + 1)) {
+    case "errdefs.Vertex+json":
+      return new VertexError(json.digest ?? "", inner);
+    case "errdefs.Subrequest+json":
+      return new SubrequestError(json.name ?? "");
+    case "gatewayapi.ExitMessage+json":
+      return new ExitError(json.Code ?? 0, inner.message, { cause: inner });
+    case "errdefs.Source+json":
+      return new SourceError(inner.message, {
+        code: inner.code,
+        cause: inner,
+        source: {
+          filename: json.info?.filename ?? "",
+          language: json.info?.language ?? "",
+          data: Buffer.from(json.info?.data ?? "", "base64"),
+        },
+        ranges: (json.ranges ?? []).map(({ start, end }) => ({ start: position(start), end: position(end) })),
+      });
+    default:
+      return inner;
+  }
+}

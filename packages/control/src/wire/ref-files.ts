@@ -1,0 +1,145 @@
+import { create } from "@bufbuild/protobuf";
+import { statpb } from "@buildkit-ts/api";
+import type { ImmutableRef } from "@buildkit-ts/cache";
+import { BuildError } from "@buildkit-ts/errdefs";
+import { mountTemporarily } from "@buildkit-ts/mount";
+import { PatternMatcher } from "@buildkit-ts/patterns";
+import { noProgress } from "@buildkit-ts/progress";
+import {
+  type FileStat,
+  RootedDirectory,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFSOCK,
+  SystemError,
+} from "@buildkit-ts/sys";
+import { posix } from "node:path";
+import { readSync } from "node:fs";
+import type { BridgeRef } from "../bridge/bridge-ref.ts";
+
+/** A frontend gets a file in one message, which may hold 16 MiB. */
+const maxFileBytes = 15 << 20;
+
+interface RefFileOptions {
+  readonly signal: AbortSignal;
+}
+
+/** Bytes of a regular file in a tree; symbolic links stay inside it. */
+export async function readFile(
+  ref: BridgeRef,
+  path: string,
+  options: RefFileOptions & { readonly offset?: number; readonly length?: number },
+): Promise<Uint8Array> {
+  return await inTree(ref, options, (root) => {
+    using file = openFile(root, path);
+    const size = file.stat().sizeBytes;
+    const offset = options.offset ?? 0;
+    const wanted = Math.max(0, Math.min(options.length ?? size, size - offset));
+    if (wanted > maxFileBytes) {
+      throw new BuildError("resource_exhausted", `Cannot read file "${path}": ${wanted} bytes do not fit into one message`, {
+        hint: "read it in ranges",
+      });
+    }
+    const data = Buffer.alloc(wanted);
+    let read = 0;
+    while (read < wanted) {
+      const count = readSync(file.fd, data, read, wanted - read, offset + read);
+      if (count === 0) break;
+      read += count;
+    }
+    return data.subarray(0, read);
+  });
+}
+
+function openFile(root: RootedDirectory, path: string): ReturnType<RootedDirectory["openRegularFile"]> {
+  try {
+    return root.openRegularFile(path);
+  } catch (error) {
+    if (error instanceof SystemError && error.code === "EINVAL") {
+      throw new BuildError("invalid_argument", `${path} is not a regular file`, { cause: error });
+    }
+    throw systemFailure("open", path, error);
+  }
+}
+
+/** The entries of one directory, sorted; with a pattern only those that match it. */
+export async function readDirectory(
+  ref: BridgeRef,
+  path: string,
+  options: RefFileOptions & { readonly includePattern: string },
+): Promise<statpb.Stat[]> {
+  return await inTree(ref, options, (root) => {
+    try {
+      const names = root.readdir(path === "" ? "/" : path).map(String);
+      const matcher = options.includePattern === "" ? undefined : new PatternMatcher([options.includePattern]);
+      const matching = names.filter((name) => matcher === undefined || matcher.matches(name));
+      return matching.map((name) => statMessage(root, posix.join(path === "" ? "/" : path, name), name));
+    } catch (error) {
+      throw systemFailure("open", path, error);
+    }
+  });
+}
+
+/** What is known of one path; its last component is not followed. */
+export async function statFile(ref: BridgeRef, path: string, options: RefFileOptions): Promise<statpb.Stat> {
+  return await inTree(ref, options, (root) => {
+    try {
+      return statMessage(root, path, posix.basename(path));
+    } catch (error) {
+      throw systemFailure("lstat", path, error);
+    }
+  });
+}
+
+async function inTree<T>(ref: BridgeRef, options: RefFileOptions, work: (root: RootedDirectory) => T): Promise<T> {
+  const tree = await ref.tree(options);
+  if (tree === undefined) throw new BuildError("not_found", "Cannot read from an empty result: no such file or directory");
+  return await readTree(tree, options, work);
+}
+
+async function readTree<T>(tree: ImmutableRef, options: RefFileOptions, work: (root: RootedDirectory) => T): Promise<T> {
+  await using held = await tree.mount({ signal: options.signal, progress: noProgress });
+  await using mounted = await mountTemporarily(held.mounts, options);
+  using root = RootedDirectory.open(mounted.path);
+  return work(root);
+}
+
+function systemFailure(call: string, path: string, error: unknown): unknown {
+  if (!(error instanceof SystemError)) return error;
+  if (error.code === "ENOENT") return new BuildError("not_found", `${call} ${path}: no such file or directory`, { cause: error });
+  if (error.code === "ENOTDIR") return new BuildError("invalid_argument", `${call} ${path}: not a directory`, { cause: error });
+  return new BuildError("unknown", `${call} ${path}: ${error.message}`, { cause: error });
+}
+
+function statMessage(root: RootedDirectory, path: string, name: string): statpb.Stat {
+  const stat = root.lstat(path);
+  return create(statpb.StatSchema, {
+    path: name,
+    mode: goFileMode(stat),
+    uid: stat.uid,
+    gid: stat.gid,
+    size: BigInt(stat.isFile() ? stat.sizeBytes : 0),
+    modTime: stat.modificationNs,
+    linkname: stat.isSymbolicLink() ? String(root.readlink(path)) : "",
+    devmajor: BigInt(stat.specialDevice.major),
+    devminor: BigInt(stat.specialDevice.minor),
+  });
+}
+
+/** File type bits of Go's `os.FileMode`, which fsutil's `Stat` carries. */
+function goFileMode(stat: FileStat): number {
+  const types: Readonly<Record<number, number>> = {
+    [S_IFDIR]: 2 ** 31,
+    [S_IFLNK]: 2 ** 27,
+    [S_IFBLK]: 2 ** 26,
+    [S_IFCHR]: 2 ** 26 + 2 ** 21,
+    [S_IFIFO]: 2 ** 25,
+    [S_IFSOCK]: 2 ** 24,
+  };
+  const special = (stat.mode & 0o4000 ? 2 ** 23 : 0) + (stat.mode & 0o2000 ? 2 ** 22 : 0) + (stat.mode & 0o1000 ? 2 ** 20 : 0);
+  return (types[stat.mode & S_IFMT] ?? 0) + special + (stat.mode & 0o777);
+}

@@ -1,0 +1,85 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { rpcpb } from "@buildkit-ts/api";
+import { BuildError, type Code, ExitError, SourceError, VertexError } from "@buildkit-ts/errdefs";
+import { Code as ConnectCode, ConnectError, encodeBinaryHeader } from "@connectrpc/connect";
+import { SubrequestError } from "./subrequest-error.ts";
+
+const connectCodes: Readonly<Record<Code, ConnectCode>> = {
+  canceled: ConnectCode.Canceled,
+  unknown: ConnectCode.Unknown,
+  invalid_argument: ConnectCode.InvalidArgument,
+  deadline_exceeded: ConnectCode.DeadlineExceeded,
+  not_found: ConnectCode.NotFound,
+  already_exists: ConnectCode.AlreadyExists,
+  permission_denied: ConnectCode.PermissionDenied,
+  resource_exhausted: ConnectCode.ResourceExhausted,
+  failed_precondition: ConnectCode.FailedPrecondition,
+  aborted: ConnectCode.Aborted,
+  out_of_range: ConnectCode.OutOfRange,
+  unimplemented: ConnectCode.Unimplemented,
+  internal: ConnectCode.Internal,
+  unavailable: ConnectCode.Unavailable,
+  data_loss: ConnectCode.DataLoss,
+  unauthenticated: ConnectCode.Unauthenticated,
+};
+
+/** A failure as `google.rpc.Status`, with BuildKit's typed details: each an `Any` whose value is JSON. */
+export function statusFromError(thrown: unknown): rpcpb.Status {
+  const error = BuildError.from(thrown);
+  const message = error.code === "canceled" ? canceledText(error) : textOf(error);
+  return create(rpcpb.StatusSchema, {
+    code: connectCodes[error.code],
+    message,
+    details: errorChain(thrown).flatMap(detailsOf),
+  });
+}
+
+function canceledText(error: BuildError): string {
+  return error.message.includes("context canceled") ? error.message : "context canceled";
+}
+
+function textOf(error: BuildError): string {
+  return error.hint === undefined ? error.message : `${error.message} (${error.hint})`;
+}
+
+/** The failure as Connect's servers send it. */
+export function connectErrorFrom(thrown: unknown): ConnectError {
+  if (thrown instanceof ConnectError) return thrown;
+  const status = statusFromError(thrown);
+  const error = new ConnectError(status.message, status.code, undefined, undefined, thrown);
+  // Connect would prefix the type URLs, which clients compare as they stand: so the encoded status goes past it.
+  if (status.details.length > 0) {
+    error.metadata.set("grpc-status-details-bin", encodeBinaryHeader(toBinary(rpcpb.StatusSchema, status)));
+  }
+  return error;
+}
+
+function errorChain(thrown: unknown): unknown[] {
+  const chain: unknown[] = [];
+  let current = thrown;
+  while (current !== undefined && current !== null && chain.length < 64) {
+    chain.push(current);
+    current = current instanceof SuppressedError ? current.suppressed : current instanceof Error ? current.cause : undefined;
+  }
+  return chain;
+}
+
+function detailsOf(error: unknown): { typeUrl: string; value: Uint8Array }[] {
+  if (error instanceof VertexError) return [detail("errdefs.Vertex", { digest: error.vertex })];
+  if (error instanceof SubrequestError) return [detail("errdefs.Subrequest", { name: error.subrequest })];
+  if (error instanceof ExitError) return [detail("gatewayapi.ExitMessage", { Code: error.exitCode })];
+  if (error instanceof SourceError && error.source !== undefined) {
+    const { filename, data, language } = error.source;
+    const ranges = error.ranges.map(({ start, end }) => ({ start: position(start), end: position(end) }));
+    return [detail("errdefs.Source", { info: { filename, data: Buffer.from(data).toString("base64"), language }, ranges })];
+  }
+  return [];
+}
+
+function position(p: { readonly line: number; readonly character: number }): object {
+  return { line: p.line, ...(p.character !== 0 && { character: p.character }) };
+}
+
+function detail(type: string, value: object): { typeUrl: string; value: Uint8Array } {
+  return { typeUrl: `github.com/moby/buildkit/${type}+json`, value: Buffer.from(JSON.stringify(value)) };
+}

@@ -1,0 +1,96 @@
+import { create } from "@bufbuild/protobuf";
+import { controlpb } from "@buildkit-ts/api";
+import type { ProgressEvent, VertexEvent } from "@buildkit-ts/solver";
+import { timestampOf } from "./timestamps.ts";
+
+/** gRPC messages may hold 16 MiB; logs are cut much earlier so that no client's own limit is met. */
+const maxLogBytesPerMessage = 1 << 20;
+
+/** Packs events into as few messages as their log bytes allow, keeping the order of each kind. */
+export function statusResponses(events: readonly ProgressEvent[]): controlpb.StatusResponse[] {
+  const responses: controlpb.StatusResponse[] = [];
+  let current = create(controlpb.StatusResponseSchema);
+  let logBytes = 0;
+  const flush = (): void => {
+    responses.push(current);
+    current = create(controlpb.StatusResponseSchema);
+    logBytes = 0;
+  };
+  for (const event of events) {
+    if (event.kind === "log" && logBytes > 0 && logBytes + event.data.length > maxLogBytesPerMessage) flush();
+    append(current, event);
+    if (event.kind === "log") logBytes += event.data.length;
+  }
+  if (events.length > 0) flush();
+  return responses;
+}
+
+function append(response: controlpb.StatusResponse, event: ProgressEvent): void {
+  switch (event.kind) {
+    case "vertex":
+      response.vertexes.push(vertexMessage(event.vertex));
+      return;
+    case "status":
+      response.statuses.push(statusMessage(event));
+      return;
+    case "log":
+      response.logs.push(
+        create(controlpb.VertexLogSchema, {
+          vertex: event.vertex,
+          stream: BigInt(event.stream),
+          msg: event.data,
+          timestamp: timestampOf(event.at),
+        }),
+      );
+      return;
+    case "warning":
+      response.warnings.push(warningMessage(event));
+      return;
+    default:
+      event satisfies never;
+  }
+}
+
+function vertexMessage(vertex: VertexEvent): controlpb.Vertex {
+  const started = timestampOf(vertex.startedAt);
+  const completed = timestampOf(vertex.completedAt);
+  return create(controlpb.VertexSchema, {
+    digest: vertex.digest,
+    inputs: [...vertex.inputs],
+    name: vertex.name,
+    cached: vertex.cached,
+    error: vertex.error ?? "",
+    ...(started !== undefined && { started }),
+    ...(completed !== undefined && { completed }),
+    ...(vertex.progressGroup !== undefined && { progressGroup: vertex.progressGroup }),
+  });
+}
+
+function statusMessage(event: ProgressEvent & { kind: "status" }): controlpb.VertexStatus {
+  const { update } = event;
+  const completed = timestampOf(update.completed);
+  return create(controlpb.VertexStatusSchema, {
+    ID: update.id,
+    vertex: event.vertex,
+    name: update.name ?? "",
+    current: BigInt(Math.trunc(update.current ?? 0)),
+    total: BigInt(Math.trunc(update.total ?? 0)),
+    timestamp: timestampOf(update.completed ?? Date.now()),
+    started: timestampOf(update.started),
+    ...(completed !== undefined && { completed }),
+  });
+}
+
+function warningMessage(event: ProgressEvent & { kind: "warning" }): controlpb.VertexWarning {
+  const { warning } = event;
+  const encoder = new TextEncoder();
+  return create(controlpb.VertexWarningSchema, {
+    vertex: event.vertex,
+    level: BigInt(warning.level),
+    short: encoder.encode(warning.short),
+    detail: warning.detail.map((line) => encoder.encode(line)),
+    url: warning.url,
+    ...(warning.source !== undefined && { info: warning.source }),
+    ranges: warning.ranges.map(({ start, end }) => ({ start, end })),
+  });
+}
