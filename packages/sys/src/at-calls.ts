@@ -25,6 +25,7 @@ const fchmodat = new NativeCall("fchmodat", "int fchmodat(int, const char *, uns
 const mknodat = new NativeCall("mknodat", "int mknodat(int, const char *, unsigned int, uint64_t)");
 const readlinkat = new NativeCall("readlinkat", "int64_t readlinkat(int, const char *, void *, size_t)");
 const utimensat = new NativeCall("utimensat", "int utimensat(int, const char *, const void *, int)");
+const futimens = new NativeCall("futimens", "int futimens(int, const void *)");
 const openat = new NativeCall("openat", "int openat(int, const char *, int, unsigned int)");
 
 /** Opens a name in a directory; close-on-exec is always set. Follows symbolic links unless told `O_NOFOLLOW`. */
@@ -110,7 +111,7 @@ export function utimesAt(at: At, times: FileTimes): void {
 
 /** As {@linkcode utimesAt}, of an open file (not one opened with `O_PATH`). */
 export function utimesOf(fd: number, times: FileTimes): void {
-  utimensat.call(undefined, fd, null, encodeTimes(times), 0);
+  futimens.call(undefined, fd, encodeTimes(times));
 }
 
 function encodeTimes({ accessNs, modificationNs }: FileTimes): BigInt64Array {
