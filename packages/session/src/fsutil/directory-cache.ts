@@ -1,0 +1,68 @@
+import { closeSync, constants, openSync } from "node:fs";
+import { type At, openAt } from "@buildkit-ts/sys";
+
+const directoryFlags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+
+/** More descriptors than a deep tree has levels, far fewer than a process may hold. */
+const capacity = 128;
+
+/**
+ * Open directories below a root, so that each name is resolved by descriptor: no symbolic link on the way is followed,
+ * whoever put it there.
+ */
+export class DirectoryCache implements Disposable {
+  readonly #rootFd: number;
+  readonly #open = new Map<string, number>();
+
+  /** @param root A trusted path. */
+  constructor(root: string) {
+    this.#rootFd = openSync(root, constants.O_RDONLY | constants.O_DIRECTORY);
+  }
+
+  /** The place of a relative path, whose parents must be real directories. */
+  at(path: string): At {
+    const slash = path.lastIndexOf("/");
+    return slash < 0
+      ? { fd: this.#rootFd, path }
+      : { fd: this.directory(path.slice(0, slash)), path: path.slice(slash + 1) };
+  }
+
+  /** A descriptor of a directory, valid until the next call. */
+  directory(path: string): number {
+    if (path === "") return this.#rootFd;
+    const known = this.#open.get(path);
+    if (known !== undefined) {
+      this.#open.delete(path);
+      this.#open.set(path, known);
+      return known;
+    }
+    const fd = openAt(this.at(path), directoryFlags);
+    this.#evict();
+    this.#open.set(path, fd);
+    return fd;
+  }
+
+  /** Forgets a directory that is about to be removed, and what is in it. */
+  forget(path: string): void {
+    const prefix = `${path}/`;
+    for (const [known, fd] of this.#open) {
+      if (known !== path && !known.startsWith(prefix)) continue;
+      this.#open.delete(known);
+      closeSync(fd);
+    }
+  }
+
+  #evict(): void {
+    if (this.#open.size < capacity) return;
+    const oldest = this.#open.entries().next().value;
+    if (oldest === undefined) return;
+    this.#open.delete(oldest[0]);
+    closeSync(oldest[1]);
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of this.#open.values()) closeSync(fd);
+    this.#open.clear();
+    closeSync(this.#rootFd);
+  }
+}

@@ -1,0 +1,343 @@
+import { BuildError } from "@buildkit-ts/errdefs";
+import { framePrefixBytes } from "../wire/grpc-frames.ts";
+import type { FileStat } from "./file-stat.ts";
+
+/** `fsutil.types.Packet`. Written and read by hand: a context of 1 GB is 28,000 of them. */
+export type Packet =
+  | { readonly type: "stat"; readonly stat: FileStat | undefined }
+  | { readonly type: "request"; readonly id: number }
+  | { readonly type: "data"; readonly id: number; readonly data: Buffer }
+  | { readonly type: "fin" }
+  | { readonly type: "error"; readonly message: string };
+
+const packetTypes = ["stat", "request", "data", "fin", "error"] as const;
+const emptyBuffer: Buffer = Buffer.alloc(0);
+
+/** @throws {BuildError} `invalid_argument`, for bytes that are no packet. */
+export function decodePacket(message: Buffer): Packet {
+  const reader = new FieldReader(message);
+  let type = 0;
+  let stat: FileStat | undefined;
+  let id = 0;
+  let data: Buffer = emptyBuffer;
+  while (reader.next()) {
+    if (reader.field === 1) type = reader.number();
+    else if (reader.field === 2) stat = decodeStat(reader.bytes());
+    else if (reader.field === 3) id = reader.number();
+    else if (reader.field === 4) data = reader.bytes();
+    else reader.skip();
+  }
+  const kind = packetTypes[type];
+  switch (kind) {
+    case "stat":
+      return { type: kind, stat };
+    case "request":
+      return { type: kind, id };
+    case "data":
+      return { type: kind, id, data };
+    case "fin":
+      return { type: kind };
+    case "error":
+      return { type: kind, message: data.toString("utf8") };
+    case undefined:
+      throw new BuildError("invalid_argument", `Cannot read packet: type ${type} is unknown`);
+    default:
+      return kind satisfies never;
+  }
+}
+
+function decodeStat(message: Buffer): FileStat {
+  const stat: FileStat = {
+    path: "",
+    mode: 0,
+    uid: 0,
+    gid: 0,
+    size: 0,
+    modTime: 0n,
+    linkName: "",
+    devMajor: 0,
+    devMinor: 0,
+    xattrs: undefined,
+  };
+  const reader = new FieldReader(message);
+  const xattrs = new Map<string, Uint8Array>();
+  while (reader.next()) readStatField(stat, reader, xattrs);
+  if (xattrs.size > 0) stat.xattrs = xattrs;
+  return stat;
+}
+
+function readStatField(stat: FileStat, reader: FieldReader, xattrs: Map<string, Uint8Array>): void {
+  switch (reader.field) {
+    case 1:
+      stat.path = reader.bytes().toString("utf8");
+      return;
+    case 2:
+      stat.mode = reader.number() >>> 0;
+      return;
+    case 3:
+      stat.uid = reader.number() >>> 0;
+      return;
+    case 4:
+      stat.gid = reader.number() >>> 0;
+      return;
+    case 5:
+      stat.size = Number(reader.int64());
+      return;
+    case 6:
+      stat.modTime = reader.int64();
+      return;
+    case 7:
+      stat.linkName = reader.bytes().toString("utf8");
+      return;
+    case 8:
+      stat.devMajor = Number(reader.int64());
+      return;
+    case 9:
+      stat.devMinor = Number(reader.int64());
+      return;
+    case 10:
+      readXattr(reader.bytes(), xattrs);
+      return;
+    default:
+      reader.skip();
+  }
+}
+
+function readXattr(message: Buffer, xattrs: Map<string, Uint8Array>): void {
+  const reader = new FieldReader(message);
+  let key = "";
+  let value: Buffer = emptyBuffer;
+  while (reader.next()) {
+    if (reader.field === 1) key = reader.bytes().toString("utf8");
+    else if (reader.field === 2) value = reader.bytes();
+    else reader.skip();
+  }
+  // The value outlives the message, whose buffer may be large.
+  xattrs.set(key, Uint8Array.from(value));
+}
+
+/** Reads one protobuf message field by field. */
+class FieldReader {
+  readonly #data: Buffer;
+  #offset = 0;
+  #wireType = 0;
+  field = 0;
+
+  constructor(data: Buffer) {
+    this.#data = data;
+  }
+
+  next(): boolean {
+    if (this.#offset >= this.#data.length) return false;
+    const tag = this.#varint();
+    this.field = Math.floor(tag / 8);
+    this.#wireType = tag % 8;
+    return true;
+  }
+
+  number(): number {
+    if (this.#wireType !== 0) throw malformed();
+    return this.#varint();
+  }
+
+  int64(): bigint {
+    if (this.#wireType !== 0) throw malformed();
+    let value = 0n;
+    for (let shift = 0n; shift < 70n; shift += 7n) {
+      const byte = this.#data[this.#offset];
+      if (byte === undefined) throw malformed();
+      this.#offset += 1;
+      value |= BigInt(byte & 0x7f) << shift;
+      if (byte < 0x80) return BigInt.asIntN(64, value);
+    }
+    throw malformed();
+  }
+
+  bytes(): Buffer {
+    if (this.#wireType !== 2) throw malformed();
+    const length = this.#varint();
+    const start = this.#offset;
+    this.#offset += length;
+    if (this.#offset > this.#data.length) throw malformed();
+    return this.#data.subarray(start, this.#offset);
+  }
+
+  skip(): void {
+    if (this.#wireType === 0) this.int64();
+    else if (this.#wireType === 1) this.#offset += 8;
+    else if (this.#wireType === 2) this.bytes();
+    else if (this.#wireType === 5) this.#offset += 4;
+    else throw malformed();
+  }
+
+  #varint(): number {
+    let value = 0;
+    for (let factor = 1; factor < 2 ** 53; factor *= 128) {
+      const byte = this.#data[this.#offset];
+      if (byte === undefined) throw malformed();
+      this.#offset += 1;
+      value += (byte & 0x7f) * factor;
+      if (byte < 0x80) return value;
+    }
+    throw malformed();
+  }
+}
+
+/** Builds framed packets (with gRPC's prefix), several in one buffer. */
+export class PacketWriter {
+  #buffer: Buffer = Buffer.allocUnsafe(64 << 10);
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  stat(stat: FileStat | undefined): void {
+    // An upper bound of the encoded size: strings, and 12 bytes for each other field and for each header.
+    let bound = 160;
+    if (stat !== undefined) {
+      bound += 3 * (stat.path.length + stat.linkName.length);
+      for (const [key, value] of stat.xattrs ?? []) bound += 3 * key.length + value.length + 24;
+    }
+    const end = this.#begin(bound);
+    if (stat !== undefined) this.#nested(0x12, bound, () => this.#statFields(stat));
+    end();
+  }
+
+  request(id: number): void {
+    const end = this.#begin(32);
+    this.#field(0x08, 1);
+    this.#field(0x18, id);
+    end();
+  }
+
+  /** Everything before `length` bytes of data; an empty packet ends the file. */
+  dataHeader(id: number, length: number): void {
+    this.#reserve(48);
+    const start = this.#length;
+    this.#length += framePrefixBytes;
+    this.#field(0x08, 2);
+    this.#field(0x18, id);
+    if (length > 0) {
+      this.#byte(0x22);
+      this.#varint(length);
+    }
+    this.#prefix(start, this.#length - start - framePrefixBytes + length);
+  }
+
+  /** Bytes as they are, after {@linkcode PacketWriter.dataHeader}. */
+  raw(data: Uint8Array): void {
+    this.#reserve(data.length);
+    this.#buffer.set(data, this.#length);
+    this.#length += data.length;
+  }
+
+  fin(): void {
+    const end = this.#begin(16);
+    this.#field(0x08, 3);
+    end();
+  }
+
+  error(message: string): void {
+    const text = Buffer.from(message);
+    const end = this.#begin(text.length + 32);
+    this.#field(0x08, 4);
+    this.#bytes(0x22, text);
+    end();
+  }
+
+  /** What was written since the last call. The buffer is the caller's. */
+  take(): Buffer {
+    const taken = Buffer.from(this.#buffer.subarray(0, this.#length));
+    this.#length = 0;
+    return taken;
+  }
+
+  #statFields(stat: FileStat): void {
+    this.#bytes(0x0a, Buffer.from(stat.path));
+    this.#field(0x10, stat.mode);
+    this.#field(0x18, stat.uid);
+    this.#field(0x20, stat.gid);
+    this.#field(0x28, stat.size);
+    this.#int64(0x30, stat.modTime);
+    if (stat.linkName !== "") this.#bytes(0x3a, Buffer.from(stat.linkName));
+    this.#field(0x40, stat.devMajor);
+    this.#field(0x48, stat.devMinor);
+    for (const [key, value] of stat.xattrs ?? []) {
+      this.#nested(0x52, 3 * key.length + value.length + 20, () => {
+        this.#bytes(0x0a, Buffer.from(key));
+        this.#bytes(0x12, value);
+      });
+    }
+  }
+
+  #begin(bound: number): () => void {
+    this.#reserve(bound + framePrefixBytes);
+    const start = this.#length;
+    this.#length += framePrefixBytes;
+    return () => this.#prefix(start, this.#length - start - framePrefixBytes);
+  }
+
+  #prefix(start: number, length: number): void {
+    this.#buffer[start] = 0;
+    this.#buffer.writeUInt32BE(length, start + 1);
+  }
+
+  /** A nested message: its length is written into a varint of fixed width, which protobuf allows. */
+  #nested(tag: number, bound: number, write: () => void): void {
+    const width = bound < 128 ** 2 ? 2 : 4;
+    this.#byte(tag);
+    const start = this.#length;
+    this.#length += width;
+    write();
+    let length = this.#length - start - width;
+    for (let index = 0; index < width; index += 1) {
+      const more = index < width - 1 ? 0x80 : 0;
+      this.#buffer[start + index] = (length & 0x7f) | more;
+      length >>>= 7;
+    }
+  }
+
+  #bytes(tag: number, data: Uint8Array): void {
+    this.#byte(tag);
+    this.#varint(data.length);
+    this.#buffer.set(data, this.#length);
+    this.#length += data.length;
+  }
+
+  #field(tag: number, value: number): void {
+    if (value === 0) return;
+    this.#byte(tag);
+    this.#varint(value);
+  }
+
+  #int64(tag: number, value: bigint): void {
+    if (value === 0n) return;
+    this.#byte(tag);
+    let rest = BigInt.asUintN(64, value);
+    for (; rest > 0x7fn; rest >>= 7n) this.#byte(Number(rest & 0x7fn) | 0x80);
+    this.#byte(Number(rest));
+  }
+
+  #varint(value: number): void {
+    let rest = value;
+    for (; rest > 0x7f; rest = Math.floor(rest / 128)) this.#byte((rest % 128) | 0x80);
+    this.#byte(rest);
+  }
+
+  #byte(byte: number): void {
+    this.#buffer[this.#length] = byte;
+    this.#length += 1;
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#buffer.length - this.#length >= bytes) return;
+    const grown = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#length + bytes));
+    this.#buffer.copy(grown, 0, 0, this.#length);
+    this.#buffer = grown;
+  }
+}
+
+function malformed(): BuildError {
+  return new BuildError("invalid_argument", "Cannot read packet: malformed protobuf");
+}

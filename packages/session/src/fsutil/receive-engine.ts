@@ -1,0 +1,290 @@
+import { BuildError } from "@buildkit-ts/errdefs";
+import { hasErrno } from "@buildkit-ts/sys";
+import { FrameReader } from "../wire/grpc-frames.ts";
+import { DirectoryCache } from "./directory-cache.ts";
+import { type FileStat, hasContent, isDirectory, isSpecial, isSymlink } from "./file-stat.ts";
+import { decodePacket, PacketWriter } from "./packet.ts";
+import { comparePaths, PathValidator } from "./path-order.ts";
+import { isSameFile, ReceivedTree, type ReceivingFile } from "./received-tree.ts";
+import { TreeCursor } from "./tree-cursor.ts";
+
+/** How a tree is received. Plain data, so that it can be handed to a worker. */
+export interface ReceiveOptions {
+  /** An existing directory, nobody else's meanwhile. */
+  readonly destination: string;
+  /**
+   * The tree that is compared with and whose unchanged files get a second name in the destination, which must be
+   * empty then. Without it, the destination itself is compared with and updated.
+   */
+  readonly previous?: string;
+  /** `metadata` asks for files whose metadata changed; `none` for all. */
+  readonly differ: "metadata" | "none";
+  /** Adds to what is there: nothing is compared or deleted. */
+  readonly merge: boolean;
+  /** Overrides the owner of all entries. */
+  readonly owner?: { readonly uid: number; readonly gid: number };
+}
+
+/** One difference between the tree before and after. */
+export interface TreeChange {
+  readonly kind: "add" | "modify" | "delete";
+  readonly path: string;
+}
+
+/** What a sync did. */
+export interface ReceiveResult {
+  /** Bytes of all packets that came. */
+  readonly bytes: number;
+  readonly entries: number;
+  readonly changes: readonly TreeChange[];
+}
+
+/** The sender uses up to four at once; a hostile one must not use up our descriptors. */
+const maxOpenFiles = 64;
+const maxEntries = 20_000_000;
+
+/**
+ * The receiving side of file sync as a state machine: bytes in, bytes out, a tree on disk. Synchronous, for a worker.
+ *
+ *     STAT… (REQ out) ─▶ empty STAT ─▶ DATA… ─▶ links, times (FIN out) ─▶ FIN
+ */
+export class ReceiveEngine implements Disposable {
+  readonly #options: ReceiveOptions;
+  readonly #tree: ReceivedTree;
+  readonly #old: DirectoryCache | undefined;
+  readonly #cursor: TreeCursor | undefined;
+  readonly #validator = new PathValidator();
+  readonly #reader = new FrameReader((message) => this.#onMessage(message));
+  readonly #output = new PacketWriter();
+  readonly #requested = new Map<number, FileStat>();
+  readonly #receiving = new Map<number, ReceivingFile>();
+  readonly #links: FileStat[] = [];
+  readonly #parents: FileStat[] = [];
+  readonly #changes: TreeChange[] = [];
+  #entries = 0;
+  #bytes = 0;
+  #state: "stats" | "data" | "finishing" | "done" = "stats";
+
+  constructor(options: ReceiveOptions) {
+    this.#options = options;
+    this.#tree = new ReceivedTree(options.destination, { keepsOldUntilComplete: options.merge });
+    if (options.merge) return;
+    this.#old = options.previous === undefined ? undefined : new DirectoryCache(options.previous);
+    this.#cursor = new TreeCursor(this.#old ?? this.#tree.directories);
+  }
+
+  /** Bytes of all packets that came so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Whether the sender has confirmed the end. */
+  get isDone(): boolean {
+    return this.#state === "done";
+  }
+
+  get result(): ReceiveResult {
+    return { bytes: this.#bytes, entries: this.#entries, changes: this.#changes };
+  }
+
+  /** Takes bytes of the gRPC stream and gives those to be sent, possibly none. */
+  push(chunk: Buffer): Buffer {
+    this.#reader.push(chunk);
+    return this.#output.take();
+  }
+
+  #onMessage(message: Buffer): void {
+    this.#bytes += message.length;
+    const packet = decodePacket(message);
+    switch (packet.type) {
+      case "stat":
+        if (this.#state !== "stats") throw protocolError("a file after the end of the list");
+        if (packet.stat === undefined) this.#endStats();
+        else this.#onStat(packet.stat);
+        return;
+      case "data":
+        this.#onData(packet.id, packet.data);
+        return;
+      case "error":
+        throw new BuildError("unknown", `error from sender: ${packet.message}`);
+      case "fin":
+        if (this.#state !== "finishing") throw protocolError("an end before its time");
+        this.#state = "done";
+        return;
+      case "request":
+        throw protocolError("a request to the receiver");
+      default:
+        packet satisfies never;
+    }
+  }
+
+  #onStat(stat: FileStat): void {
+    const id = this.#entries;
+    this.#entries += 1;
+    if (this.#entries > maxEntries)
+      throw new BuildError("resource_exhausted", "Cannot receive files: too many entries");
+    const directory = isDirectory(stat);
+    const hardLink = !directory && !isSymlink(stat) && stat.linkName !== "" ? stat.linkName : undefined;
+    this.#validator.check({ path: stat.path, isDirectory: directory, hardLink });
+    if (this.#options.owner !== undefined) {
+      stat.uid = this.#options.owner.uid;
+      stat.gid = this.#options.owner.gid;
+    }
+    const old = this.#match(stat.path);
+    this.#enter(stat);
+    if (old !== undefined && this.#options.differ === "metadata" && isSameFile(old, stat)) {
+      if (this.#keep(stat, hardLink !== undefined)) return;
+    } else {
+      this.#changes.push({ kind: old === undefined ? "add" : "modify", path: stat.path });
+    }
+    this.#touchParent(stat.path);
+    this.#replace(stat, old);
+    this.#create(stat, id);
+  }
+
+  /** Keeps track of the directories that the current entry is in. */
+  #enter(stat: FileStat): void {
+    for (let last = this.#parents.at(-1); last !== undefined; last = this.#parents.at(-1)) {
+      if (stat.path.startsWith(`${last.path}/`)) break;
+      this.#parents.pop();
+    }
+    if (isDirectory(stat)) this.#parents.push(stat);
+  }
+
+  /** The content of the path's directory changes, and with it the directory's time. */
+  #touchParent(path: string): void {
+    const slash = path.lastIndexOf("/");
+    if (slash < 0) return;
+    const parent = path.slice(0, slash);
+    const directory = this.#parents.findLast((candidate) => candidate.path === parent);
+    if (directory !== undefined) this.#tree.touchDirectory(directory);
+  }
+
+  /** Deletes what the sender no longer has before this path; gives the old entry of the same path. */
+  #match(path: string): FileStat | undefined {
+    const cursor = this.#cursor;
+    if (cursor === undefined) return undefined;
+    while (cursor.current !== undefined) {
+      const order = comparePaths(cursor.current.path, path);
+      if (order > 0) return undefined;
+      if (order === 0) {
+        const old = cursor.current;
+        return old;
+      }
+      this.#deleteCurrent(cursor);
+    }
+    return undefined;
+  }
+
+  #deleteCurrent(cursor: TreeCursor): void {
+    const path = cursor.current?.path ?? "";
+    this.#changes.push({ kind: "delete", path });
+    if (this.#old === undefined) {
+      this.#touchParent(path);
+      this.#tree.remove(path);
+    }
+    cursor.skip();
+  }
+
+  /** Takes an unchanged entry over; false if it has to be made anew. */
+  #keep(stat: FileStat, isHardLink: boolean): boolean {
+    this.#cursor?.next();
+    if (this.#old === undefined) return true;
+    if (isDirectory(stat)) {
+      this.#tree.createDirectory(stat);
+      return true;
+    }
+    if (isHardLink) {
+      this.#links.push(stat);
+      return true;
+    }
+    try {
+      this.#tree.adopt(this.#old, stat.path);
+      return true;
+    } catch (error) {
+      if (!hasErrno(error, "EMLINK", "EXDEV", "EPERM")) throw error;
+      return false;
+    }
+  }
+
+  /** Makes room for a new entry and moves the cursor past the old one. */
+  #replace(stat: FileStat, old: FileStat | undefined): void {
+    const cursor = this.#cursor;
+    if (cursor === undefined) {
+      const found = this.#tree.isDirectoryOnDisk(stat.path);
+      // A regular file is replaced when its bytes are there.
+      if (found !== undefined && !(found && isDirectory(stat)) && !(hasContent(stat) && stat.linkName === "")) {
+        this.#tree.remove(stat.path);
+      }
+      return;
+    }
+    if (old === undefined || cursor.current !== old) return;
+    const bothDirectories = isDirectory(old) && isDirectory(stat);
+    if (this.#old === undefined && !bothDirectories) this.#tree.remove(stat.path);
+    if (bothDirectories) cursor.next();
+    else cursor.skip();
+  }
+
+  #create(stat: FileStat, id: number): void {
+    if (isDirectory(stat)) {
+      if (this.#tree.isDirectoryOnDisk(stat.path) === true) this.#tree.updateDirectory(stat);
+      else this.#tree.createDirectory(stat);
+    } else if (isSpecial(stat)) {
+      this.#tree.createSpecial(stat);
+    } else if (isSymlink(stat)) {
+      this.#tree.createSymlink(stat);
+    } else if (stat.linkName !== "") {
+      // The file it names may not be there yet.
+      this.#links.push(stat);
+    } else {
+      if (!hasContent(stat)) throw protocolError(`a file of unknown type ${stat.mode.toString(8)}`);
+      this.#requested.set(id, stat);
+      this.#output.request(id);
+    }
+  }
+
+  #onData(id: number, data: Buffer): void {
+    let file = this.#receiving.get(id);
+    if (file === undefined) {
+      const stat = this.#requested.get(id);
+      if (stat === undefined) throw protocolError(`data of file ${id}, which was not asked for`);
+      if (this.#receiving.size >= maxOpenFiles) throw protocolError("too many files at once");
+      file = this.#tree.beginFile(stat);
+      this.#receiving.set(id, file);
+      this.#requested.delete(id);
+    }
+    if (data.length > 0) {
+      this.#tree.write(file, data);
+      return;
+    }
+    this.#receiving.delete(id);
+    this.#tree.finishFile(file);
+    this.#finishIfComplete();
+  }
+
+  #endStats(): void {
+    const cursor = this.#cursor;
+    while (cursor?.current !== undefined) this.#deleteCurrent(cursor);
+    this.#state = "data";
+    this.#finishIfComplete();
+  }
+
+  #finishIfComplete(): void {
+    if (this.#state !== "data" || this.#requested.size > 0 || this.#receiving.size > 0) return;
+    for (const link of this.#links) this.#tree.link(link);
+    this.#tree.finish();
+    this.#output.fin();
+    this.#state = "finishing";
+  }
+
+  [Symbol.dispose](): void {
+    for (const file of this.#receiving.values()) this.#tree.abandonFile(file);
+    this.#receiving.clear();
+    this.#old?.[Symbol.dispose]();
+    this.#tree[Symbol.dispose]();
+  }
+}
+
+function protocolError(what: string): BuildError {
+  return new BuildError("invalid_argument", `Cannot receive files: the sender sent ${what}`);
+}

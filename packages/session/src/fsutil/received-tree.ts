@@ -1,0 +1,214 @@
+import { closeSync, constants, fchmodSync, fchownSync, openSync, rmSync, writeSync } from "node:fs";
+import {
+  AT_REMOVEDIR,
+  type At,
+  chmodAt,
+  chownAt,
+  findLstatAt,
+  hasErrno,
+  linkAt,
+  mkdirAt,
+  mknodAt,
+  openAt,
+  pathOfAt,
+  renameAt,
+  setXattr,
+  symlinkAt,
+  unlinkAt,
+  utimesAt,
+  utimesOf,
+} from "@buildkit-ts/sys";
+import { DirectoryCache } from "./directory-cache.ts";
+import { type FileStat, goMode, hasMode, isDirectory, isSymlink, permissions } from "./file-stat.ts";
+
+const createFlags = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW;
+
+/** A file that is being received. */
+export interface ReceivingFile {
+  readonly fd: number;
+  readonly stat: FileStat;
+  /** Where the bytes go until they are all there, if something is replaced. */
+  readonly temporaryPath: string | undefined;
+}
+
+/**
+ * Writes what file sync receives below a directory.
+ *
+ * Never writes into an existing file: its inode may be shared with other trees. All names are resolved by descriptor.
+ */
+export class ReceivedTree implements Disposable {
+  readonly directories: DirectoryCache;
+  readonly #keepsOldUntilComplete: boolean;
+  readonly #directoryTimes = new Map<string, bigint>();
+  readonly #umask = process.umask();
+  #temporaries = 0;
+
+  /** @param options.keepsOldUntilComplete A file is replaced at once when its bytes are there, as users expect of outputs. */
+  constructor(root: string, options: { readonly keepsOldUntilComplete: boolean }) {
+    this.directories = new DirectoryCache(root);
+    this.#keepsOldUntilComplete = options.keepsOldUntilComplete;
+  }
+
+  /** Removes whatever has this name. */
+  remove(path: string): void {
+    const at = this.directories.at(path);
+    try {
+      unlinkAt(at);
+      return;
+    } catch (error) {
+      if (hasErrno(error, "ENOENT")) return;
+      if (!hasErrno(error, "EISDIR", "EPERM")) throw error;
+    }
+    this.directories.forget(path);
+    const again = this.directories.at(path);
+    try {
+      unlinkAt(again, AT_REMOVEDIR);
+    } catch (error) {
+      if (!hasErrno(error, "ENOTEMPTY", "EEXIST")) throw error;
+      rmSync(pathOfAt(again), { recursive: true, force: true });
+    }
+  }
+
+  /** What is on disk under this name, for trees that were not walked. */
+  isDirectoryOnDisk(path: string): boolean | undefined {
+    return findLstatAt(this.directories.at(path))?.isDirectory();
+  }
+
+  createDirectory(stat: FileStat): void {
+    const at = this.directories.at(stat.path);
+    mkdirAt(at, 0o700);
+    this.updateDirectory(stat);
+  }
+
+  updateDirectory(stat: FileStat): void {
+    const at = this.directories.at(stat.path);
+    chownAt(at, stat.uid, stat.gid);
+    chmodAt(at, permissions(stat.mode));
+    this.#setXattrs(pathOfAt(at), stat);
+    this.#directoryTimes.set(stat.path, stat.modTime);
+  }
+
+  /** Says that the content of the directory changes, which would change its time. */
+  touchDirectory(stat: FileStat): void {
+    this.#directoryTimes.set(stat.path, stat.modTime);
+  }
+
+  createSymlink(stat: FileStat): void {
+    const at = this.directories.at(stat.path);
+    symlinkAt(stat.linkName, at);
+    this.#finishNode(at, stat);
+  }
+
+  createSpecial(stat: FileStat): void {
+    const at = this.directories.at(stat.path);
+    const type = hasMode(stat.mode, goMode.namedPipe)
+      ? constants.S_IFIFO
+      : hasMode(stat.mode, goMode.characterDevice)
+        ? constants.S_IFCHR
+        : constants.S_IFBLK;
+    mknodAt(at, type | 0o600, { major: stat.devMajor, minor: stat.devMinor });
+    this.#finishNode(at, stat);
+  }
+
+  /** A second name for a file of this tree. */
+  link(stat: FileStat): void {
+    const target = this.directories.at(stat.path);
+    // Resolving the other place may evict this directory from the cache, so it is held by a descriptor of its own.
+    const held = openSync(`/proc/self/fd/${target.fd}`, constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      linkAt(this.directories.at(stat.linkName), { fd: held, path: target.path });
+    } finally {
+      closeSync(held);
+    }
+  }
+
+  /** Gives the file of another tree a name in this one. */
+  adopt(other: DirectoryCache, path: string): void {
+    linkAt(other.at(path), this.directories.at(path));
+  }
+
+  beginFile(stat: FileStat): ReceivingFile {
+    const at = this.directories.at(stat.path);
+    const temporaryPath =
+      this.#keepsOldUntilComplete && findLstatAt(at) !== undefined ? this.#temporaryPath(stat.path) : undefined;
+    const target = temporaryPath === undefined ? at : this.directories.at(temporaryPath);
+    return { fd: openAt(target, createFlags, stat.mode & 0o777), stat, temporaryPath };
+  }
+
+  write(file: ReceivingFile, data: Uint8Array): void {
+    for (let offset = 0; offset < data.length; ) {
+      offset += writeSync(file.fd, data, offset, data.length - offset);
+    }
+  }
+
+  finishFile(file: ReceivingFile): void {
+    const { fd, stat } = file;
+    try {
+      fchownSync(fd, stat.uid, stat.gid);
+      const mode = permissions(stat.mode);
+      if ((mode & (this.#umask | 0o7000)) !== 0) fchmodSync(fd, mode);
+      if (stat.xattrs !== undefined) this.#setXattrs(fd, stat);
+      utimesOf(fd, { accessNs: stat.modTime, modificationNs: stat.modTime });
+    } finally {
+      closeSync(fd);
+    }
+    if (file.temporaryPath === undefined) return;
+    if (this.isDirectoryOnDisk(stat.path) === true) this.remove(stat.path);
+    renameAt(this.directories.at(file.temporaryPath), this.directories.at(stat.path));
+  }
+
+  abandonFile(file: ReceivingFile): void {
+    closeSync(file.fd);
+    if (file.temporaryPath !== undefined) this.remove(file.temporaryPath);
+  }
+
+  /** Sets the times of directories, which every change inside them has changed. */
+  finish(): void {
+    for (const [path, modTime] of this.#directoryTimes) {
+      utimesAt(this.directories.at(path), { accessNs: modTime, modificationNs: modTime });
+    }
+  }
+
+  #temporaryPath(path: string): string {
+    this.#temporaries += 1;
+    const name = `.tmp.${process.pid}-${Date.now().toString(36)}-${this.#temporaries}`;
+    const slash = path.lastIndexOf("/");
+    return slash < 0 ? name : `${path.slice(0, slash)}/${name}`;
+  }
+
+  #finishNode(at: At, stat: FileStat): void {
+    chownAt(at, stat.uid, stat.gid);
+    if (!isSymlink(stat)) chmodAt(at, permissions(stat.mode));
+    this.#setXattrs(pathOfAt(at), stat);
+    utimesAt(at, { accessNs: stat.modTime, modificationNs: stat.modTime });
+  }
+
+  #setXattrs(target: number | ReturnType<typeof pathOfAt>, stat: FileStat): void {
+    for (const [name, value] of stat.xattrs ?? []) {
+      try {
+        setXattr(target, name, value);
+      } catch (error) {
+        // Attributes are best effort, as in BuildKit: a namespace that needs privileges must not fail a context.
+        if (!hasErrno(error, "EPERM", "ENOTSUP", "EOPNOTSUPP", "EACCES", "EINVAL", "E2BIG", "ERANGE", "ENOSPC"))
+          throw error;
+      }
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.directories[Symbol.dispose]();
+  }
+}
+
+/** Whether two stats describe the same file, by all that file sync compares. */
+export function isSameFile(left: FileStat, right: FileStat): boolean {
+  if (!isDirectory(left) && (left.size !== right.size || left.modTime !== right.modTime)) return false;
+  return (
+    left.mode === right.mode &&
+    left.uid === right.uid &&
+    left.gid === right.gid &&
+    left.devMajor === right.devMajor &&
+    left.devMinor === right.devMinor &&
+    left.linkName === right.linkName
+  );
+}

@@ -1,0 +1,81 @@
+import { BuildError } from "@buildkit-ts/errdefs";
+import type { ReceiveResult } from "./fsutil/receive-engine.ts";
+import { receiveTree } from "./fsutil/receive-tree.ts";
+import type { SessionCaller } from "./session.ts";
+import { encodeOptions } from "./wire/metadata.ts";
+import { streamOutcome } from "./wire/rpc-client.ts";
+
+const diffCopy = "/moby.filesync.v1.FileSync/DiffCopy";
+
+/** Which files of a client's directory to bring where. */
+export interface ReceiveFilesRequest {
+  /** The name that the client gave the directory: `context`, `dockerfile` … */
+  readonly name: string;
+  readonly includePatterns?: readonly string[];
+  readonly excludePatterns?: readonly string[];
+  /** Paths whose symbolic links the client resolves into include patterns. */
+  readonly followPaths?: readonly string[];
+  /** An existing directory that nobody else uses meanwhile. */
+  readonly destination: string;
+  /** Another tree to compare with; what did not change gets a second name in the (empty) destination. */
+  readonly previous?: string;
+  /** Default `metadata`: only files whose metadata changed are asked for. */
+  readonly differ?: "metadata" | "none";
+  /** Overrides the owner of every entry; clients send 0:0. */
+  readonly owner?: { readonly uid: number; readonly gid: number };
+  /** Called with the bytes that came so far. */
+  readonly onProgress?: (bytes: number) => void;
+}
+
+/**
+ * Makes the destination equal to what the client has.
+ *
+ * @throws {BuildError} what the client reports; `unimplemented`, if it shares no files; `unavailable`, if it goes.
+ */
+export async function receiveFiles(
+  caller: SessionCaller,
+  request: ReceiveFilesRequest,
+  options: { readonly signal: AbortSignal },
+): Promise<ReceiveResult> {
+  if (!caller.supports(diffCopy)) throw new BuildError("unimplemented", "no local sources enabled");
+  const signal = AbortSignal.any([options.signal, caller.closed]);
+  signal.throwIfAborted();
+  const metadata: Record<string, readonly string[]> = { "dir-name": [request.name] };
+  if (request.includePatterns !== undefined) metadata["include-patterns"] = request.includePatterns;
+  if (request.excludePatterns !== undefined) metadata["exclude-patterns"] = request.excludePatterns;
+  if (request.followPaths !== undefined) metadata["followpaths"] = request.followPaths;
+  const stream = caller.openStream(diffCopy, encodeOptions(metadata));
+  const outcome = streamOutcome(stream, { signal });
+  const { promise: failed, reject } = Promise.withResolvers<never>();
+  outcome.catch(reject);
+  try {
+    const transfer = receiveTree(stream, {
+      destination: request.destination,
+      differ: request.differ ?? "metadata",
+      merge: false,
+      signal,
+      ...(request.previous !== undefined && { previous: request.previous }),
+      ...(request.owner !== undefined && { owner: request.owner }),
+      ...(request.onProgress !== undefined && { onProgress: request.onProgress }),
+    });
+    transfer.catch(() => undefined);
+    // The stream's own failure says more than that the transfer did not complete.
+    const result = await Promise.race([preferFailure(transfer, failed), failed]);
+    stream.end();
+    await outcome;
+    return result;
+  } catch (error) {
+    stream.close();
+    throw error;
+  }
+}
+
+async function preferFailure<T>(transfer: Promise<T>, failed: Promise<never>): Promise<T> {
+  try {
+    return await transfer;
+  } catch (error) {
+    if (!(error instanceof BuildError) || error.code !== "unavailable") throw error;
+    const late = new Promise<never>((_resolve, reject) => setTimeout(() => reject(error), 500).unref());
+    return await Promise.race([failed, late]);
+  }
+}

@@ -1,0 +1,136 @@
+import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
+import type { Duplex } from "node:stream";
+import { Health, HealthCheckResponse_ServingStatus } from "@buildkit-ts/api/grpc/health";
+import { abortable, type Clock } from "@buildkit-ts/async";
+import { BuildError } from "@buildkit-ts/errdefs";
+import type { Transport } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import type { SessionCaller } from "./session.ts";
+import { bulkSessionOptions, widenWindow } from "./wire/http2-settings.ts";
+import { allValues, firstValue, type Metadata } from "./wire/metadata.ts";
+import { callUnary, openStream } from "./wire/rpc-client.ts";
+
+interface HealthPolicy {
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  readonly failures: number;
+}
+
+/** One client's session: an HTTP/2 client on the connection that the client opened. */
+export class SessionConnection implements SessionCaller {
+  readonly id: string;
+  readonly name: string;
+  readonly sharedKey: string;
+  readonly http2: ClientHttp2Session;
+  readonly #methods: ReadonlySet<string>;
+  readonly #closed = new AbortController();
+  readonly #connection: Duplex;
+  readonly #clock: Clock;
+  readonly #policy: HealthPolicy;
+  #transport: Transport | undefined;
+
+  constructor(connection: Duplex, metadata: Metadata, clock: Clock) {
+    this.id = firstValue(metadata, "x-docker-expose-session-uuid") ?? "";
+    this.name = firstValue(metadata, "x-docker-expose-session-name") ?? "";
+    this.sharedKey = firstValue(metadata, "x-docker-expose-session-sharedkey") ?? "";
+    const methods = allValues(metadata, "x-docker-expose-session-grpc-method");
+    this.#methods = new Set(methods.map((method) => method.toLowerCase()));
+    this.#policy = healthPolicy(firstValue(metadata, "x-buildkit-session-health-custom-timeout"));
+    this.#connection = connection;
+    this.#clock = clock;
+    this.http2 = connect("http://localhost", { ...bulkSessionOptions, createConnection: () => connection });
+    this.http2.once("connect", widenWindow);
+    this.http2.on("error", (error) => this.close(error));
+    this.http2.once("close", () => this.close());
+    connection.once("close", () => this.close());
+    connection.on("error", (error) => this.close(error));
+  }
+
+  get closed(): AbortSignal {
+    return this.#closed.signal;
+  }
+
+  get transport(): Transport {
+    this.#transport ??= transportOn(this);
+    return this.#transport;
+  }
+
+  supports(method: string): boolean {
+    return this.#methods.has(method.toLowerCase());
+  }
+
+  openStream(method: string, metadata: Metadata): ClientHttp2Stream {
+    if (this.closed.aborted) throw this.closed.reason as Error;
+    return openStream(this.http2, method, metadata);
+  }
+
+  /** Ends the session; everything that goes on in it fails. Idempotent. */
+  close(cause?: unknown): void {
+    if (this.#closed.signal.aborted) return;
+    this.#closed.abort(new BuildError("unavailable", `session ${this.id} was closed`, { cause }));
+    this.http2.destroy();
+    this.#connection.destroy();
+  }
+
+  /** Asks the client regularly whether it is alive, until the session ends. */
+  async watchHealth(): Promise<void> {
+    const signal = this.#closed.signal;
+    let failures = 0;
+    let lastMs = 0;
+    while (!signal.aborted) {
+      if (!(await this.#pause(this.#policy.intervalMs))) return;
+      const started = this.#clock.now();
+      try {
+        await this.#check(Math.max(this.#policy.timeoutMs, lastMs * 1.5));
+        failures = 0;
+      } catch (error) {
+        failures += 1;
+        if (failures >= this.#policy.failures) {
+          const message = `Cannot keep session "${this.id}": health checks failed`;
+          this.close(new BuildError("unavailable", message, { cause: error }));
+        }
+      }
+      lastMs = this.#clock.now() - started;
+    }
+  }
+
+  async #pause(ms: number): Promise<boolean> {
+    try {
+      await this.#clock.sleep(ms, { signal: this.#closed.signal });
+      return true;
+    } catch (error) {
+      if (this.#closed.signal.aborted) return false;
+      throw error;
+    }
+  }
+
+  async #check(timeoutMs: number): Promise<void> {
+    const signal = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(timeoutMs)]);
+    const call = callUnary(this.http2, { method: Health.method.check, request: {} }, { signal });
+    const { status } = await abortable(call, signal);
+    if (status !== HealthCheckResponse_ServingStatus.SERVING) {
+      throw new BuildError("unavailable", `Cannot use session "${this.id}": the client does not serve`);
+    }
+  }
+}
+
+function healthPolicy(custom: string | undefined): HealthPolicy {
+  const ms = /^\d{1,9}$/.test(custom ?? "") ? Number(custom) : 0;
+  if (ms === 0) return { intervalMs: 5000, timeoutMs: 15_000, failures: 2 };
+  const bounded = Math.max(ms, 1000);
+  return { intervalMs: bounded, timeoutMs: bounded, failures: 1 };
+}
+
+function transportOn(session: SessionConnection): Transport {
+  return createGrpcTransport({
+    baseUrl: "http://localhost",
+    sessionManager: {
+      authority: "http://localhost",
+      request: async (...[method, path, headers, options]) => {
+        if (session.closed.aborted) throw session.closed.reason as Error;
+        return session.http2.request({ ...headers, ":method": method, ":path": path }, options);
+      },
+      notifyResponseByteRead: () => undefined,
+    },
+  });
+}

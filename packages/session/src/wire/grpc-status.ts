@@ -1,0 +1,133 @@
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http2";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type Status, StatusSchema } from "@buildkit-ts/api/google/rpc/status";
+import { BuildError, type BuildErrorOptions, type Code } from "@buildkit-ts/errdefs";
+
+const codes: readonly Code[] = [
+  "unknown",
+  "canceled",
+  "unknown",
+  "invalid_argument",
+  "deadline_exceeded",
+  "not_found",
+  "already_exists",
+  "permission_denied",
+  "resource_exhausted",
+  "failed_precondition",
+  "aborted",
+  "out_of_range",
+  "unimplemented",
+  "internal",
+  "unavailable",
+  "data_loss",
+  "unauthenticated",
+];
+
+/** One typed detail of a remote failure; BuildKit's values are JSON. */
+export interface RpcErrorDetail {
+  readonly typeUrl: string;
+  readonly value: Uint8Array;
+}
+
+/** A failure that the other side of a call reported. */
+export class RpcError extends BuildError {
+  override readonly name = "RpcError";
+  readonly details: readonly RpcErrorDetail[];
+
+  constructor(
+    code: Code,
+    message: string,
+    options: BuildErrorOptions & { readonly details?: readonly RpcErrorDetail[] } = {},
+  ) {
+    super(code, message, options);
+    this.details = options.details ?? [];
+  }
+}
+
+/** The canonical number of a code. */
+export function codeNumber(code: Code): number {
+  return code === "unknown" ? 2 : codes.indexOf(code);
+}
+
+/** The code of a number; numbers nobody defined are `unknown`. */
+export function codeFromNumber(number: number): Code {
+  return codes[number] ?? "unknown";
+}
+
+/** The failure that trailers (or the headers of a trailers-only answer) tell of; undefined for success. */
+export function errorFromTrailers(headers: IncomingHttpHeaders): RpcError | undefined {
+  const status = Number(headers["grpc-status"]);
+  if (status === 0) return undefined;
+  const message = decodeMessage(String(headers["grpc-message"] ?? ""));
+  const encoded = headers["grpc-status-details-bin"];
+  const full = encoded === undefined ? undefined : decodeStatus(String(encoded));
+  if (full === undefined || full.code === 0) return new RpcError(codeFromNumber(status), message);
+  return errorFromStatus(full);
+}
+
+/** The failure that a `google.rpc.Status` describes. */
+export function errorFromStatus(status: Status): RpcError {
+  return new RpcError(codeFromNumber(status.code), status.message, {
+    details: status.details.map((detail) => ({ typeUrl: detail.typeUrl, value: detail.value })),
+  });
+}
+
+/** The failure that an answer without gRPC status tells of: a proxy's, or that of a server that speaks no gRPC. */
+export function errorFromHttpStatus(status: number): RpcError {
+  const byStatus: Readonly<Record<number, Code>> = {
+    400: "internal",
+    401: "unauthenticated",
+    403: "permission_denied",
+    404: "unimplemented",
+    429: "unavailable",
+    502: "unavailable",
+    503: "unavailable",
+    504: "unavailable",
+  };
+  return new RpcError(byStatus[status] ?? "unknown", `unexpected HTTP status code ${status}`);
+}
+
+/** Trailers for the outcome of a call; without an error, those of success. */
+export function trailersFor(error?: unknown): OutgoingHttpHeaders {
+  if (error === undefined) return { "grpc-status": "0" };
+  const known = BuildError.from(error);
+  const trailers: OutgoingHttpHeaders = {
+    "grpc-status": String(codeNumber(known.code)),
+    "grpc-message": encodeMessage(known.message),
+  };
+  if (known instanceof RpcError && known.details.length > 0) {
+    const status = create(StatusSchema, { code: codeNumber(known.code), message: known.message });
+    for (const detail of known.details) {
+      status.details.push({ $typeName: "google.protobuf.Any", typeUrl: detail.typeUrl, value: detail.value });
+    }
+    trailers["grpc-status-details-bin"] = Buffer.from(toBinary(StatusSchema, status))
+      .toString("base64")
+      .replace(/=+$/, "");
+  }
+  return trailers;
+}
+
+function decodeStatus(base64: string): Status | undefined {
+  try {
+    return fromBinary(StatusSchema, Buffer.from(base64, "base64"));
+  } catch {
+    // The plain code and message are still there; a malformed detail must not hide them.
+    return undefined;
+  }
+}
+
+function encodeMessage(message: string): string {
+  let text = "";
+  for (const byte of Buffer.from(message)) {
+    const plain = byte >= 0x20 && byte <= 0x7e && byte !== 0x25;
+    text += plain ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
+  }
+  return text;
+}
+
+function decodeMessage(text: string): string {
+  const bytes = text.replaceAll(/%([0-9a-f]{2})/gi, (_all, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+  return Buffer.from(bytes, "latin1").toString("utf8");
+}
