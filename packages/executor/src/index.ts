@@ -1,3 +1,4 @@
+export { createRuntimeSpec, defaultHostname, detectRuntimeHost, type RuntimeHost } from "./create-runtime-spec.ts";
 export type {
   ContainerMount,
   ContainerRequest,
@@ -7,3 +8,6 @@ export type {
   ProcessStreams,
   RunOptions,
 } from "./executor.ts";
+export { findRuntime } from "./oci-runtime.ts";
+export type { DnsConfig } from "./resolv-conf.ts";
+export { RuncExecutor, type RuncExecutorOptions } from "./runc-executor.ts";

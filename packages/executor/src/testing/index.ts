@@ -1,1 +1,1 @@
-export {};
+export { type Script, type ScriptContext, ScriptedExecutor } from "./scripted-executor.ts";

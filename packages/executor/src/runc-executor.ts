@@ -1,0 +1,239 @@
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { BuildError, ExitError } from "@buildkit-ts/errdefs";
+import { mountAll, unmountAll, unmountBelow } from "@buildkit-ts/mount";
+import type { NetworkNamespace, NetworkProvider } from "@buildkit-ts/network";
+import { prepareContainerMounts } from "./container-mounts.ts";
+import { ContainerProcess } from "./container-process.ts";
+import { createRuntimeSpec, detectRuntimeHost, type RuntimeHost } from "./create-runtime-spec.ts";
+import type { ContainerRequest, Executor, ProcessMeta, ProcessStreams, RunOptions } from "./executor.ts";
+import { NetworkFileStore } from "./network-files.ts";
+import { type ChildExit, findRuntime, OciRuntime } from "./oci-runtime.ts";
+import type { DnsConfig } from "./resolv-conf.ts";
+import { RootFileSystem } from "./root-file-system.ts";
+import type { RuntimeSpec } from "./runtime-spec.ts";
+
+/** How a {@linkcode RuncExecutor} is set up; everything but the directory and the networks has a default. */
+export interface RuncExecutorOptions {
+  /** For bundles, the runtime's state and mount points; the executor's own. */
+  readonly directory: string;
+  /** By the mode a step asks for. */
+  readonly networks: Readonly<Record<ProcessMeta["network"], NetworkProvider>>;
+  /** The runtime's program; looked up in PATH among the usual names by default. */
+  readonly binary?: string;
+  readonly host?: Partial<RuntimeHost>;
+  readonly dns?: DnsConfig;
+  /** `runc run --no-pivot`, for roots on a ramdisk. */
+  readonly noPivot?: boolean;
+}
+
+/** A container that runs, as far as `exec` needs it. */
+interface RunningContainer {
+  readonly rootPath: string;
+  readonly spec: RuntimeSpec;
+  readonly started: Promise<void>;
+  readonly ended: AbortSignal;
+}
+
+/**
+ * Runs containers through an OCI runtime (runc or crun).
+ *
+ *     <directory>/<id>/            config.json, rootfs/, mount points, pid; gone after the step
+ *     <directory>/runtime/         the runtime's own state
+ *     <directory>/hosts, …         files bound into /etc
+ */
+export class RuncExecutor implements Executor {
+  readonly #directory: string;
+  readonly #networks: RuncExecutorOptions["networks"];
+  readonly #host: RuntimeHost;
+  readonly #noPivot: boolean;
+  readonly #runtime: OciRuntime;
+  readonly #files: NetworkFileStore;
+  readonly #running = new Map<string, RunningContainer>();
+  #execs = 0;
+
+  private constructor(options: RuncExecutorOptions, binary: string) {
+    this.#directory = options.directory;
+    this.#networks = options.networks;
+    this.#host = detectRuntimeHost(options.host);
+    this.#noPivot = options.noPivot ?? false;
+    this.#runtime = new OciRuntime(binary, join(options.directory, "runtime"));
+    this.#files = new NetworkFileStore(options.directory, options.dns === undefined ? {} : { dns: options.dns });
+  }
+
+  /** @throws {BuildError} `failed_precondition`, if no runtime is installed. */
+  static async open(options: RuncExecutorOptions): Promise<RuncExecutor> {
+    const path = process.env["PATH"] ?? "";
+    const binary = findRuntime({ path, ...(options.binary !== undefined && { binary: options.binary }) });
+    await mkdir(join(options.directory, "runtime"), { recursive: true, mode: 0o711 });
+    return new RuncExecutor(options, binary);
+  }
+
+  async run(request: ContainerRequest, streams: ProcessStreams, options: RunOptions): Promise<void> {
+    const { signal } = options;
+    signal.throwIfAborted();
+    checkId(request.id);
+    if (this.#running.has(request.id)) {
+      throw new BuildError("already_exists", `Cannot run container "${request.id}": it runs already`);
+    }
+    const ended = new AbortController();
+    const started = Promise.withResolvers<void>();
+    started.promise.catch(() => undefined);
+    try {
+      await this.#runPrepared(request, streams, {
+        ...options,
+        register: (rootPath, spec) => {
+          this.#running.set(request.id, { rootPath, spec, started: started.promise, ended: ended.signal });
+        },
+        onStarted: () => {
+          started.resolve();
+          options.onStarted?.();
+        },
+      });
+    } finally {
+      this.#running.delete(request.id);
+      const reason = new BuildError("failed_precondition", `container ${request.id} has stopped`);
+      started.reject(reason);
+      ended.abort(reason);
+    }
+  }
+
+  async #runPrepared(
+    request: ContainerRequest,
+    streams: ProcessStreams,
+    options: RunOptions & { readonly register: (rootPath: string, spec: RuntimeSpec) => void },
+  ): Promise<void> {
+    const { signal } = options;
+    const { meta } = request;
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(await this.#networks[meta.network].acquire({ signal, hostname: meta.hostname }));
+    const files = stack.use(await this.#files.prepare(request.id, meta));
+    const bundle = join(this.#directory, request.id);
+    await mkdir(bundle, { mode: 0o711 });
+    // Recursive removal crosses mounts; by then all of them are gone, or this line is not reached.
+    stack.defer(async () => await rm(bundle, { recursive: true, force: true }));
+    const rootPath = join(bundle, "rootfs");
+    await mkdir(rootPath, { mode: 0o700 });
+    await mountAll(request.root, rootPath, { signal });
+    stack.defer(async () => await unmountAll(rootPath));
+    const mounts = stack.use(await prepareContainerMounts(request.mounts, { directory: bundle, signal }));
+    const root = stack.use(new RootFileSystem(rootPath));
+    const spec = createRuntimeSpec({
+      id: request.id,
+      meta,
+      user: root.resolveUser(meta.user),
+      rootPath,
+      mounts: mounts.mounts,
+      hostsPath: files.hostsPath,
+      resolvConfPath: files.resolvConfPath,
+      network: (network satisfies NetworkNamespace).join,
+      host: this.#host,
+    });
+    const destinations = ["/etc/resolv.conf", "/etc/hosts", ...mounts.mounts.map(({ destination }) => destination)];
+    const stubs = root.findMountStubs(destinations, { recursive: meta.removeMountStubsRecursive });
+    stack.defer(() => root.removeMountStubs(stubs));
+    root.ensureDirectory(spec.process.cwd, spec.process.user);
+    options.register(rootPath, spec);
+    await this.#call({ spec, bundle, id: request.id }, streams, options);
+  }
+
+  async #call(
+    container: { readonly spec: RuntimeSpec; readonly bundle: string; readonly id: string },
+    streams: ProcessStreams,
+    options: RunOptions,
+  ): Promise<void> {
+    const { bundle, id } = container;
+    const process = await ContainerProcess.start(this.#runtime, streams, {
+      directory: bundle,
+      tty: container.spec.process.terminal,
+      files: { "config.json": JSON.stringify(container.spec) },
+      args: (pidPath) => [
+        "run",
+        ...(this.#noPivot ? ["--no-pivot"] : []),
+        "--bundle",
+        bundle,
+        "--pid-file",
+        pidPath,
+        id,
+      ],
+    });
+    const exit = await this.#wait(process, options);
+    // `runc run` removes the container when its init ends; where it was killed itself, that is left to do.
+    if (exit.signal !== null) await this.#delete(id, bundle);
+    options.signal.throwIfAborted();
+    checkExit(exit);
+  }
+
+  async #wait(process: ContainerProcess, options: RunOptions): Promise<ChildExit> {
+    const { signal, onStarted } = options;
+    return await process.wait({ signal, ...(onStarted !== undefined && { onStarted }) });
+  }
+
+  async #delete(id: string, bundle: string): Promise<void> {
+    await this.#runtime.run(["delete", "--force", id], { logPath: join(bundle, "delete.log") });
+  }
+
+  // oxlint-disable-next-line max-params -- the contract's
+  async exec(
+    id: string,
+    meta: ProcessMeta,
+    streams: ProcessStreams,
+    options: { readonly signal: AbortSignal },
+  ): Promise<void> {
+    options.signal.throwIfAborted();
+    const container = this.#running.get(id);
+    if (container === undefined) throw new BuildError("not_found", `container ${id} not found`);
+    await container.started;
+    using root = new RootFileSystem(container.rootPath);
+    const base = container.spec.process;
+    const specification = {
+      ...base,
+      terminal: meta.tty,
+      args: meta.args,
+      ...(meta.user !== "" && { user: root.resolveUser(meta.user) }),
+      ...(meta.cwd !== "" && { cwd: meta.cwd }),
+      ...(meta.env.length > 0 && { env: meta.env }),
+    };
+    await using stack = new AsyncDisposableStack();
+    this.#execs += 1;
+    const directory = join(this.#directory, id, `exec-${this.#execs}`);
+    await mkdir(directory, { mode: 0o700 });
+    stack.defer(async () => await rm(directory, { recursive: true, force: true }));
+    const process = await ContainerProcess.start(this.#runtime, streams, {
+      directory,
+      tty: meta.tty,
+      files: { "process.json": JSON.stringify(specification) },
+      args: (pidPath) => ["exec", "--process", join(directory, "process.json"), "--pid-file", pidPath, id],
+    });
+    const exit = await process.wait({ signal: AbortSignal.any([options.signal, container.ended]) });
+    options.signal.throwIfAborted();
+    checkExit(exit);
+  }
+
+  async cleanup(): Promise<void> {
+    const state = join(this.#directory, "runtime");
+    for (const id of await readdir(state)) {
+      await this.#runtime.run(["delete", "--force", id], { logPath: join(this.#directory, "cleanup.log") });
+      await rm(join(state, id), { recursive: true, force: true });
+    }
+    await unmountBelow(this.#directory);
+    for (const name of await readdir(this.#directory)) {
+      if (name !== "runtime") await rm(join(this.#directory, name), { recursive: true, force: true });
+    }
+  }
+}
+
+function checkId(id: string): void {
+  // It becomes a directory's name and a cgroup's.
+  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(id) || id === "runtime") {
+    throw new BuildError("invalid_argument", `invalid container ID ${JSON.stringify(id.slice(0, 200))}`);
+  }
+}
+
+function checkExit({ code, signal }: ChildExit): void {
+  if (code === 0) return;
+  // The runtime itself was killed: nobody knows how the process ended.
+  const unknownStatus = 255;
+  const status = code ?? unknownStatus;
+  throw new ExitError(status, signal === null ? `exit code: ${status}` : `runtime was killed by ${signal}`);
+}
