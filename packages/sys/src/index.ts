@@ -40,6 +40,18 @@ export {
   statAt,
   statOf,
 } from "./file-stat.ts";
+export {
+  type AbortCheck,
+  applyAttributesAt,
+  attributesOf,
+  type CopyEntryOptions,
+  clearDirectoryAt,
+  copyEntryAt,
+  copyXattrs,
+  type FileAttributes,
+  openDirectoryAt,
+  removeTreeAt,
+} from "./file-tree.ts";
 export { type Koffi, type LibraryHandle, loadKoffi, type NativeFunction } from "./load-koffi.ts";
 export {
   MNT_DETACH,
@@ -90,4 +102,4 @@ export {
 } from "./process-calls.ts";
 export { OpenFile, RootedDirectory, readNames } from "./rooted-directory.ts";
 export { errnoNumber, errnoText, hasErrno, SystemError } from "./system-error.ts";
-export { findXattr, listXattrs, pathOfAt, removeXattr, setXattr, type XattrTarget } from "./xattrs.ts";
+export { findXattr, joinPath, listXattrs, pathOfAt, removeXattr, setXattr, type XattrTarget } from "./xattrs.ts";

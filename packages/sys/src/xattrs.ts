@@ -72,6 +72,14 @@ function invoke(target: XattrTarget, verb: keyof typeof byFd, args: readonly unk
 
 /** A path for a name in an open directory, for the calls that have no `*at` form. */
 export function pathOfAt(at: { readonly fd: number; readonly path: FilePath }): FilePath {
-  const prefix = `/proc/self/fd/${at.fd}/`;
-  return typeof at.path === "string" ? prefix + at.path : Buffer.concat([Buffer.from(prefix), at.path]);
+  return at.fd === AT_FDCWD ? at.path : joinPath(`/proc/self/fd/${at.fd}`, at.path);
 }
+
+/** Two parts of a path with a slash between them. An empty first part adds nothing. */
+export function joinPath(directory: FilePath, name: FilePath): FilePath {
+  if (directory.length === 0) return name;
+  if (typeof directory === "string" && typeof name === "string") return `${directory}/${name}`;
+  return Buffer.concat([Buffer.from(directory as string), Buffer.from("/"), Buffer.from(name as string)]);
+}
+
+const AT_FDCWD = -100;

@@ -1,1 +1,1 @@
-export {};
+export { makeLayer, readSnapshot, snapshotterSuite, type TreeText } from "./snapshotter-suite.ts";

@@ -1,0 +1,214 @@
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type ErrorReporter, WorkerCalls } from "@buildkit-ts/async";
+import { BuildError } from "@buildkit-ts/errdefs";
+import type { MetadataDatabase } from "@buildkit-ts/metadata";
+import type { Mount } from "@buildkit-ts/mount";
+import { syncFileSystem } from "@buildkit-ts/sys";
+import { type SnapshotRow, SnapshotTable, unfinishedPrefix } from "./snapshot-table.ts";
+import type { SnapshotInfo, Snapshotter, SnapshotUsage } from "./snapshotter.ts";
+import type { TreeRequest } from "./tree/tree-request.ts";
+
+/** What a snapshotter that keeps directories needs. */
+export interface DirectorySnapshotterOptions {
+  /** Snapshots are kept in `<root>/snapshots/<id>/`. */
+  readonly root: string;
+  readonly database: MetadataDatabase;
+  /** Is told what fails in the background: removing leftovers, syncing. */
+  readonly reporter: ErrorReporter;
+  /** How long after a commit the disk is synced, for all commits until then; 5 s unless given. */
+  readonly syncDelayMs?: number;
+}
+
+const defaultSyncDelayMs = 5000;
+// Removing and measuring go on when the caller has lost interest: half-removed directories help nobody.
+const never = new AbortController().signal;
+
+/**
+ * Snapshots as directories named by rows of a table. The table is the truth: a directory without a row is garbage and is
+ * removed at the start, a row without its directory, or of an earlier boot and never synced, is forgotten.
+ */
+export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposable {
+  abstract readonly name: string;
+  protected readonly table: SnapshotTable;
+  readonly #root: string;
+  readonly #reporter: ErrorReporter;
+  readonly #syncDelayMs: number;
+  readonly #trees: WorkerCalls<TreeRequest, SnapshotUsage | undefined>;
+  readonly #background = new Set<Promise<void>>();
+  #syncTimer: NodeJS.Timeout | undefined;
+  #unfinished = 0;
+
+  constructor(driver: string, options: DirectorySnapshotterOptions) {
+    this.#root = join(options.root, "snapshots");
+    this.#reporter = options.reporter;
+    this.#syncDelayMs = options.syncDelayMs ?? defaultSyncDelayMs;
+    this.#trees = new WorkerCalls(import.meta.resolve("./tree/tree.worker.ts"), { maxThreads: 2 });
+    const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+    this.table = new SnapshotTable(options.database, { driver, boot });
+    mkdirSync(this.#root, { recursive: true, mode: 0o700 });
+    this.#removeLeftovers();
+  }
+
+  async prepare(key: string, parent: string | undefined): Promise<Mount[]> {
+    const id = this.table.insert(key, {
+      kind: "active",
+      parent,
+      makeDirectory: (made) => this.makeDirectory(made, parent),
+    });
+    try {
+      await this.fill(id, parent, { signal: never });
+    } catch (error) {
+      await this.remove(key);
+      throw error;
+    }
+    return this.mountsOf(this.table.get(key));
+  }
+
+  async view(key: string, parent: string | undefined): Promise<Mount[]> {
+    // A view of a parent needs no directory of its own.
+    const makeDirectory = (id: number): void => {
+      if (parent === undefined) this.makeDirectory(id, undefined);
+    };
+    this.table.insert(key, { kind: "view", parent, makeDirectory });
+    return this.mountsOf(this.table.get(key));
+  }
+
+  async mounts(key: string): Promise<Mount[]> {
+    const row = this.table.get(key);
+    if (row.kind === "active") this.table.markWritable(row.id);
+    return this.mountsOf(row);
+  }
+
+  async commit(name: string, key: string): Promise<void> {
+    this.table.commit(name, key);
+    this.#scheduleSync();
+  }
+
+  async remove(key: string): Promise<void> {
+    const id = this.table.remove(key);
+    await this.#trees.call({ verb: "remove", path: this.directoryOf(id) }, { signal: never });
+  }
+
+  async find(key: string): Promise<SnapshotInfo | undefined> {
+    const row = this.table.find(key);
+    return row === undefined ? undefined : toInfo(row);
+  }
+
+  async usage(key: string, options: { readonly signal: AbortSignal }): Promise<SnapshotUsage> {
+    const row = this.table.get(key);
+    if (row.usage !== undefined) return row.usage;
+    if (row.kind === "view") return { sizeBytes: 0, inodes: 0 };
+    const usage = await this.#trees.call({ verb: "measure", path: this.directoryOf(row.id) }, options);
+    if (usage === undefined) throw new BuildError("internal", `Cannot measure snapshot "${key}": no result`);
+    if (row.kind === "committed") this.table.setUsage(row.id, usage);
+    return usage;
+  }
+
+  async *walk(): AsyncIterable<SnapshotInfo> {
+    for (const row of this.table.all()) yield toInfo(row);
+  }
+
+  async merge(name: string, parents: readonly string[], options: { readonly signal: AbortSignal }): Promise<void> {
+    const [base, ...others] = parents;
+    if (base === undefined)
+      throw new BuildError("invalid_argument", `Cannot merge snapshot "${name}": nothing to merge`);
+    this.table.ensureFree(name);
+    // All exist before anything is made, and what lies below each is read before the first await.
+    const chains = others.map((parent) => this.table.chain(parent).toReversed());
+    this.#unfinished += 1;
+    const key = `${unfinishedPrefix}${this.#unfinished}:${name}`;
+    await this.prepare(key, base);
+    try {
+      await this.mergeInto(this.table.get(key).id, chains, options);
+      await this.commit(name, key);
+    } catch (error) {
+      await this.remove(key);
+      throw error;
+    }
+  }
+
+  abstract upperDir(key: string): Promise<string | undefined>;
+
+  /** Waits for background work, syncs the disk and marks what is on it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#syncTimer);
+    while (this.#background.size > 0) await Promise.all(this.#background);
+    await this.#sync("all");
+    await this.#trees[Symbol.asyncDispose]();
+  }
+
+  protected abstract mountsOf(row: SnapshotRow): Mount[];
+  /** Makes the directories of a new snapshot; synchronous, as it is part of a transaction. */
+  protected abstract makeDirectory(id: number, parent: string | undefined): void;
+  /** Puts into a new active snapshot what it has of its parent. */
+  protected abstract fill(
+    id: number,
+    parent: string | undefined,
+    options: { readonly signal: AbortSignal },
+  ): Promise<void>;
+  /** @param chains Ids of layers, lowest first, of each snapshot to be merged over the parent of `id`. */
+  protected abstract mergeInto(
+    id: number,
+    chains: readonly (readonly number[])[],
+    options: { readonly signal: AbortSignal },
+  ): Promise<void>;
+
+  protected directoryOf(id: number): string {
+    return join(this.#root, String(id));
+  }
+
+  /** Where the files of a snapshot are. */
+  protected filesOf(id: number): string {
+    return join(this.#root, String(id), "fs");
+  }
+
+  protected async runTree(request: TreeRequest, options: { readonly signal: AbortSignal }): Promise<void> {
+    await this.#trees.call(request, options);
+  }
+
+  #removeLeftovers(): void {
+    const present = new Set(readdirSync(this.#root));
+    this.table.forgetLost((id) => present.has(String(id)));
+    const known = new Set(this.table.allIds().map(String));
+    // In the background, as a daemon should listen soon; the numbers are never given again.
+    for (const name of present) {
+      if (known.has(name)) continue;
+      const path = join(this.#root, name);
+      this.#runInBackground(`remove leftover snapshot directory ${path}`, async () => {
+        await this.#trees.call({ verb: "remove", path }, { signal: never });
+      });
+    }
+  }
+
+  #scheduleSync(): void {
+    this.#syncTimer ??= setTimeout(() => {
+      this.#syncTimer = undefined;
+      this.#runInBackground("sync snapshots", async () => await this.#sync("committed"));
+    }, this.#syncDelayMs).unref();
+  }
+
+  async #sync(kinds: "committed" | "all"): Promise<void> {
+    // Only those that were complete before the sync began are on the disk after it.
+    const ids = this.table.volatileIds(kinds);
+    if (ids.length === 0) return;
+    const fd = openSync(this.#root, "r");
+    try {
+      await syncFileSystem(fd);
+    } finally {
+      closeSync(fd);
+    }
+    this.table.markDurable(ids);
+  }
+
+  #runInBackground(context: string, work: () => Promise<void>): void {
+    const running = work()
+      .catch((error: unknown) => this.#reporter.report(error, context))
+      .finally(() => this.#background.delete(running));
+    this.#background.add(running);
+  }
+}
+
+function toInfo({ name, kind, parent }: SnapshotRow): SnapshotInfo {
+  return { name, kind, parent };
+}

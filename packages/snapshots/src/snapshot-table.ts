@@ -1,0 +1,230 @@
+import { BuildError } from "@buildkit-ts/errdefs";
+import type { MetadataDatabase, Row } from "@buildkit-ts/metadata";
+import type { SnapshotInfo, SnapshotKind, SnapshotUsage } from "./snapshotter.ts";
+
+/** A row of the table. The id names the snapshot's directory and is never used twice. */
+export interface SnapshotRow extends SnapshotInfo {
+  readonly id: number;
+  readonly usage: SnapshotUsage | undefined;
+}
+
+const schema = [
+  `CREATE TABLE snapshot (
+     id INTEGER PRIMARY KEY AUTOINCREMENT,
+     driver TEXT NOT NULL,
+     name TEXT NOT NULL,
+     kind TEXT NOT NULL,
+     parent INTEGER REFERENCES snapshot (id),
+     boot TEXT NOT NULL,
+     durable INTEGER NOT NULL DEFAULT 0,
+     size_bytes INTEGER,
+     inodes INTEGER,
+     UNIQUE (driver, name)
+   ) STRICT`,
+  "CREATE INDEX snapshot_parent ON snapshot (parent)",
+];
+
+/** Begins the names of snapshots that are being merged; they do not outlive the daemon that merges. */
+export const unfinishedPrefix = "merging:";
+
+const columns = `s.id, s.name, s.kind, s.size_bytes, s.inodes,
+  (SELECT p.name FROM snapshot p WHERE p.id = s.parent) AS parent`;
+
+/** The snapshots of one driver, in the daemon's database. */
+export class SnapshotTable {
+  readonly #database: MetadataDatabase;
+  readonly #driver: string;
+  readonly #boot: string;
+
+  constructor(database: MetadataDatabase, options: { readonly driver: string; readonly boot: string }) {
+    this.#database = database;
+    this.#driver = options.driver;
+    this.#boot = options.boot;
+    database.migrate("snapshots", schema);
+  }
+
+  find(name: string): SnapshotRow | undefined {
+    const row = this.#database.get(
+      `SELECT ${columns} FROM snapshot s WHERE s.driver = ? AND s.name = ?`,
+      this.#driver,
+      name,
+    );
+    return row === undefined ? undefined : toSnapshot(row);
+  }
+
+  /** @throws {BuildError} `not_found`. */
+  get(name: string): SnapshotRow {
+    const row = this.find(name);
+    if (row === undefined) throw new BuildError("not_found", `Cannot find snapshot "${name}": it does not exist`);
+    return row;
+  }
+
+  all(): SnapshotRow[] {
+    return this.#database
+      .all(`SELECT ${columns} FROM snapshot s WHERE s.driver = ? ORDER BY s.id`, this.#driver)
+      .map(toSnapshot);
+  }
+
+  /** Ids of every driver, as these may share a directory. */
+  allIds(): number[] {
+    return this.#database.all("SELECT id FROM snapshot").map((row) => Number(row["id"]));
+  }
+
+  /** Ids of a snapshot and its ancestors, the snapshot's own first. */
+  chain(name: string): number[] {
+    const { id } = this.get(name);
+    const rows = this.#database.all(
+      `WITH RECURSIVE chain (id, parent, depth) AS (
+         SELECT id, parent, 0 FROM snapshot WHERE id = ?
+         UNION ALL SELECT s.id, s.parent, depth + 1 FROM snapshot s JOIN chain ON s.id = chain.parent
+       ) SELECT id FROM chain ORDER BY depth`,
+      id,
+    );
+    return rows.map((row) => Number(row["id"]));
+  }
+
+  /**
+   * Inserts a row and lets the caller make its directory in the same transaction, so that neither is without the other.
+   *
+   * @throws {BuildError} `already_exists`; `not_found` or `failed_precondition` for the parent.
+   */
+  insert(
+    name: string,
+    options: {
+      readonly kind: SnapshotKind;
+      readonly parent: string | undefined;
+      readonly makeDirectory: (id: number) => void;
+    },
+  ): number {
+    return this.#database.transaction(() => {
+      this.ensureFree(name);
+      const parent = options.parent === undefined ? undefined : this.get(options.parent);
+      if (parent !== undefined && parent.kind !== "committed") {
+        throw new BuildError(
+          "failed_precondition",
+          `Cannot use snapshot "${parent.name}" as a parent: it is ${parent.kind}`,
+        );
+      }
+      const row = this.#database.get(
+        "INSERT INTO snapshot (driver, name, kind, parent, boot) VALUES (?, ?, ?, ?, ?) RETURNING id",
+        this.#driver,
+        name,
+        options.kind,
+        parent?.id ?? null,
+        this.#boot,
+      );
+      const id = Number(row?.["id"]);
+      options.makeDirectory(id);
+      return id;
+    });
+  }
+
+  /** @throws {BuildError} `already_exists`. */
+  ensureFree(name: string): void {
+    if (this.find(name) !== undefined) {
+      throw new BuildError("already_exists", `Cannot create snapshot "${name}": it exists already`);
+    }
+  }
+
+  /** Makes an active snapshot a committed one under another name. */
+  commit(name: string, key: string): void {
+    this.#database.transaction(() => {
+      const row = this.get(key);
+      if (row.kind !== "active") {
+        throw new BuildError("failed_precondition", `Cannot commit snapshot "${key}": it is ${row.kind}`);
+      }
+      if (name !== key) this.ensureFree(name);
+      this.#database.run(
+        "UPDATE snapshot SET name = ?, kind = 'committed', durable = 0, boot = ?, size_bytes = NULL, inodes = NULL WHERE id = ?",
+        name,
+        this.#boot,
+        row.id,
+      );
+    });
+  }
+
+  /** @throws {BuildError} `not_found`, or `failed_precondition` if it has children. */
+  remove(name: string): number {
+    return this.#database.transaction(() => {
+      const { id } = this.get(name);
+      const child = this.#database.get("SELECT name FROM snapshot WHERE parent = ? LIMIT 1", id);
+      if (child !== undefined) {
+        throw new BuildError(
+          "failed_precondition",
+          `Cannot remove snapshot "${name}": "${String(child["name"])}" is based on it`,
+        );
+      }
+      this.#database.run("DELETE FROM snapshot WHERE id = ?", id);
+      return id;
+    });
+  }
+
+  setUsage(id: number, usage: SnapshotUsage): void {
+    this.#database.run(
+      "UPDATE snapshot SET size_bytes = ?, inodes = ? WHERE id = ?",
+      usage.sizeBytes,
+      usage.inodes,
+      id,
+    );
+  }
+
+  /** Someone may write to it from now on, so what was synced is no longer all. */
+  markWritable(id: number): void {
+    this.#database.run("UPDATE snapshot SET durable = 0, boot = ? WHERE id = ?", this.#boot, id);
+  }
+
+  /** Snapshots whose content may not be on the disk yet. */
+  volatileIds(kinds: "committed" | "all"): number[] {
+    const rows = this.#database.all(
+      `SELECT id FROM snapshot WHERE driver = ? AND durable = 0 AND (kind = 'committed' OR ? = 'all')`,
+      this.#driver,
+      kinds,
+    );
+    return rows.map((row) => Number(row["id"]));
+  }
+
+  markDurable(ids: readonly number[]): void {
+    this.#database.transaction(() => {
+      for (const id of ids) this.#database.run("UPDATE snapshot SET durable = 1 WHERE id = ?", id);
+    });
+  }
+
+  /**
+   * Forgets snapshots that did not survive: those without a directory, those that a machine may have lost when it went down
+   * (written in an earlier boot and never synced), views and unfinished merges, and whatever is based on any of them.
+   *
+   * @param hasDirectory Whether a snapshot's directory is there.
+   * @returns The names of what was forgotten.
+   */
+  forgetLost(hasDirectory: (id: number) => boolean): string[] {
+    return this.#database.transaction(() => {
+      const lost = this.#database
+        .all("SELECT id, name, kind, boot, durable FROM snapshot WHERE driver = ?", this.#driver)
+        .filter((row) => {
+          if (row["kind"] === "view" || String(row["name"]).startsWith(unfinishedPrefix)) return true;
+          if (row["durable"] === 0 && row["boot"] !== this.#boot) return true;
+          return !hasDirectory(Number(row["id"]));
+        })
+        .flatMap((row) => this.#forgetWithDescendants(Number(row["id"])));
+      return lost;
+    });
+  }
+
+  #forgetWithDescendants(id: number): string[] {
+    const children = this.#database.all("SELECT id FROM snapshot WHERE parent = ?", id);
+    const names = children.flatMap((row) => this.#forgetWithDescendants(Number(row["id"])));
+    const row = this.#database.get("DELETE FROM snapshot WHERE id = ? RETURNING name", id);
+    return row === undefined ? names : [...names, String(row["name"])];
+  }
+}
+
+function toSnapshot(row: Row): SnapshotRow {
+  const { id, name, kind, parent, size_bytes: sizeBytes, inodes } = row;
+  return {
+    id: Number(id),
+    name: String(name),
+    kind: kind as SnapshotKind,
+    parent: typeof parent === "string" ? parent : undefined,
+    usage: sizeBytes === null || inodes === null ? undefined : { sizeBytes: Number(sizeBytes), inodes: Number(inodes) },
+  };
+}

@@ -1,0 +1,133 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { MetadataDatabase } from "@buildkit-ts/metadata";
+import { withMounts } from "@buildkit-ts/mount";
+import type { DirectorySnapshotterOptions } from "./directory-snapshotter.ts";
+import { NativeSnapshotter } from "./native/native-snapshotter.ts";
+import { OverlaySnapshotter } from "./overlay/overlay-snapshotter.ts";
+import { probeSnapshotter } from "./probe-snapshotter.ts";
+import { makeLayer, readSnapshot, snapshotterSuite } from "./testing/index.ts";
+
+const { signal } = new AbortController();
+const skip = process.getuid?.() === 0 ? false : "mounting needs root";
+
+interface Place {
+  readonly root: string;
+  readonly options: DirectorySnapshotterOptions;
+  readonly beforeEnd: AsyncDisposable[];
+}
+
+function keep<T extends AsyncDisposable>(t: TestContext, make: (options: DirectorySnapshotterOptions) => T): T {
+  const { options, beforeEnd } = makePlace(t);
+  const snapshotter = make(options);
+  beforeEnd.push(snapshotter);
+  return snapshotter;
+}
+
+function makePlace(t: TestContext): Place {
+  const root = mkdtempSync(join(tmpdir(), "snapshots-"));
+  const reporter = {
+    report: (error: unknown) => {
+      throw error;
+    },
+  };
+  const database = MetadataDatabase.open(join(root, "state.db"), { reporter });
+  const beforeEnd: AsyncDisposable[] = [];
+  t.after(async () => {
+    for (const resource of beforeEnd) await resource[Symbol.asyncDispose]();
+    database[Symbol.dispose]();
+    rmSync(root, { recursive: true });
+  });
+  return { root, beforeEnd, options: { root, database, reporter } };
+}
+
+snapshotterSuite("overlay", async (t) => keep(t, (options) => new OverlaySnapshotter(options)));
+snapshotterSuite("native", async (t) => keep(t, (options) => new NativeSnapshotter(options)));
+
+test("OverlaySnapshotter forgets at its start what has no directory, and removes directories without a row", {
+  skip,
+}, async (t) => {
+  const { root, options } = makePlace(t);
+  {
+    await using first = new OverlaySnapshotter(options);
+    await makeLayer(first, { name: "kept", write: { file: "1" } });
+    await makeLayer(first, { name: "lost", write: {} });
+    await makeLayer(first, { name: "child", parent: "lost", write: {} });
+    await first.prepare("active", "kept");
+    await first.view("view", "kept");
+  }
+  rmSync(join(root, "snapshots/2"), { recursive: true });
+  mkdirSync(join(root, "snapshots/leftover/fs"), { recursive: true });
+  writeFileSync(join(root, "snapshots/leftover/fs/file"), "");
+  await using second = new OverlaySnapshotter(options);
+  assert.deepEqual(
+    (await Array.fromAsync(second.walk())).map(({ name }) => name),
+    ["kept", "active"],
+  );
+  assert.deepEqual(await readSnapshot(second, "kept"), { file: "1" });
+  await second[Symbol.asyncDispose]();
+  assert.equal(existsSync(join(root, "snapshots/leftover")), false);
+});
+
+test("OverlaySnapshotter forgets after a reboot what was never synced", { skip }, async (t) => {
+  const { options } = makePlace(t);
+  {
+    await using first = new OverlaySnapshotter(options);
+    await makeLayer(first, { name: "synced", write: {} });
+  }
+  {
+    await using first = new OverlaySnapshotter(options);
+    await makeLayer(first, { name: "written", parent: "synced", write: {} });
+    await first.prepare("child", "written");
+    // As if the machine had gone down now.
+    options.database.run("UPDATE snapshot SET boot = 'earlier'");
+    await using second = new OverlaySnapshotter(options);
+    assert.deepEqual(
+      (await Array.fromAsync(second.walk())).map(({ name }) => name),
+      ["synced"],
+    );
+  }
+});
+
+test("OverlaySnapshotter.merge() links files, but not one file of two layers as one", { skip }, async (t) => {
+  const { options } = makePlace(t);
+  await using snapshots = new OverlaySnapshotter(options);
+  await makeLayer(snapshots, { name: "base", write: {} });
+  await makeLayer(snapshots, { name: "a", write: { a: "shared" } });
+  const upper = await snapshots.upperDir("a");
+  await withMounts(await snapshots.prepare("k", undefined), { signal }, async (path) => {
+    execFileSync("ln", [join(upper ?? "", "a"), join(path, "b")]);
+  });
+  await snapshots.commit("b", "k");
+  await snapshots.merge("m", ["base", "a", "b"], { signal });
+  const merged = (await snapshots.upperDir("m")) ?? "";
+  assert.equal(statSync(join(merged, "a")).ino, statSync(join(upper ?? "", "a")).ino);
+  assert.notEqual(statSync(join(merged, "a")).ino, statSync(join(merged, "b")).ino);
+  assert.deepEqual(readdirSync(merged), ["a", "b"]);
+});
+
+test("OverlaySnapshotter mounts more layers than a page of options holds", { skip }, async (t) => {
+  const { options } = makePlace(t);
+  await using snapshots = new OverlaySnapshotter(options);
+  for (let index = 0; index < 120; index += 1) {
+    const parent = index === 0 ? {} : { parent: `${index - 1}` };
+    await snapshots.prepare(`k${index}`, parent.parent);
+    writeFileSync(join((await snapshots.upperDir(`k${index}`)) ?? "", `${index}`), "");
+    await snapshots.commit(`${index}`, `k${index}`);
+  }
+  assert.equal(Object.keys(await readSnapshot(snapshots, "119")).length, 120);
+});
+
+test("probeSnapshotter() finds overlay where it works, and native where it does not", { skip }, async (t) => {
+  const { root, options } = makePlace(t);
+  assert.equal(await probeSnapshotter(root, { signal }), "overlayfs");
+  await using snapshots = new OverlaySnapshotter(options);
+  await makeLayer(snapshots, { name: "a", write: {} });
+  await withMounts(await snapshots.prepare("k", "a"), { signal }, async (path) => {
+    assert.equal(await probeSnapshotter(path, { signal }), "native");
+  });
+});

@@ -1,0 +1,30 @@
+import { serveWorkerCalls } from "@buildkit-ts/async";
+import { AT_FDCWD, removeTreeAt } from "@buildkit-ts/sys";
+import type { SnapshotUsage } from "../snapshotter.ts";
+import { applyDifference } from "./apply-difference.ts";
+import { copyTree } from "./copy-tree.ts";
+import { linkLayers } from "./link-layers.ts";
+import { measureTree } from "./measure-tree.ts";
+import type { TreeRequest } from "./tree-request.ts";
+
+serveWorkerCalls<TreeRequest, SnapshotUsage | undefined>((request, call) => {
+  const checkAborted = (): void => call.throwIfAborted();
+  switch (request.verb) {
+    case "measure":
+      return measureTree(request.path, checkAborted);
+    case "remove":
+      removeTreeAt({ fd: AT_FDCWD, path: request.path }, checkAborted);
+      return undefined;
+    case "copy":
+      copyTree(request.from, request.to, checkAborted);
+      return undefined;
+    case "link":
+      linkLayers(request, checkAborted);
+      return undefined;
+    case "applyDifference":
+      applyDifference(request, checkAborted);
+      return undefined;
+    default:
+      return request satisfies never;
+  }
+});
