@@ -1,6 +1,18 @@
+export { type FileStat, goMode, goModeFrom } from "./fsutil/file-stat.ts";
+export { comparePaths } from "./fsutil/path-order.ts";
 export type { ReceiveResult, TreeChange } from "./fsutil/receive-engine.ts";
+export { prefixEntries, type SendEntry } from "./fsutil/send-entry.ts";
+export { type TreeFilter, walkTree } from "./fsutil/walk-tree.ts";
+export { getSecret } from "./get-secret.ts";
 export { LocalSessionManager } from "./local-session-manager.ts";
 export { type ReceiveFilesRequest, receiveFiles } from "./receive-files.ts";
+export {
+  type RegistryCredentials,
+  type RegistryToken,
+  SessionRegistryAuth,
+  type TokenRequest,
+} from "./registry-auth.ts";
+export { type SendTarget, sendBytes, sendFiles } from "./send-files.ts";
 export type { SessionCaller, SessionManager } from "./session.ts";
 export { GrpcByteStream } from "./wire/byte-stream.ts";
 export { RpcError, type RpcErrorDetail } from "./wire/grpc-status.ts";
@@ -12,3 +24,4 @@ export {
   metadataFromRawHeaders,
   type ReceivedMetadata,
 } from "./wire/metadata.ts";
+export { type CallOptions, callStreaming, callUnary, openStream, streamOutcome } from "./wire/rpc-client.ts";
