@@ -1,1 +1,2 @@
 export type { LayerCodec, MadeLayer, MakeLayerOptions } from "./layers.ts";
+export { WorkerLayerCodec, type WorkerLayerCodecOptions } from "./worker-layer-codec.ts";

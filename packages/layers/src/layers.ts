@@ -35,7 +35,12 @@ export interface LayerCodec {
    */
   apply(
     blob: { readonly path: string; readonly mediaType: string },
-    target: { readonly directory: string; readonly form: "overlay-upper" | "merged" },
+    target: {
+      readonly directory: string;
+      readonly form: "overlay-upper" | "merged";
+      /** Directories of lower layers, highest first: directories that the layer needs but does not have get their attributes. */
+      readonly parents?: readonly string[];
+    },
     options: { readonly signal: AbortSignal; readonly expected?: DiffId },
   ): Promise<{ readonly diffId: DiffId; readonly sizeBytes: number }>;
 }

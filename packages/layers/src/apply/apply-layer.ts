@@ -1,0 +1,48 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { decompress } from "@buildkit-ts/compression";
+import { BuildError } from "@buildkit-ts/errdefs";
+import type { DiffId } from "@buildkit-ts/oci";
+import { TarDecoder } from "@buildkit-ts/tar";
+import { LayerUnpacker } from "./layer-unpacker.ts";
+import { TargetTree } from "./target-tree.ts";
+
+export interface ApplyLayerTask {
+  readonly blobPath: string;
+  readonly directory: string;
+  readonly form: "overlay-upper" | "merged";
+  readonly parents: readonly string[];
+  readonly expected?: DiffId;
+}
+
+export interface AppliedLayer {
+  readonly diffId: DiffId;
+  /** Of the uncompressed tar. */
+  readonly sizeBytes: number;
+}
+
+/** Unpacks a layer blob. @throws {BuildError} `data_loss`, if the DiffID is not the expected one. */
+export async function applyLayer(task: ApplyLayerTask, checkAborted: () => void): Promise<AppliedLayer> {
+  using tree = new TargetTree(task.directory, task.parents);
+  using unpacker = new LayerUnpacker({ tree, form: task.form, checkAborted });
+  const decoder = new TarDecoder(unpacker);
+  const hash = createHash("sha256");
+  const { signal } = new AbortController();
+  let sizeBytes = 0;
+  for await (const chunk of decompress(createReadStream(task.blobPath, { highWaterMark: 1 << 20 }), { signal })) {
+    checkAborted();
+    hash.update(chunk);
+    sizeBytes += chunk.length;
+    decoder.write(chunk);
+  }
+  decoder.finish();
+  const diffId = `sha256:${hash.digest("hex")}` as DiffId;
+  if (task.expected !== undefined && task.expected !== diffId) {
+    throw new BuildError(
+      "data_loss",
+      `wrong diff id calculated on extraction "${diffId}", expected "${task.expected}"`,
+    );
+  }
+  unpacker.finish();
+  return { diffId, sizeBytes };
+}

@@ -1,0 +1,48 @@
+import { createReadStream } from "node:fs";
+import { decompress } from "@buildkit-ts/compression";
+import { encodeTarHeader, TarDecoder, type TarHeader, tarEnd, tarPadding } from "@buildkit-ts/tar";
+import { LayerOutput, type LayerOutputOptions, type WrittenLayer } from "./layer-output.ts";
+
+export interface RecompressTask {
+  readonly output: Omit<LayerOutputOptions, "checkAborted">;
+  readonly blobPath: string;
+  readonly latestSeconds?: number;
+}
+
+/** Writes a layer blob anew in another compression; the DiffID stays, unless times must be clamped. */
+export async function recompressLayer(task: RecompressTask, checkAborted: () => void): Promise<WrittenLayer> {
+  using output = new LayerOutput({ ...task.output, checkAborted });
+  const { signal } = new AbortController();
+  const bytes = decompress(createReadStream(task.blobPath, { highWaterMark: 1 << 20 }), { signal });
+  if (task.latestSeconds === undefined) {
+    for await (const chunk of bytes) await output.append(chunk);
+  } else {
+    await clampTimes(bytes, output, task.latestSeconds);
+  }
+  return await output.finish();
+}
+
+async function clampTimes(bytes: AsyncIterable<Uint8Array>, output: LayerOutput, latestSeconds: number): Promise<void> {
+  const ready: Uint8Array[] = [];
+  let size = 0;
+  const decoder = new TarDecoder({
+    entry: (header) => {
+      ({ size } = header);
+      ready.push(encodeTarHeader(clamp(header, latestSeconds)));
+    },
+    data: (chunk) => void ready.push(chunk),
+    end: () => void ready.push(new Uint8Array(tarPadding(size))),
+  });
+  for await (const chunk of bytes) {
+    decoder.write(chunk);
+    for (const part of ready.splice(0)) await output.append(part);
+  }
+  decoder.finish();
+  await output.append(tarEnd);
+}
+
+function clamp(header: TarHeader, latestSeconds: number): TarHeader {
+  const { mtimeNanoseconds: _clamped, ...rest } = header;
+  if (header.mtimeSeconds < latestSeconds) return header;
+  return { ...rest, mtimeSeconds: latestSeconds };
+}
