@@ -16,9 +16,9 @@ function readAllowed(markdown: string): ReadonlyMap<string, ReadonlySet<string> 
 }
 
 function findViolations(folder: string, source: string, allowed: ReadonlySet<string> | undefined): string[] {
-  const specifiers = [...source.matchAll(/^(?:import|export)\b[^;]*?["']([^"']+)["'];?$|\bimport\(\s*["']([^"']+)["']/gms)].map(
-    ([, s = "", dynamic]) => dynamic ?? s,
-  );
+  const specifiers = [
+    ...source.matchAll(/^(?:import|export)\b[^;]*?["']([^"']+)["'];?$|\bimport\(\s*["']([^"']+)["']/gms),
+  ].map(([, s = "", dynamic]) => dynamic ?? s);
   return specifiers.filter((specifier) => {
     const [, target] = /^@buildkit-ts\/([\w-]+)(\/testing)?$/.exec(specifier) ?? [];
     if (target !== undefined) return allowed !== undefined && `packages/${target}` !== folder && !allowed.has(target);
@@ -51,7 +51,9 @@ suite("ARCHITECTURE.md", () => {
         findViolations(folder, readFileSync(file, "utf8"), names).map((specifier) => `${file}: ${specifier}`),
       );
       assert.deepEqual(violations, []);
-      const manifest = JSON.parse(readFileSync(`${folder}/package.json`, "utf8")) as { dependencies?: Record<string, string> };
+      const manifest = JSON.parse(readFileSync(`${folder}/package.json`, "utf8")) as {
+        dependencies?: Record<string, string>;
+      };
       const declared = Object.keys(manifest.dependencies ?? {})
         .filter((name) => name.startsWith("@buildkit-ts/"))
         .map((name) => name.slice("@buildkit-ts/".length));
@@ -64,7 +66,9 @@ suite("ARCHITECTURE.md", () => {
 
   test("the check itself catches an upward, a deep and a relative import", () => {
     for (const specifier of ["@buildkit-ts/solver", "@buildkit-ts/oci/src/digest.ts", "../../solver/src/solve.ts"]) {
-      assert.deepEqual(findViolations("packages/oci", `import type { A } from "${specifier}";`, new Set()), [specifier]);
+      assert.deepEqual(findViolations("packages/oci", `import type { A } from "${specifier}";`, new Set()), [
+        specifier,
+      ]);
     }
   });
 });

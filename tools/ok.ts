@@ -15,7 +15,11 @@ const checks: readonly (readonly [name: string, command: string, args: readonly 
   ["lint", `${bin}/oxlint`, ["-c", ".oxlintrc.json", "packages", "apps", "test", "tools", "bench", "examples"]],
   ["generated code", "sh", ["tools/check-generated.sh"]],
   ["unused code", `${bin}/knip`, ["--no-progress"]],
-  ["unit tests", process.execPath, ["--conditions=source", "--disable-warning=ExperimentalWarning", "--test", ...unitTests]],
+  [
+    "unit tests",
+    process.execPath,
+    ["--conditions=source", "--disable-warning=ExperimentalWarning", "--test", ...unitTests],
+  ],
 ];
 
 const wanted = process.argv.slice(2);

@@ -9,12 +9,23 @@ const work = join(root, ".cache/quickstart");
 const run = (command, args) => execFileSync(command, args, { cwd: root, stdio: "inherit" });
 
 mkdirSync(join(work, "busybox"), { recursive: true });
-copyFileSync(execFileSync("sh", ["-c", "command -v busybox"], { encoding: "utf8" }).trim(), join(work, "busybox/busybox"));
+copyFileSync(
+  execFileSync("sh", ["-c", "command -v busybox"], { encoding: "utf8" }).trim(),
+  join(work, "busybox/busybox"),
+);
 
 const image = join(work, "image");
 rmSync(image, { recursive: true, force: true });
 mkdirSync(image);
-const build = ["build", "--frontend", "dockerfile.v0", "--local", "context=examples/hello", "--local", "dockerfile=examples/hello"];
+const build = [
+  "build",
+  "--frontend",
+  "dockerfile.v0",
+  "--local",
+  "context=examples/hello",
+  "--local",
+  "dockerfile=examples/hello",
+];
 const base = ["--local", `busybox=${join(work, "busybox")}`, "--opt", "context:busybox=local:busybox"];
 run("bin/buildctl", [...build, ...base, "--output", `type=oci,dest=${join(work, "hello.tar")},name=hello:latest`]);
 

@@ -1,7 +1,7 @@
 // Installs what is missing on a fresh machine: OS packages, then npm packages with the project's own Node.
 // Runs under any Node from 20 on, and does nothing where nothing is missing.
 import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -20,17 +20,26 @@ const testPackages = {
 };
 
 function isOnPath(program) {
-  return (process.env["PATH"] ?? "").split(":").concat("/usr/sbin", "/sbin").some((folder) => existsSync(join(folder, program)));
+  return (process.env["PATH"] ?? "")
+    .split(":")
+    .concat("/usr/sbin", "/sbin")
+    .some((folder) => existsSync(join(folder, program)));
 }
 
 function installOsPackages(packages) {
-  const missing = Object.entries(packages).filter(([program]) => !isOnPath(program)).map(([, name]) => name);
+  const missing = Object.entries(packages)
+    .filter(([program]) => !isOnPath(program))
+    .map(([, name]) => name);
   if (missing.length === 0) return;
-  if (!isOnPath("apt-get")) throw new Error(`Cannot install ${missing.join(", ")}: this machine has no apt-get. Install them by hand.`);
+  if (!isOnPath("apt-get"))
+    throw new Error(`Cannot install ${missing.join(", ")}: this machine has no apt-get. Install them by hand.`);
   const sudo = process.getuid?.() === 0 ? [] : ["sudo"];
   const run = (...args) => {
     const [command, ...rest] = [...sudo, ...args];
-    execFileSync(command, rest, { stdio: ["ignore", "ignore", "inherit"], env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } });
+    execFileSync(command, rest, {
+      stdio: ["ignore", "ignore", "inherit"],
+      env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+    });
   };
   console.error(`installing ${missing.join(", ")}`);
   run("apt-get", "update", "-q");
@@ -43,13 +52,68 @@ function installNpmPackages() {
   console.error("installing npm packages");
   execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
   // Some versions of npm do not run packages' install scripts: `node` then has not linked its binary yet.
-  if (!existsSync(node)) execFileSync("npm", ["rebuild", "node", "--foreground-scripts"], { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
+  if (!existsSync(node))
+    execFileSync("npm", ["rebuild", "node", "--foreground-scripts"], {
+      cwd: root,
+      stdio: ["ignore", "ignore", "inherit"],
+    });
   if (!existsSync(node)) throw new Error(`Cannot find ${node} after npm ci: run "npm rebuild node" and try again.`);
+}
+
+/** docker-buildx is not in Debian 12: its package is taken from the suite that has it, beside the machine's own packages. */
+function installBuildx() {
+  const tools = join(root, ".cache/tools");
+  const binary = join(tools, "docker-buildx");
+  if (isOnPath("docker-buildx") || existsSync(binary)) return;
+  const archive = debianArchive();
+  if (archive === undefined)
+    throw new Error("Cannot install docker-buildx: no Debian archive among this machine's apt sources.");
+  const apt = join(tools, "apt");
+  for (const folder of ["state/lists/partial", "cache/archives/partial", "download"])
+    mkdirSync(join(apt, folder), { recursive: true });
+  writeFileSync(join(apt, "state/status"), "");
+  writeFileSync(
+    join(apt, "sources.list"),
+    `deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${archive} forky main\n`,
+  );
+  writeFileSync(
+    join(apt, "apt.conf"),
+    `Dir::State "${apt}/state";\nDir::State::status "${apt}/state/status";\nDir::Cache "${apt}/cache";\nDir::Etc::sourcelist "${apt}/sources.list";\n` +
+      'Dir::Etc::sourceparts "/dev/null";\nDir::Etc::preferences "/dev/null";\nDir::Etc::preferencesparts "/dev/null";\nAPT::Sandbox::User "root";\n',
+  );
+  const options = {
+    cwd: join(apt, "download"),
+    stdio: ["ignore", "ignore", "inherit"],
+    env: { ...process.env, APT_CONFIG: join(apt, "apt.conf") },
+  };
+  console.error("installing docker-buildx");
+  execFileSync("apt-get", ["update", "-q"], options);
+  execFileSync("apt-get", ["download", "-q", "docker-buildx"], options);
+  const [archiveFile] = readdirSync(join(apt, "download")).filter((name) => name.endsWith(".deb"));
+  execFileSync("dpkg", ["-x", archiveFile, "unpacked"], options);
+  const [found] = execFileSync("find", ["unpacked", "-name", "docker-buildx", "-type", "f"], {
+    ...options,
+    stdio: "pipe",
+    encoding: "utf8",
+  }).split("\n");
+  copyFileSync(join(apt, "download", found), binary);
+  rmSync(apt, { recursive: true });
+}
+
+function debianArchive() {
+  const files = ["/etc/apt/sources.list", ...listFolder("/etc/apt/sources.list.d")].filter((file) => existsSync(file));
+  const texts = files.map((file) => readFileSync(file, "utf8")).join("\n");
+  return /(?:^URIs:|^deb(?:\s+\[[^\]]*\])?)\s+(\S+\/debian\/?)(?:\s|$)/m.exec(texts)?.[1];
+}
+
+function listFolder(folder) {
+  return existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [];
 }
 
 export function setUp(kind) {
   installOsPackages(kind === "test" ? testPackages : runtimePackages);
   installNpmPackages();
+  if (kind === "test") installBuildx();
   return root;
 }
 

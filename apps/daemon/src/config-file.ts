@@ -33,7 +33,11 @@ export interface ConfigFile {
     readonly addresses: readonly string[] | undefined;
     readonly uid: number | undefined;
     readonly gid: number | undefined;
-    readonly tls: { readonly cert: string | undefined; readonly key: string | undefined; readonly ca: string | undefined };
+    readonly tls: {
+      readonly cert: string | undefined;
+      readonly key: string | undefined;
+      readonly ca: string | undefined;
+    };
   };
   readonly worker: {
     readonly enabled: boolean | undefined;
@@ -51,7 +55,13 @@ export interface ConfigFile {
     readonly gcPolicies: readonly GcPolicySetting[];
   };
   readonly registries: ReadonlyMap<string, RegistrySetting>;
-  readonly dns: { readonly nameservers: readonly string[]; readonly options: readonly string[]; readonly searchDomains: readonly string[] } | undefined;
+  readonly dns:
+    | {
+        readonly nameservers: readonly string[];
+        readonly options: readonly string[];
+        readonly searchDomains: readonly string[];
+      }
+    | undefined;
   readonly history: { readonly maxAge: string | number | undefined; readonly maxEntries: number | undefined };
   readonly dockerfileEnabled: boolean;
 }
@@ -67,7 +77,9 @@ export function readConfigFile(path: string): ConfigFile {
     text = readFileSync(path, "utf8");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
-      throw new BuildError("invalid_argument", `Cannot read configuration "${path}": ${(error as Error).message}`, { cause: error });
+      throw new BuildError("invalid_argument", `Cannot read configuration "${path}": ${(error as Error).message}`, {
+        cause: error,
+      });
     }
   }
   return parseConfig(text, path);
@@ -81,10 +93,32 @@ export function parseConfig(text: string, path: string): ConfigFile {
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
     const [reason = ""] = error.message.split("\n");
-    throw new BuildError("invalid_argument", `Cannot parse configuration "${path}:${error.line}:${error.column}": ${reason}`, { cause: error });
+    throw new BuildError(
+      "invalid_argument",
+      `Cannot parse configuration "${path}:${error.line}:${error.column}": ${reason}`,
+      { cause: error },
+    );
   }
   const reader = new Reader(path, "", document);
-  reader.allow(["debug", "trace", "root", "insecure-entitlements", "log", "grpc", "otel", "cdi", "worker", "registry", "dns", "history", "frontend", "system", "provenanceEnvDir", "proxyNetwork", "cache"]);
+  reader.allow([
+    "debug",
+    "trace",
+    "root",
+    "insecure-entitlements",
+    "log",
+    "grpc",
+    "otel",
+    "cdi",
+    "worker",
+    "registry",
+    "dns",
+    "history",
+    "frontend",
+    "system",
+    "provenanceEnvDir",
+    "proxyNetwork",
+    "cache",
+  ]);
   reader.refuse("proxyNetwork", "the proxy network");
   const dns = reader.find("dns");
   return {
@@ -95,12 +129,18 @@ export function parseConfig(text: string, path: string): ConfigFile {
     grpc: readGrpc(reader.table("grpc")),
     worker: readWorker(reader.table("worker")),
     registries: readRegistries(reader.table("registry")),
-    dns: dns === undefined ? undefined : {
-      nameservers: dns.texts("nameservers") ?? [],
-      options: dns.texts("options") ?? [],
-      searchDomains: dns.texts("searchDomains") ?? [],
+    dns:
+      dns === undefined
+        ? undefined
+        : {
+            nameservers: dns.texts("nameservers") ?? [],
+            options: dns.texts("options") ?? [],
+            searchDomains: dns.texts("searchDomains") ?? [],
+          },
+    history: {
+      maxAge: reader.table("history").quantity("maxAge"),
+      maxEntries: reader.table("history").number("maxEntries"),
     },
-    history: { maxAge: reader.table("history").quantity("maxAge"), maxEntries: reader.table("history").number("maxEntries") },
     dockerfileEnabled: reader.table("frontend").table("dockerfile.v0").boolean("enabled") ?? true,
   };
 }
@@ -119,7 +159,10 @@ function readGrpc(reader: Reader): ConfigFile["grpc"] {
 function readWorker(workers: Reader): ConfigFile["worker"] {
   workers.allow(["oci", "containerd"]);
   if (workers.table("containerd").boolean("enabled") === true) {
-    throw new BuildError("unimplemented", `Cannot use configuration "${workers.path}": this daemon has no containerd worker`);
+    throw new BuildError(
+      "unimplemented",
+      `Cannot use configuration "${workers.path}": this daemon has no containerd worker`,
+    );
   }
   const reader = workers.table("oci");
   reader.refuse("rootless", "rootless mode");
@@ -160,7 +203,9 @@ function readRegistries(reader: Reader): Map<string, RegistrySetting> {
       http: registry.boolean("http"),
       insecure: registry.boolean("insecure"),
       ca: registry.texts("ca") ?? [],
-      keypairs: registry.tables("keypair").map((pair) => ({ key: pair.text("key") ?? "", cert: pair.text("cert") ?? "" })),
+      keypairs: registry
+        .tables("keypair")
+        .map((pair) => ({ key: pair.text("key") ?? "", cert: pair.text("cert") ?? "" })),
       tlsConfigDirs: registry.texts("tlsconfigdir") ?? [],
     });
   }
@@ -192,7 +237,10 @@ class Reader {
   refuse(key: string, what: string): void {
     const value = this.#table[key];
     if (value === undefined || value === false || value === "") return;
-    throw new BuildError("unimplemented", `Cannot use configuration "${this.path}", key ${this.#prefix}${key}: this daemon lacks ${what}`);
+    throw new BuildError(
+      "unimplemented",
+      `Cannot use configuration "${this.path}", key ${this.#prefix}${key}: this daemon lacks ${what}`,
+    );
   }
 
   text(key: string): string | undefined {
@@ -212,12 +260,18 @@ class Reader {
   }
 
   texts(key: string): string[] | undefined {
-    return this.#typed(key, "list of texts", (value): value is string[] => Array.isArray(value) && value.every((item) => typeof item === "string"));
+    return this.#typed(
+      key,
+      "list of texts",
+      (value): value is string[] => Array.isArray(value) && value.every((item) => typeof item === "string"),
+    );
   }
 
   strings(key: string): Record<string, string> | undefined {
     const table = this.find(key);
-    return table === undefined ? undefined : Object.fromEntries(table.keys().map((name) => [name, table.text(name) ?? ""]));
+    return table === undefined
+      ? undefined
+      : Object.fromEntries(table.keys().map((name) => [name, table.text(name) ?? ""]));
   }
 
   find(key: string): Reader | undefined {
@@ -230,7 +284,9 @@ class Reader {
   }
 
   tables(key: string): Reader[] {
-    const all = this.#typed(key, "list of tables", (value): value is Table[] => Array.isArray(value) && value.every(isTable)) ?? [];
+    const all =
+      this.#typed(key, "list of tables", (value): value is Table[] => Array.isArray(value) && value.every(isTable)) ??
+      [];
     return all.map((table) => new Reader(this.path, `${this.#prefix}${key}.`, table));
   }
 
@@ -241,7 +297,10 @@ class Reader {
   }
 
   #invalid(key: string, why: string): BuildError {
-    return new BuildError("invalid_argument", `Cannot read configuration "${this.path}", key ${this.#prefix}${key}: ${why}`);
+    return new BuildError(
+      "invalid_argument",
+      `Cannot read configuration "${this.path}", key ${this.#prefix}${key}: ${why}`,
+    );
   }
 }
 

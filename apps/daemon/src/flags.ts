@@ -14,7 +14,11 @@ export interface DaemonFlags {
   readonly logFormat: string | undefined;
   readonly group: string | undefined;
   readonly debugAddress: string | undefined;
-  readonly tls: { readonly cert: string | undefined; readonly key: string | undefined; readonly ca: string | undefined };
+  readonly tls: {
+    readonly cert: string | undefined;
+    readonly key: string | undefined;
+    readonly ca: string | undefined;
+  };
   readonly allowInsecureEntitlements: readonly string[] | undefined;
   readonly worker: WorkerFlags;
   readonly idleTimeout: string | undefined;
@@ -122,7 +126,8 @@ function createCommand(): Command {
   for (const [flag, text] of Object.entries(values)) command.option(flag, text);
   command.addOption(new Option("--log-level <level>").env("BUILDKITD_LOG_LEVEL"));
   command.addOption(new Option("--idle-timeout <duration>", "end after so long without clients").hideHelp());
-  for (const flag of ["--debug", "--oci-worker-gc", "--oci-worker", "--trace", "--cdi-disabled"]) command.option(`${flag} [bool]`);
+  for (const flag of ["--debug", "--oci-worker-gc", "--oci-worker", "--trace", "--cdi-disabled"])
+    command.option(`${flag} [bool]`);
   for (const flag of ["--addr", "--allow-insecure-entitlement", "--oci-worker-labels", "--oci-worker-platform"]) {
     command.option(`${flag} <value>`, "repeatable", collect);
   }
@@ -155,7 +160,8 @@ function refuseMissing(options: Readonly<Record<string, unknown>>): void {
 
 function readOptions(options: Readonly<Record<string, unknown>>): DaemonFlags {
   const text = (name: string): string | undefined => (typeof options[name] === "string" ? options[name] : undefined);
-  const list = (name: string): string[] | undefined => (Array.isArray(options[name]) ? options[name].map(String) : undefined);
+  const list = (name: string): string[] | undefined =>
+    Array.isArray(options[name]) ? options[name].map(String) : undefined;
   return {
     addresses: list("addr"),
     root: text("root"),

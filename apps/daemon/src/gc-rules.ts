@@ -48,7 +48,9 @@ function defaultSpaces(
   keepStorage: string | undefined,
   root: string,
 ): Pick<GcRule, "reservedSpaceBytes" | "maxUsedSpaceBytes" | "minFreeSpaceBytes"> {
-  const [reserved, free, maximum] = (keepStorage ?? "").split(",").map((megabytes) => (megabytes === "" ? undefined : Number(megabytes) * 1e6));
+  const [reserved, free, maximum] = (keepStorage ?? "")
+    .split(",")
+    .map((megabytes) => (megabytes === "" ? undefined : Number(megabytes) * 1e6));
   const share = (percent: number, limit: number): number =>
     diskSize(root) === undefined ? unknownDiskBytes : Math.min(percentOfDisk(percent, root), limit);
   const setting = (value: string | number | undefined, key: string): number | undefined =>

@@ -45,7 +45,8 @@ async function listenUnix(path: string, address: string, options: ListenOptions)
 async function removeStaleSocket(path: string, address: string): Promise<void> {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return;
-  if (!stat.isSocket()) throw new BuildError("failed_precondition", `Cannot listen on "${address}": the path is no socket`);
+  if (!stat.isSocket())
+    throw new BuildError("failed_precondition", `Cannot listen on "${address}": the path is no socket`);
   const isAlive = await new Promise<boolean>((resolve) => {
     const socket = connect({ path }, () => {
       socket.destroy();
@@ -60,8 +61,12 @@ async function removeStaleSocket(path: string, address: string): Promise<void> {
 async function listenTcp(rest: string, address: string, options: ListenOptions): Promise<Listener> {
   const [, host = "", port = ""] = /^\[?([^\]]*)\]?:(\d+)$/.exec(rest) ?? [];
   if (port === "") throw new BuildError("invalid_argument", `Cannot listen on "${address}": no port`);
-  const server = options.tls === undefined ? createControlServer(options.control) : createSecureControlServer(options.control, tlsOptions(options.tls));
-  if (options.tls === undefined) options.warn(`TLS is not enabled for ${address}: anyone who reaches it controls this machine`);
+  const server =
+    options.tls === undefined
+      ? createControlServer(options.control)
+      : createSecureControlServer(options.control, tlsOptions(options.tls));
+  if (options.tls === undefined)
+    options.warn(`TLS is not enabled for ${address}: anyone who reaches it controls this machine`);
   await started(server, address, () => server.listen({ port: Number(port), ...(host !== "" && { host }) }));
   const bound = server.address();
   return { address: typeof bound === "object" && bound !== null ? `tcp://${host}:${bound.port}` : address, server };
@@ -70,7 +75,10 @@ async function listenTcp(rest: string, address: string, options: ListenOptions):
 async function listenInherited(rest: string, address: string, options: ListenOptions): Promise<Listener> {
   if (rest !== "") throw new BuildError("invalid_argument", `Cannot listen on "${address}": nothing may follow fd://`);
   if (Number(process.env["LISTEN_FDS"] ?? 0) < 1) {
-    throw new BuildError("failed_precondition", `Cannot listen on "${address}": no socket was handed over (LISTEN_FDS is not set)`);
+    throw new BuildError(
+      "failed_precondition",
+      `Cannot listen on "${address}": no socket was handed over (LISTEN_FDS is not set)`,
+    );
   }
   const server = createControlServer(options.control);
   await started(server, address, () => server.listen({ fd: firstInheritedFd }));

@@ -1,7 +1,15 @@
 import { statfsSync } from "node:fs";
 import { BuildError } from "@buildkit-ts/errdefs";
 
-const durationUnits: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+const durationUnits: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
+  µs: 1e-3,
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+};
 
 /**
  * Reads a Go duration (`48h`, `1m30s`) or a whole number of seconds; gives milliseconds.
@@ -17,7 +25,17 @@ export function parseDuration(value: string | number, setting: string): number {
   return parts.reduce((sum, [, amount = "0", unit = "s"]) => sum + Number(amount) * (durationUnits[unit] ?? 0), 0);
 }
 
-const sizeUnits: Readonly<Record<string, number>> = { "": 1, k: 1e3, m: 1e6, g: 1e9, t: 1e12, ki: 2 ** 10, mi: 2 ** 20, gi: 2 ** 30, ti: 2 ** 40 };
+const sizeUnits: Readonly<Record<string, number>> = {
+  "": 1,
+  k: 1e3,
+  m: 1e6,
+  g: 1e9,
+  t: 1e12,
+  ki: 2 ** 10,
+  mi: 2 ** 20,
+  gi: 2 ** 30,
+  ti: 2 ** 40,
+};
 
 /** How big the file system under `root` is; undefined where the system does not say. */
 export function diskSize(root: string): number | undefined {
@@ -42,7 +60,10 @@ export function parseDiskSpace(value: string | number, setting: string, root: st
   if (percent !== undefined) return percentOfDisk(Number(percent), root);
   const [, amount, unit = ""] = /^(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?$/i.exec(value.trim()) ?? [];
   if (amount === undefined) {
-    throw new BuildError("invalid_argument", `Cannot read setting "${setting} = ${value}": not a size such as 10GB or 20%`);
+    throw new BuildError(
+      "invalid_argument",
+      `Cannot read setting "${setting} = ${value}": not a size such as 10GB or 20%`,
+    );
   }
   return Math.round(Number(amount) * (sizeUnits[unit.toLowerCase()] ?? 1));
 }
