@@ -1,1 +1,12 @@
-export {};
+export { LlbOperation, operationOf } from "./definition/llb-operation.ts";
+export { type LoadOptions, loadDefinition, requireEntitlement } from "./definition/load-definition.ts";
+export { CacheMounts, cacheMountKey } from "./mounts/cache-mounts.ts";
+export { type MountDeps, type MountRequest, type PreparedMounts, prepareMounts } from "./mounts/prepare-mounts.ts";
+export { fetchSecret } from "./mounts/session-secret.ts";
+export { createOpResolver, type OpResolverDeps } from "./op-resolver.ts";
+export type { NestedSolve } from "./ops/build-op.ts";
+export { SourceOperation } from "./ops/source-op.ts";
+export { WorkerResultLoader } from "./result-loader.ts";
+export { type StepLogLimits, stepLogLimits } from "./step-log.ts";
+export { detectPlatforms, ensureWorkerId, workerLabels } from "./worker-identity.ts";
+export { formatResultId, parseResultId, refOfResult, WorkerResult } from "./worker-result.ts";

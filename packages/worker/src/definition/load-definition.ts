@@ -1,0 +1,203 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { opspb } from "@buildkit-ts/api";
+import { BuildError } from "@buildkit-ts/errdefs";
+import type { Definition } from "@buildkit-ts/llb";
+import { type Digest, digestOf, hostPlatform, normalizePlatform, type Platform } from "@buildkit-ts/oci";
+import type { CacheStore, Edge, Vertex, VertexOptions } from "@buildkit-ts/solver";
+import { LlbOperation } from "./llb-operation.ts";
+import { invalid, validateOp } from "./validate-op.ts";
+import { vertexName } from "./vertex-name.ts";
+
+/** How a build's definition becomes vertices. */
+export interface LoadOptions {
+  readonly signal: AbortSignal;
+  /** What the build may ask for: `network.host`, `security.insecure`. */
+  readonly entitlements: ReadonlySet<string>;
+  /** Imported caches, asked for each vertex. */
+  readonly cacheSources?: readonly CacheStore[];
+  /** Of ops that name none; the host's by default. */
+  readonly defaultPlatform?: Platform;
+  /** Source policy: may change a source op in place (true, if it did) or refuse it by throwing. */
+  readonly evaluateSource?: (op: opspb.Op, options: { readonly signal: AbortSignal }) => Promise<boolean>;
+}
+
+interface LoadedOp {
+  readonly op: opspb.Op;
+  readonly metadata: opspb.OpMetadata | undefined;
+}
+
+const maxOps = 100_000;
+
+/**
+ * Turns a marshalled graph into vertices that the solver and this worker's ops know. The last op only names what is asked for.
+ *
+ * @throws {BuildError} `invalid_argument`, for a graph that is none; `permission_denied`, for a missing entitlement.
+ */
+export async function loadDefinition(definition: Definition, options: LoadOptions): Promise<Edge> {
+  const { def } = definition;
+  if (def.length === 0) throw invalid("invalid empty definition");
+  if (def.length > maxOps) throw invalid(`invalid LLB with ${def.length} vertexes: more than ${maxOps}`);
+  let ops = parseOps(definition);
+  let last = lastKey(ops);
+  if (options.evaluateSource !== undefined) {
+    const changed = await evaluateSources(ops, options.evaluateSource, options);
+    if (changed) ({ ops, last } = renameOps(ops, last));
+  }
+  if (ops.size < 2) throw invalid(`invalid LLB with ${ops.size} vertexes`);
+  const terminal = ops.get(last);
+  ops.delete(last);
+  const [input] = terminal?.op.inputs ?? [];
+  if (input === undefined) throw invalid("invalid LLB with no inputs on last vertex");
+  return { vertex: loadVertex(ops, input.digest, options), index: Number(input.index) };
+}
+
+function parseOps({ def, metadata }: Definition): Map<string, LoadedOp> {
+  const ops = new Map<string, LoadedOp>();
+  for (const bytes of def) {
+    const digest = digestOf(bytes);
+    const op = parseOp(bytes);
+    for (const [i, { index }] of op.inputs.entries()) {
+      if (index < 0n || index > 2n ** 31n) throw invalid(`invalid input ${i} output index ${index}`);
+    }
+    // The last op is the terminal one, also if an equal one came before.
+    ops.delete(digest);
+    ops.set(digest, { op, metadata: metadata.get(digest) });
+  }
+  return ops;
+}
+
+function parseOp(bytes: Uint8Array): opspb.Op {
+  try {
+    return fromBinary(opspb.OpSchema, bytes);
+  } catch (cause) {
+    throw new BuildError("invalid_argument", "failed to parse llb proto op", { cause });
+  }
+}
+
+function lastKey(ops: ReadonlyMap<string, LoadedOp>): string {
+  return [...ops.keys()].at(-1) ?? "";
+}
+
+async function evaluateSources(
+  ops: ReadonlyMap<string, LoadedOp>,
+  evaluate: NonNullable<LoadOptions["evaluateSource"]>,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<boolean> {
+  const sources = [...ops.values()].filter(({ op }) => op.op.case === "source");
+  const changes = await Promise.all(
+    sources.map(async ({ op }) => {
+      try {
+        return await evaluate(op, { signal });
+      } catch (error) {
+        const { code, message } = BuildError.from(error);
+        throw new BuildError(code, `error evaluating the source policy: ${message}`, { cause: error });
+      }
+    }),
+  );
+  return changes.includes(true);
+}
+
+/** Gives ops their digests again after some were changed, those above the changed ones included. */
+function renameOps(
+  ops: ReadonlyMap<string, LoadedOp>,
+  last: string,
+): { readonly ops: Map<string, LoadedOp>; readonly last: string } {
+  const renamed = new Map<string, string>();
+  const result = new Map<string, LoadedOp>();
+  for (const digest of inputsFirst(ops, [...ops.keys()])) {
+    const loaded = ops.get(digest);
+    if (loaded === undefined) continue;
+    for (const input of loaded.op.inputs) input.digest = renamed.get(input.digest) ?? input.digest;
+    const name = digestOf(toBinary(opspb.OpSchema, loaded.op));
+    renamed.set(digest, name);
+    result.set(name, loaded);
+  }
+  return { ops: result, last: renamed.get(last) ?? last };
+}
+
+/** Digests of the ops that the roots need, each after its inputs. Without recursion: a graph may be a chain of any length. */
+function inputsFirst(ops: ReadonlyMap<string, LoadedOp>, roots: readonly string[]): string[] {
+  const order: string[] = [];
+  const seen = new Set<string>();
+  const stack = roots.toReversed().map((digest) => ({ digest, expanded: false }));
+  for (let entry = stack.pop(); entry !== undefined; entry = stack.pop()) {
+    const { digest, expanded } = entry;
+    if (expanded) {
+      order.push(digest);
+      continue;
+    }
+    if (seen.has(digest)) continue;
+    seen.add(digest);
+    const loaded = ops.get(digest);
+    if (loaded === undefined) throw invalid(`invalid missing input digest ${digest.slice(0, 200)}`);
+    stack.push({ digest, expanded: true });
+    for (const input of loaded.op.inputs.toReversed()) stack.push({ digest: input.digest, expanded: false });
+  }
+  return order;
+}
+
+function loadVertex(ops: ReadonlyMap<string, LoadedOp>, root: string, options: LoadOptions): Vertex {
+  const vertices = new Map<string, Vertex>();
+  const defaultPlatform = options.defaultPlatform ?? hostPlatform();
+  for (const digest of inputsFirst(ops, [root])) {
+    const loaded = ops.get(digest);
+    if (loaded === undefined) continue;
+    const { op, metadata } = loaded;
+    validateOp(op);
+    checkEntitlements(op, options.entitlements);
+    const inputs = op.inputs.map((input): Edge => {
+      const vertex = vertices.get(input.digest);
+      // Digests name contents, so an op cannot be among its own inputs; after a policy's change anything goes.
+      if (vertex === undefined) throw invalid(`invalid input digest ${input.digest.slice(0, 200)}: a cycle`);
+      return { vertex, index: Number(input.index) };
+    });
+    const vertexOptions = createOptions(metadata, options);
+    const names = inputs.map(({ vertex }) => vertex.name);
+    vertices.set(digest, {
+      digest: digest as Digest,
+      name: vertexOptions.description["llb.customname"] ?? vertexName(op, names),
+      inputs,
+      options: vertexOptions,
+      operation: new LlbOperation(op, platformOf(op, defaultPlatform), metadata?.linuxResources),
+    });
+  }
+  const vertex = vertices.get(root);
+  if (vertex === undefined) throw invalid(`invalid missing input digest ${root.slice(0, 200)}`);
+  return vertex;
+}
+
+function createOptions(metadata: opspb.OpMetadata | undefined, options: LoadOptions): VertexOptions {
+  const group = metadata?.progressGroup;
+  return {
+    ignoreCache: metadata?.ignoreCache ?? false,
+    description: metadata?.description ?? {},
+    ...(metadata?.exportCache !== undefined && { exportCache: metadata.exportCache.Value }),
+    ...(group !== undefined && { progressGroup: { id: group.id, name: group.name, weak: group.weak } }),
+    cacheSources: options.cacheSources ?? [],
+  };
+}
+
+function platformOf({ platform }: opspb.Op, defaultPlatform: Platform): Platform {
+  if (platform === undefined) return normalizePlatform(defaultPlatform);
+  return normalizePlatform({
+    os: platform.OS,
+    architecture: platform.Architecture,
+    ...(platform.Variant !== "" && { variant: platform.Variant }),
+    ...(platform.OSVersion !== "" && { "os.version": platform.OSVersion }),
+    ...(platform.OSFeatures.length > 0 && { "os.features": platform.OSFeatures }),
+  });
+}
+
+function checkEntitlements({ op }: opspb.Op, granted: ReadonlySet<string>): void {
+  if (op.case !== "exec") return;
+  requireEntitlement(op.value.network === opspb.NetMode.HOST, "network.host", granted);
+  requireEntitlement(op.value.security === opspb.SecurityMode.INSECURE, "security.insecure", granted);
+  if (op.value.cdiDevices.some((device) => !device.optional)) {
+    throw new BuildError("unimplemented", "Cannot give devices to a step: this daemon has no CDI support");
+  }
+}
+
+/** Every way to run a container asks here whether the build may have what it wants. @throws {BuildError} `permission_denied`. */
+export function requireEntitlement(wanted: boolean, name: string, granted: ReadonlySet<string>): void {
+  if (wanted && !granted.has(name)) throw new BuildError("permission_denied", `${name} is not allowed`);
+}

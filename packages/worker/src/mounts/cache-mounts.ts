@@ -1,0 +1,199 @@
+import { type Clock, systemClock } from "@buildkit-ts/async";
+import type { CacheManager, HeldMounts, ImmutableRef, MutableRef } from "@buildkit-ts/cache";
+import { BuildError } from "@buildkit-ts/errdefs";
+
+/** Who may use a cache directory at the same time. */
+export type CacheSharing = "shared" | "private" | "locked";
+
+export interface CacheMountRequest {
+  readonly id: string;
+  readonly sharing: CacheSharing;
+  /** What a new directory starts from. */
+  readonly base: ImmutableRef | undefined;
+  /** Shown as the record's description. */
+  readonly description: string;
+  readonly signal: AbortSignal;
+}
+
+/** A hold on a cache directory. */
+export interface CacheMount extends AsyncDisposable {
+  readonly ref: Pick<MutableRef, "id" | "mount">;
+}
+
+interface Share {
+  readonly ref: MutableRef;
+  holders: number;
+}
+
+/** The metadata key by which directories are found again. */
+export const cacheMountKey = "cache-dir";
+/** Who else may hold a directory, such as a prune, does not tell us when it lets go. */
+const pollMs = 100;
+
+type Caches = Pick<CacheManager, "search" | "getMutable" | "create">;
+
+/**
+ * The cache directories of `RUN --mount=type=cache`, which outlive builds.
+ *
+ * - *shared*: all steps that ask at the same time are given the same directory;
+ * - *private*: a further directory is made while all known ones are in use;
+ * - *locked*: waits until one is free.
+ *
+ * One instance per worker: it is what makes sharing work. Within a step, equal ids are one directory in any case.
+ */
+export class CacheMounts {
+  readonly #cache: Caches;
+  readonly #clock: Clock;
+  readonly #shared = new Map<string, Promise<Share>>();
+  readonly #searching = new Map<string, Promise<unknown>>();
+  readonly #released = new Set<() => void>();
+
+  constructor(cache: Caches, options: { readonly clock?: Clock } = {}) {
+    this.#cache = cache;
+    this.#clock = options.clock ?? systemClock;
+  }
+
+  /** For one step. */
+  createScope(): CacheMountScope {
+    return new CacheMountScope(this);
+  }
+
+  /** Newcomers get new directories instead of those in use now: what a prune of cache mounts means. */
+  forgetShares(): void {
+    this.#shared.clear();
+  }
+
+  async acquire(request: CacheMountRequest): Promise<CacheMount> {
+    const key = mountKey(request);
+    if (request.sharing !== "shared") {
+      const ref = await this.#acquireRef(key, request);
+      return this.#hold({ ref, holders: 1 }, () => undefined);
+    }
+    for (;;) {
+      request.signal.throwIfAborted();
+      let pending = this.#shared.get(key);
+      if (pending === undefined) {
+        pending = this.#acquireRef(key, request).then((ref) => ({ ref, holders: 0 }));
+        this.#shared.set(key, pending);
+      }
+      const drop = (): void => {
+        if (this.#shared.get(key) === pending) this.#shared.delete(key);
+      };
+      try {
+        const share = await pending;
+        // Its last holder may have left while we waited.
+        if (this.#shared.get(key) !== pending) continue;
+        share.holders += 1;
+        return this.#hold(share, drop);
+      } catch (error) {
+        drop();
+        // The first asker's build was cancelled; this one goes on.
+        if (BuildError.from(error).code !== "canceled") throw error;
+      }
+    }
+  }
+
+  #hold(share: Share, drop: () => void): CacheMount {
+    let held = true;
+    return {
+      ref: share.ref,
+      [Symbol.asyncDispose]: async () => {
+        if (!held) return;
+        held = false;
+        share.holders -= 1;
+        if (share.holders > 0) return;
+        drop();
+        await share.ref[Symbol.asyncDispose]();
+        for (const wake of this.#released) wake();
+      },
+    };
+  }
+
+  /** One search per key at a time, or two steps would both make a new directory. */
+  async #acquireRef(key: string, request: CacheMountRequest): Promise<MutableRef> {
+    for (;;) {
+      request.signal.throwIfAborted();
+      const result = await this.#alone(key, async () => await this.#findOrCreate(key, request));
+      if (result !== undefined) return result;
+      await this.#waitForRelease(request.signal);
+    }
+  }
+
+  async #alone<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#searching.get(key);
+    const after = (async () => {
+      await before?.catch(() => undefined);
+      return await work();
+    })();
+    this.#searching.set(key, after);
+    try {
+      return await after;
+    } finally {
+      if (this.#searching.get(key) === after) this.#searching.delete(key);
+    }
+  }
+
+  async #findOrCreate(key: string, request: CacheMountRequest): Promise<MutableRef | undefined> {
+    const { signal } = request;
+    let locked = false;
+    for (const id of this.#cache.search(cacheMountKey, key)) {
+      try {
+        return await this.#cache.getMutable(id, { signal });
+      } catch (error) {
+        signal.throwIfAborted();
+        // Any other failure means that this directory is lost: a cache never fails a build.
+        if (BuildError.from(error).code === "failed_precondition") locked = true;
+      }
+    }
+    if (locked && request.sharing === "locked") return undefined;
+    const ref = await this.#cache.create(request.base, {
+      signal,
+      description: request.description,
+      recordType: "exec.cachemount",
+      retain: true,
+    });
+    ref.metadata.set(cacheMountKey, key, { index: true });
+    return ref;
+  }
+
+  async #waitForRelease(signal: AbortSignal): Promise<void> {
+    const woken = new AbortController();
+    const wake = (): void => woken.abort(new DOMException("A cache directory was released", "AbortError"));
+    this.#released.add(wake);
+    try {
+      await this.#clock.sleep(pollMs, { signal: AbortSignal.any([signal, woken.signal]) });
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!woken.signal.aborted) throw error;
+    } finally {
+      this.#released.delete(wake);
+    }
+  }
+}
+
+/** The cache directories of one step. */
+export class CacheMountScope implements AsyncDisposable {
+  readonly #mounts: CacheMounts;
+  readonly #known = new Map<string, CacheMount>();
+
+  constructor(mounts: CacheMounts) {
+    this.#mounts = mounts;
+  }
+
+  async mount(request: CacheMountRequest): Promise<HeldMounts> {
+    const key = mountKey(request);
+    const known = this.#known.get(key) ?? (await this.#mounts.acquire(request));
+    this.#known.set(key, known);
+    return await known.ref.mount({ signal: request.signal });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await using stack = new AsyncDisposableStack();
+    for (const mount of this.#known.values()) stack.use(mount);
+    this.#known.clear();
+  }
+}
+
+function mountKey({ id, base }: CacheMountRequest): string {
+  return base === undefined ? id : `${id}:${base.id}`;
+}

@@ -1,0 +1,130 @@
+import type { opspb } from "@buildkit-ts/api";
+import type { CacheManager, ImmutableRef } from "@buildkit-ts/cache";
+import type { FileBackend, Owner } from "@buildkit-ts/fileop";
+import type { OpContext } from "@buildkit-ts/solver";
+import { invalid } from "../definition/validate-op.ts";
+import { MountedTree } from "../mounts/mounted-tree.ts";
+import { createFileAction } from "./file-action.ts";
+import { type FileGraph, ownerOf } from "./file-graph.ts";
+
+/** What an index of the graph gives: a finished ref, or a tree that only the next action goes on with. */
+type Node =
+  | { readonly kind: "ref"; readonly ref: ImmutableRef | undefined }
+  | { readonly kind: "tree"; readonly tree: MountedTree };
+
+export interface FileGraphRunOptions {
+  readonly cache: Pick<CacheManager, "create">;
+  readonly fileBackend: FileBackend;
+  readonly temporaryDirectory: string;
+  readonly inputs: readonly (ImmutableRef | undefined)[];
+  readonly description: string;
+  readonly context: OpContext;
+}
+
+/** One execution of a file op. Disposing frees everything but the refs that `outputs` gave. */
+export class FileGraphRun implements AsyncDisposable {
+  readonly #graph: FileGraph;
+  readonly #options: FileGraphRunOptions;
+  readonly #nodes = new Map<number, Promise<Node>>();
+  readonly #owned = new AsyncDisposableStack();
+
+  constructor(graph: FileGraph, options: FileGraphRunOptions) {
+    this.#graph = graph;
+    this.#options = options;
+  }
+
+  /** By output index; each ref a hold of the caller's own. */
+  async outputs(): Promise<(ImmutableRef | undefined)[]> {
+    // One after the other, each after what it needs: actions change one tree, and a chain may be of any length.
+    for (const index of this.#graph.order) await this.#node(index);
+    const nodes = await Promise.all(this.#graph.outputs.map(async (index) => await this.#node(index)));
+    return nodes.map((node) => {
+      if (node.kind !== "ref") throw new TypeError("An output was not committed");
+      return node.ref?.clone();
+    });
+  }
+
+  async #node(index: number): Promise<Node> {
+    const known = this.#nodes.get(index);
+    if (known !== undefined) return await known;
+    const input = this.#options.inputs.length;
+    const action = this.#graph.actions[index - input];
+    const node =
+      index < input || action === undefined
+        ? Promise.resolve<Node>({ kind: "ref", ref: this.#options.inputs[index] })
+        : this.#apply(index, action);
+    this.#nodes.set(index, node);
+    return await node;
+  }
+
+  async #apply(index: number, action: opspb.FileAction): Promise<Node> {
+    const { signal } = this.#options.context;
+    await using views = new AsyncDisposableStack();
+    const target = await this.#target(action);
+    const source = action.action.case === "copy" ? await this.#source(action, views) : undefined;
+    const owner = await this.#resolveOwner(ownerOf(action), views);
+    const roots = { target: target.path, ...(source !== undefined && { source: source.path }) };
+    await this.#options.fileBackend.apply(createFileAction(action, owner), roots, { signal });
+    if (!this.#graph.committed.has(index)) return { kind: "tree", tree: target };
+    return { kind: "ref", ref: this.#owned.use(await target.commit()) };
+  }
+
+  async #target(action: opspb.FileAction): Promise<MountedTree> {
+    const node = action.input === -1n ? undefined : await this.#node(Number(action.input));
+    if (node?.kind === "tree") return node.tree;
+    return this.#owned.use(await this.#createTree(node?.ref));
+  }
+
+  async #createTree(parent: ImmutableRef | undefined): Promise<MountedTree> {
+    const { cache, temporaryDirectory: parentDirectory, description, context } = this.#options;
+    return await MountedTree.create(cache, parent, {
+      signal: context.signal,
+      description: description === "" ? "fileop target" : description,
+      parent: parentDirectory,
+    });
+  }
+
+  async #source(action: opspb.FileAction, views: AsyncDisposableStack): Promise<MountedTree> {
+    if (action.secondaryInput !== -1n) return await this.#view(Number(action.secondaryInput), views);
+    return views.use(await this.#createTree(undefined));
+  }
+
+  async #view(index: number, views: AsyncDisposableStack): Promise<MountedTree> {
+    const node = await this.#node(index);
+    if (node.kind === "tree") return node.tree;
+    const { temporaryDirectory, context } = this.#options;
+    return views.use(
+      node.ref === undefined
+        ? await this.#createTree(undefined)
+        : await MountedTree.view(node.ref, temporaryDirectory, context),
+    );
+  }
+
+  async #resolveOwner(owner: opspb.ChownOpt | undefined, views: AsyncDisposableStack): Promise<Owner | undefined> {
+    if (owner === undefined) return undefined;
+    const user = await this.#account(owner.user, views);
+    const group = await this.#account(owner.group, views);
+    const { fileBackend } = this.#options;
+    const byUser =
+      user === undefined ? { uid: 0, gid: 0 } : await fileBackend.resolveOwner({ user: user.name }, user.root);
+    if (group === undefined) return byUser;
+    const { gid } = await fileBackend.resolveOwner({ group: group.name }, group.root);
+    return { uid: byUser.uid, gid };
+  }
+
+  async #account(
+    who: opspb.UserOpt | undefined,
+    views: AsyncDisposableStack,
+  ): Promise<{ readonly name: string | number; readonly root: string | undefined } | undefined> {
+    if (who?.user.case === "byID") return { name: who.user.value, root: undefined };
+    if (who?.user.case !== "byName") return undefined;
+    const { name, input } = who.user.value;
+    if (input < 0n) throw invalid(`invalid user index: ${input}`);
+    return { name, root: (await this.#view(Number(input), views)).path };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled(this.#nodes.values());
+    await this.#owned.disposeAsync();
+  }
+}

@@ -1,0 +1,49 @@
+import type { opspb } from "@buildkit-ts/api";
+import type { Semaphore } from "@buildkit-ts/async";
+import type { CacheManager } from "@buildkit-ts/cache";
+import type { FileBackend } from "@buildkit-ts/fileop";
+import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
+import { refOfResult, WorkerResult } from "../worker-result.ts";
+import { fileCacheMap } from "./file-cache-map.ts";
+import { createFileGraph } from "./file-graph.ts";
+import { FileGraphRun } from "./file-graph-run.ts";
+
+/** What {@linkcode FileOperation} works with. */
+export interface FileOperationDeps {
+  readonly workerId: string;
+  readonly cache: Pick<CacheManager, "contentChecksum" | "create">;
+  readonly fileBackend: FileBackend;
+  readonly temporaryDirectory: string;
+  readonly parallelism: Semaphore;
+}
+
+/** Changes files without running a process. */
+export class FileOperation implements Op {
+  readonly #vertex: Vertex;
+  readonly #op: opspb.FileOp;
+  readonly #deps: FileOperationDeps;
+
+  constructor(vertex: Vertex, op: opspb.FileOp, deps: FileOperationDeps) {
+    this.#vertex = vertex;
+    this.#op = op;
+    this.#deps = deps;
+  }
+
+  async cacheMap(): Promise<{ readonly cacheMap: CacheMap; readonly done: boolean }> {
+    const { cache } = this.#deps;
+    return { cacheMap: fileCacheMap(this.#op, { inputs: this.#vertex.inputs.length, cache }), done: true };
+  }
+
+  async exec(inputs: readonly Result[], context: OpContext): Promise<Result[]> {
+    using _slot = await this.#deps.parallelism.acquire({ signal: context.signal });
+    const graph = createFileGraph(this.#op.actions, inputs.length);
+    await using run = new FileGraphRun(graph, {
+      ...this.#deps,
+      inputs: inputs.map(refOfResult),
+      description: this.#vertex.name,
+      context,
+    });
+    const refs = await run.outputs();
+    return refs.map((ref) => new WorkerResult(this.#deps.workerId, ref));
+  }
+}

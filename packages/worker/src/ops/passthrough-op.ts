@@ -1,0 +1,33 @@
+import { opspb } from "@buildkit-ts/api";
+import { digestOf } from "@buildkit-ts/oci";
+import type { CacheMap, Op, Result, Vertex } from "@buildkit-ts/solver";
+import { invalid } from "../definition/validate-op.ts";
+import { goJson, goObject, goString } from "../go-json.ts";
+
+/** Gives its inputs as its outputs, under an identity of its own. */
+export class PassthroughOperation implements Op {
+  readonly #vertex: Vertex;
+  readonly #op: opspb.PassthroughOp;
+
+  constructor(vertex: Vertex, op: opspb.PassthroughOp) {
+    this.#vertex = vertex;
+    this.#op = op;
+  }
+
+  async cacheMap(): Promise<{ readonly cacheMap: CacheMap; readonly done: boolean }> {
+    const text = goObject([
+      ["Type", goString("buildkit.passthrough.v0")],
+      ["Passthrough", goJson(opspb.PassthroughOpSchema, this.#op)],
+    ]);
+    const deps = this.#vertex.inputs.map(() => ({}));
+    return { cacheMap: { digest: digestOf(text), deps }, done: true };
+  }
+
+  async exec(inputs: readonly Result[]): Promise<Result[]> {
+    return this.#op.outputs.map((input) => {
+      const result = inputs[Number(input)];
+      if (result === undefined) throw invalid(`invalid passthrough output input index ${input}`);
+      return result.clone();
+    });
+  }
+}

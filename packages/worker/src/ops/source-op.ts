@@ -1,0 +1,70 @@
+import type { opspb } from "@buildkit-ts/api";
+import type { Semaphore } from "@buildkit-ts/async";
+import { type Digest, digestHex, digestOf } from "@buildkit-ts/oci";
+import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
+import type { Source, SourceInstance } from "@buildkit-ts/sources";
+import { operationOf } from "../definition/llb-operation.ts";
+import { invalid } from "../definition/validate-op.ts";
+import { WorkerResult } from "../worker-result.ts";
+
+/** Brings a tree in from outside. */
+export class SourceOperation implements Op {
+  readonly #vertex: Vertex;
+  readonly #op: opspb.SourceOp;
+  readonly #deps: SourceOperationDeps;
+  #instance: SourceInstance | undefined;
+  #pin = "";
+
+  constructor(vertex: Vertex, op: opspb.SourceOp, deps: SourceOperationDeps) {
+    this.#vertex = vertex;
+    this.#op = op;
+    this.#deps = deps;
+  }
+
+  /** What the identifier resolved to, such as an image's digest, for provenance; empty before the first cache map. */
+  get pin(): string {
+    return this.#pin;
+  }
+
+  get identifier(): string {
+    return this.#op.identifier;
+  }
+
+  async cacheMap(index: number, context: OpContext): Promise<{ readonly cacheMap: CacheMap; readonly done: boolean }> {
+    const { key, pin, done } = await this.#resolve().cacheKey(index, context);
+    if (this.#pin === "") this.#pin = pin;
+    const digest = digestOf(`buildkit.source.v0:${key}`);
+    // A key that a session made says nothing in another one: "random" keys are never stored.
+    const isRandom = key.startsWith("session:");
+    return { cacheMap: { digest: isRandom ? (`random:${digestHex(digest)}` as Digest) : digest, deps: [] }, done };
+  }
+
+  async exec(_inputs: readonly Result[], context: OpContext): Promise<Result[]> {
+    using _slot = await this.#deps.parallelism.acquire({ signal: context.signal });
+    return [new WorkerResult(this.#deps.workerId, await this.#resolve().snapshot(context))];
+  }
+
+  #resolve(): SourceInstance {
+    if (this.#instance !== undefined) return this.#instance;
+    const { identifier, attrs } = this.#op;
+    const end = identifier.indexOf("://");
+    if (end < 0) throw invalid(`failed to parse ${identifier} : invalid`);
+    const scheme = identifier.slice(0, end);
+    const source = this.#deps.sources.find(({ schemes }) => schemes.includes(scheme));
+    if (source === undefined) throw invalid(`unsupported scheme ${scheme}: not found`);
+    this.#instance = source.resolve({
+      identifier,
+      attributes: attrs,
+      platform: operationOf(this.#vertex).platform,
+      vertex: this.#vertex.digest,
+    });
+    return this.#instance;
+  }
+}
+
+/** What {@linkcode SourceOperation} works with. */
+export interface SourceOperationDeps {
+  readonly workerId: string;
+  readonly sources: readonly Source[];
+  readonly parallelism: Semaphore;
+}
