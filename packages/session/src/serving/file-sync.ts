@@ -1,0 +1,36 @@
+import { FileSync } from "@buildkit-ts/api/buildkit/filesync";
+import { BuildError } from "@buildkit-ts/errdefs";
+import type { FileStat } from "../fsutil/file-stat.ts";
+import { sendTree } from "../fsutil/send-tree.ts";
+import { type TreeFilter, walkTree } from "../fsutil/walk-tree.ts";
+import { decodedValues } from "../wire/metadata.ts";
+import type { Attachable } from "./client-session.ts";
+
+/** Lets the daemon read directories, by the names it may ask for. Owners are sent as 0:0. */
+export function shareDirectories(
+  directories: Readonly<Record<string, string>>,
+  options: { readonly xattrs?: TreeFilter["xattrs"] } = {},
+): Attachable {
+  return (server) => {
+    server.handleStream(FileSync.method.diffCopy, async (stream, { metadata, signal }) => {
+      const name = decodedValues(metadata, "dir-name")[0] ?? "";
+      const directory = Object.hasOwn(directories, name) ? directories[name] : undefined;
+      if (directory === undefined)
+        throw new BuildError("not_found", `no access allowed to dir ${JSON.stringify(name)}`);
+      const followPaths = metadata["followpaths"] === undefined ? undefined : decodedValues(metadata, "followpaths");
+      const entries = walkTree(directory, {
+        includePatterns: decodedValues(metadata, "include-patterns"),
+        excludePatterns: decodedValues(metadata, "exclude-patterns"),
+        map: withoutOwner,
+        ...(followPaths !== undefined && { followPaths }),
+        ...(options.xattrs !== undefined && { xattrs: options.xattrs }),
+      });
+      await sendTree(stream, entries, { signal });
+    });
+  };
+}
+
+function withoutOwner(stat: FileStat): void {
+  stat.uid = 0;
+  stat.gid = 0;
+}
