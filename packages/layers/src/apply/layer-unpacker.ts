@@ -133,9 +133,14 @@ export class LayerUnpacker implements TarVisitor, Disposable {
       return make();
     } catch (error) {
       if (!hasErrno(error, "EEXIST")) throw error;
-      if (removeTree(at)) this.#tree.forget();
+      this.#remove(at);
       return make();
     }
+  }
+
+  #remove(at: At): void {
+    // What was removed may have been a directory on the way to others, or a symbolic link to one.
+    if (removeTree(at)) this.#tree.forget();
   }
 
   #makeDirectory(at: At): void {
@@ -145,7 +150,7 @@ export class LayerUnpacker implements TarVisitor, Disposable {
       if (!hasErrno(error, "EEXIST")) throw error;
       const existing = lstatAt(at);
       if (existing.isDirectory()) return;
-      removeTree(at);
+      this.#remove(at);
       mkdirAt(at, 0o700);
       this.#form.directoryMade(at, existing.isWhiteout() ? "whiteout" : "file");
     }

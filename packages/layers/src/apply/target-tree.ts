@@ -74,7 +74,7 @@ export class TargetTree implements Disposable {
     return this.#keep(path, file);
   }
 
-  /** Must be called after directories were removed: paths may mean something else now. Descriptors stay valid until the next call. */
+  /** Must be called after names were removed: paths may mean something else now. Descriptors stay valid until the next call. */
   forget(): void {
     this.#isStale = true;
   }

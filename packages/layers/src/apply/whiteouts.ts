@@ -16,7 +16,7 @@ import type { TargetDirectory } from "./target-tree.ts";
 
 /** How what a layer deletes is put into effect in its target. */
 export interface WhiteoutForm {
-  /** `NAME` of lower layers is gone. Tells whether directories of the target were removed. */
+  /** `NAME` of lower layers is gone. Tells whether names of the target were removed. */
   delete(at: At, isOfThisLayer: boolean): boolean;
   /** All that lower layers have in the directory is gone. */
   makeOpaque(at: At, directory: TargetDirectory, isOfThisLayer: (id: string, name: string) => boolean): boolean;
