@@ -1,0 +1,212 @@
+import type { ImmutableRef, Remote } from "@buildkit-ts/cache";
+import type { ContentStore } from "@buildkit-ts/content";
+import { BuildError } from "@buildkit-ts/errdefs";
+import { type Descriptor, type Digest, mediaTypes } from "@buildkit-ts/oci";
+import { withStatus } from "@buildkit-ts/progress";
+import type { ExportContext, ExportInput } from "../exporter.ts";
+import { type Annotation, annotationsOfResult, selectAnnotations } from "../options/annotations.ts";
+import { type Epoch, epochFromResult } from "../options/attributes.ts";
+import { formatGoJson } from "../options/go-json.ts";
+import type { ImageOptions } from "../options/image-options.ts";
+import {
+  checkPlatforms,
+  findRef,
+  platformMetadata,
+  type ResultPlatform,
+  resultPlatforms,
+} from "../options/result-platforms.ts";
+import { patchImageConfig } from "./image-config.ts";
+import { withMediaTypeOf, withPublicAnnotations } from "./layer-media-type.ts";
+import { writeBlob } from "./write-blob.ts";
+
+/** An image whose manifests and configs are in the content store. Its layers may be lazy: read them by the remotes. */
+export interface CommittedImage {
+  /** Of the manifest, or of the index where the result has several platforms. */
+  readonly descriptor: Descriptor;
+  /** For a single manifest only. */
+  readonly configDigest: Digest | undefined;
+  readonly remotes: readonly Remote[];
+}
+
+/** Turns results into images: layers, config, manifest and, for a map of refs, an index. */
+export class ImageWriter {
+  readonly #content: ContentStore;
+
+  constructor(options: { readonly content: ContentStore }) {
+    this.#content = options.content;
+  }
+
+  /** @throws {BuildError} `invalid_argument`, when result and options contradict each other. */
+  async commit(input: ExportInput, options: ImageOptions, context: ExportContext): Promise<CommittedImage> {
+    const platforms = resultPlatforms(input.metadata);
+    checkImagePlatforms(input, platforms);
+    const annotations = [...options.annotations, ...annotationsOfResult(input.metadata)];
+    checkAnnotations(annotations, input, options);
+    if (options.rewriteTimestamp)
+      throw new BuildError("unimplemented", "Cannot rewrite timestamps of layers: this builder does not support it", {
+        hint: "Leave out rewrite-timestamp, or set SOURCE_DATE_EPOCH only.",
+      });
+    const remotes = await this.#exportLayers(input, { platforms, options }, context);
+    const commits: ManifestCommit[] = [];
+    for (const [index, platform] of platforms.entries()) {
+      const epoch = options.epoch ?? epochFromResult(input.metadata, platform.id);
+      const remote = remotes[index];
+      commits.push(await this.#commitManifest({ input, platform, epoch, remote, annotations, options }, context));
+    }
+    const present = remotes.filter((remote) => remote !== undefined);
+    const [single] = commits;
+    if (input.refs.size === 0 && single !== undefined)
+      return { descriptor: single.descriptor, configDigest: single.configDigest, remotes: present };
+    const descriptor = await this.#commitIndex(commits, { annotations, options }, context);
+    return { descriptor, configDigest: undefined, remotes: present };
+  }
+
+  async #exportLayers(
+    input: ExportInput,
+    image: { readonly platforms: readonly ResultPlatform[]; readonly options: ImageOptions },
+    context: ExportContext,
+  ): Promise<(Remote | undefined)[]> {
+    const { compression } = image.options;
+    const refOptions = { signal: context.signal, progress: context.progress, session: () => context.sessions() };
+    const toRemote = async (ref: ImmutableRef | undefined): Promise<Remote | undefined> =>
+      await ref?.remote(compression, refOptions);
+    return await withStatus(context.progress, "exporting layers", async () => {
+      const settled = await Promise.allSettled(image.platforms.map((p) => toRemote(findRef(input, p.id))));
+      return settled.map((one) => {
+        if (one.status === "rejected") throw one.reason;
+        return one.value;
+      });
+    });
+  }
+
+  async #commitManifest(work: ManifestWork, context: ExportContext): Promise<ManifestCommit> {
+    const { input, platform, remote, annotations, options } = work;
+    const family = options.ociMediaTypes ? "oci" : "docker";
+    const layers = remote?.layers ?? [];
+    const inlineKey = input.refs.size === 0 ? "" : platform.id;
+    const config = patchImageConfig(platformMetadata(input.metadata, "containerimage.config", platform.id), {
+      layers,
+      epochSeconds: work.epoch?.seconds,
+      baseConfig: platformMetadata(input.metadata, "containerimage.base.config", platform.id),
+      inlineCache: await input.inlineCache?.(inlineKey, layers.length),
+    });
+    const configBlob = {
+      mediaType: options.ociMediaTypes ? mediaTypes.ociConfig : mediaTypes.dockerConfig,
+      bytes: config,
+    };
+    const single = input.refs.size === 0;
+    const manifestAnnotations = selectAnnotations(annotations, "manifest", single ? undefined : platform.platform);
+    const configDescriptor = await writeBlob(this.#content, configBlob, context);
+    const mediaType = options.ociMediaTypes ? mediaTypes.ociManifest : mediaTypes.dockerManifest;
+    const manifest = {
+      schemaVersion: 2,
+      mediaType,
+      config: configDescriptor,
+      layers: layers.map((layer) =>
+        orderDescriptor(withPublicAnnotations(withMediaTypeOf(layer.descriptor, family), family)),
+      ),
+      ...(manifestAnnotations !== undefined && { annotations: manifestAnnotations }),
+    };
+    const descriptor = await this.#writeNamed("manifest", { mediaType, value: manifest }, context);
+    await withStatus(context.progress, `exporting config ${configDescriptor.digest}`, async () => {});
+    const onDescriptor = selectAnnotations(annotations, "manifest-descriptor", single ? undefined : platform.platform);
+    return {
+      configDigest: configDescriptor.digest,
+      descriptor: {
+        ...descriptor,
+        ...(onDescriptor !== undefined && { annotations: onDescriptor }),
+        platform: platform.platform,
+      },
+    };
+  }
+
+  async #commitIndex(
+    commits: readonly ManifestCommit[],
+    image: { readonly annotations: readonly Annotation[]; readonly options: ImageOptions },
+    context: ExportContext,
+  ): Promise<Descriptor> {
+    const mediaType = image.options.ociMediaTypes ? mediaTypes.ociIndex : mediaTypes.dockerManifestList;
+    const onIndex = selectAnnotations(image.annotations, "index");
+    const index = {
+      schemaVersion: 2,
+      mediaType,
+      manifests: commits.map((commit) => orderDescriptor(commit.descriptor)),
+      ...(onIndex !== undefined && { annotations: onIndex }),
+    };
+    const descriptor = await this.#writeNamed("manifest list", { mediaType, value: index }, context);
+    const onDescriptor = selectAnnotations(image.annotations, "index-descriptor");
+    return { ...descriptor, ...(onDescriptor !== undefined && { annotations: onDescriptor }) };
+  }
+
+  async #writeNamed(
+    kind: string,
+    document: { readonly mediaType: string; readonly value: unknown },
+    context: ExportContext,
+  ): Promise<Descriptor> {
+    const bytes = Buffer.from(formatGoJson(document.value, "  "));
+    const started = Date.now();
+    const descriptor = await writeBlob(this.#content, { mediaType: document.mediaType, bytes }, context);
+    const id = `exporting ${kind} ${descriptor.digest}`;
+    context.progress.status({ id, started });
+    context.progress.status({ id, started, completed: Date.now() });
+    return descriptor;
+  }
+}
+
+interface ManifestWork {
+  readonly input: ExportInput;
+  readonly platform: ResultPlatform;
+  readonly epoch: Epoch | undefined;
+  readonly remote: Remote | undefined;
+  readonly annotations: readonly Annotation[];
+  readonly options: ImageOptions;
+}
+
+interface ManifestCommit {
+  readonly descriptor: Descriptor;
+  readonly configDigest: Digest;
+}
+
+/** The members in the order of Go's `ocispec.Descriptor`, so that equal images have equal digests. */
+export function orderDescriptor(descriptor: Descriptor): Descriptor {
+  const { mediaType, digest, size, urls, annotations, data, platform, artifactType } = descriptor;
+  return {
+    mediaType,
+    digest,
+    size,
+    ...(urls !== undefined && urls.length > 0 && { urls }),
+    ...(annotations !== undefined && Object.keys(annotations).length > 0 && { annotations }),
+    ...(data !== undefined && { data }),
+    ...(platform !== undefined && { platform: orderPlatform(platform) }),
+    ...(artifactType !== undefined && { artifactType }),
+  };
+}
+
+function orderPlatform(platform: NonNullable<Descriptor["platform"]>): NonNullable<Descriptor["platform"]> {
+  const { architecture, os, variant, "os.version": version, "os.features": features } = platform;
+  return {
+    architecture,
+    os,
+    ...(version !== undefined && { "os.version": version }),
+    ...(features !== undefined && { "os.features": features }),
+    ...(variant !== undefined && { variant }),
+  };
+}
+
+function checkImagePlatforms(input: ExportInput, platforms: readonly ResultPlatform[]): void {
+  if (input.refs.size === 0 && platforms.length > 1)
+    throw new BuildError("invalid_argument", "cannot export multiple platforms without multi-platform enabled");
+  checkPlatforms(input, platforms);
+}
+
+function checkAnnotations(annotations: readonly Annotation[], input: ExportInput, options: ImageOptions): void {
+  const isMap = input.refs.size > 0;
+  for (const { type, platform } of annotations) {
+    if (platform !== "" && isMap && !input.refs.has(platform))
+      throw new BuildError("invalid_argument", `invalid annotation: no platform ${platform} found in source`);
+    if (!options.ociMediaTypes && type !== "manifest")
+      throw new BuildError("invalid_argument", 'cannot export annotations with "oci-mediatypes=false"');
+    if (!isMap && type.startsWith("index"))
+      throw new BuildError("invalid_argument", "index annotations not supported for single platform export");
+  }
+}

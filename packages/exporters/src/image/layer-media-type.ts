@@ -1,0 +1,37 @@
+import { type Descriptor, mediaTypes } from "@buildkit-ts/oci";
+import { sortMembers } from "../options/go-json.ts";
+
+const pairs: readonly (readonly [docker: string, oci: string])[] = [
+  [mediaTypes.dockerLayer, mediaTypes.ociLayer],
+  [mediaTypes.dockerLayerGzip, mediaTypes.ociLayerGzip],
+  [mediaTypes.dockerLayerZstd, mediaTypes.ociLayerZstd],
+  [mediaTypes.dockerForeignLayer, mediaTypes.ociLayerNonDistributable],
+  [mediaTypes.dockerForeignLayerGzip, mediaTypes.ociLayerNonDistributableGzip],
+];
+const toOci = new Map(pairs);
+const toDocker = new Map(pairs.map(([docker, oci]) => [oci, docker]));
+
+/** The layer in OCI's or Docker's spelling of its media type; unknown types stay. */
+export function withMediaTypeOf(layer: Descriptor, family: "oci" | "docker"): Descriptor {
+  const mediaType = (family === "oci" ? toOci : toDocker).get(layer.mediaType) ?? layer.mediaType;
+  return { ...layer, mediaType };
+}
+
+/** Whether a layer's bytes must not be pushed (OCI image spec, "Non-Distributable Layers"). */
+export function isNonDistributable(mediaType: string): boolean {
+  return mediaType.includes(".nondistributable.") || mediaType.includes(".foreign.");
+}
+
+/** Annotations of layers with this prefix say which repositories of a registry have the blob, as containerd does. */
+export const sourceAnnotationPrefix = "containerd.io/distribution.source.";
+
+const internal = new Set(["containerd.io/uncompressed", "buildkit/createdat"]);
+
+/** The layer without what is only ours to know; Docker's manifests have no annotations at all. */
+export function withPublicAnnotations(layer: Descriptor, family: "oci" | "docker"): Descriptor {
+  const { annotations = {}, ...rest } = layer;
+  const kept = Object.entries(annotations).filter(
+    ([key]) => family === "oci" && !internal.has(key) && !key.startsWith(sourceAnnotationPrefix),
+  );
+  return kept.length === 0 ? rest : { ...rest, annotations: sortMembers(Object.fromEntries(kept)) };
+}

@@ -1,0 +1,90 @@
+import type { CompressionOptions } from "@buildkit-ts/cache";
+import { BuildError } from "@buildkit-ts/errdefs";
+import type { Compression } from "@buildkit-ts/oci";
+import { type Annotation, parseAnnotation } from "./annotations.ts";
+import { type Epoch, parseBool, parseEpoch, parseFlag } from "./attributes.ts";
+
+/** What the attributes common to all image outputs say. */
+export interface ImageOptions {
+  /** `name`: a comma list of references, `*` for the result's `image.name`, or empty. */
+  readonly name: string;
+  readonly compression: CompressionOptions;
+  readonly annotations: readonly Annotation[];
+  readonly epoch: Epoch | undefined;
+  readonly rewriteTimestamp: boolean;
+  /** Whether media types are OCI's; Docker's otherwise. */
+  readonly ociMediaTypes: boolean;
+  /** Attributes that are not for the image itself; those that nobody knows become metadata of the result. */
+  readonly rest: ReadonlyMap<string, string>;
+}
+
+/**
+ * Reads the attributes of an image output. Media types are OCI's unless `oci-mediatypes=false`.
+ *
+ * @throws {BuildError} `invalid_argument`, naming the attribute; `unimplemented`, for compressions that nothing here makes.
+ */
+export function parseImageOptions(attributes: Readonly<Record<string, string>>): ImageOptions {
+  const bool = (key: string, absent: boolean): boolean => {
+    const value = attributes[key];
+    return value === undefined ? absent : parseBool(key, value);
+  };
+  const epoch = attributes["source-date-epoch"];
+  const ociMediaTypes = bool("oci-mediatypes", true);
+  const compression = parseCompression(attributes, ociMediaTypes);
+  if (!ociMediaTypes && bool("oci-artifact", false)) throw conflict("oci-artifact=true", "oci-mediatypes=false");
+  // Checked, although nothing here depends on them.
+  for (const key of ["oci-artifact", "attestation-inline", "prefer-nondist-layers"]) bool(key, false);
+  return {
+    name: attributes["name"] ?? "",
+    compression,
+    annotations: Object.entries(attributes).flatMap(([key, value]) => parseAnnotation(key, value) ?? []),
+    epoch: epoch === undefined ? undefined : parseEpoch(epoch, "invalid source-date-epoch"),
+    rewriteTimestamp: bool("rewrite-timestamp", false),
+    ociMediaTypes,
+    rest: new Map(Object.entries(attributes).filter(([key]) => !imageKeys.has(key))),
+  };
+}
+
+const imageKeys: ReadonlySet<string> = new Set([
+  "attestation-inline",
+  "compression",
+  "compression-level",
+  "force-compression",
+  "name",
+  "oci-artifact",
+  "oci-mediatypes",
+  "prefer-nondist-layers",
+  "rewrite-timestamp",
+  "source-date-epoch",
+]);
+
+function conflict(one: string, other: string): BuildError {
+  return new BuildError("invalid_argument", `exporter option "${one}" conflicts with "${other}"`);
+}
+
+const maxLevel: Readonly<Partial<Record<Compression, number>>> = { gzip: 9, zstd: 22 };
+
+function parseCompression(attributes: Readonly<Record<string, string>>, ociMediaTypes: boolean): CompressionOptions {
+  const type = attributes["compression"] ?? "gzip";
+  if (type !== "uncompressed" && type !== "gzip" && type !== "zstd" && type !== "estargz")
+    throw new BuildError("invalid_argument", `unsupported compression type ${type.slice(0, 100)}`);
+  if (type === "estargz" && !ociMediaTypes) throw conflict("compression=estargz", "oci-mediatypes=false");
+  if (type === "estargz")
+    throw new BuildError("unimplemented", 'Cannot make layers with compression "estargz": no encoder for it', {
+      hint: "Use compression=zstd or compression=gzip.",
+    });
+  const force = attributes["force-compression"];
+  const level = attributes["compression-level"];
+  if (level !== undefined && !/^[+-]?\d{1,9}$/.test(level))
+    throw new BuildError(
+      "invalid_argument",
+      `non-integer value ${level.slice(0, 100)} specified for compression-level`,
+    );
+  const max = maxLevel[type];
+  return {
+    type,
+    ociMediaTypes,
+    ...(level !== undefined && max !== undefined && { level: Math.max(0, Math.min(max, Number(level))) }),
+    ...(force !== undefined && { force: parseFlag("force-compression", force) }),
+  };
+}

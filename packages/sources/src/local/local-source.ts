@@ -1,0 +1,172 @@
+import type { CacheManager, HeldMounts, ImmutableRef, MutableRef } from "@buildkit-ts/cache";
+import { BuildError } from "@buildkit-ts/errdefs";
+import { receiveFiles, type SessionCaller, type SessionManager } from "@buildkit-ts/session";
+import { withAnySession } from "../any-session.ts";
+import type { Source, SourceCacheKey, SourceContext, SourceInstance, SourceRequest } from "../source.ts";
+import { type LocalIdentifier, localCacheKey, parseLocalIdentifier } from "./local-identifier.ts";
+import { TransferStatus } from "./transfer-status.ts";
+
+const sharedKeyName = "local.sharedKey";
+
+/** What {@linkcode LocalSource} works with. */
+export interface LocalSourceOptions {
+  readonly cache: CacheManager;
+  readonly sessions: SessionManager;
+}
+
+/**
+ * Directories of clients (`local://name`).
+ *
+ * Each sync gives an immutable *version*. It starts as hard links to the version before, found by a key that the client
+ * gives its directories, so that only changed files travel and are written; nobody writes into a file that two
+ * versions share. A version that nobody uses is deleted when the next one is complete.
+ */
+export class LocalSource implements Source {
+  readonly schemes: readonly string[] = ["local"];
+  readonly #options: LocalSourceOptions;
+
+  constructor(options: LocalSourceOptions) {
+    this.#options = options;
+  }
+
+  resolve(request: SourceRequest): SourceInstance {
+    return new LocalInstance(parseLocalIdentifier(request), this.#options);
+  }
+}
+
+class LocalInstance implements SourceInstance {
+  readonly #id: LocalIdentifier;
+  readonly #cache: CacheManager;
+  readonly #sessions: SessionManager;
+
+  constructor(id: LocalIdentifier, options: LocalSourceOptions) {
+    this.#id = id;
+    this.#cache = options.cache;
+    this.#sessions = options.sessions;
+  }
+
+  async cacheKey(_index: number, context: SourceContext): Promise<SourceCacheKey> {
+    const session = this.#id.session ?? context.sessions()[0];
+    if (session === undefined)
+      throw new BuildError("failed_precondition", "could not access local files without session");
+    return { ...localCacheKey(this.#id, session), done: true };
+  }
+
+  async snapshot(context: SourceContext): Promise<ImmutableRef> {
+    if (this.#id.metadataOnly)
+      throw new BuildError("unimplemented", `Cannot transfer only the metadata of "${this.#id.name}": not supported`);
+    const { signal } = context;
+    const { session } = this.#id;
+    const named = session === undefined ? undefined : await this.#findSession(session, signal);
+    if (named !== undefined) return await this.#sync(named, context);
+    return await withAnySession(this.#sessions, context.sessions(), {
+      signal,
+      work: async (caller) => await this.#sync(caller, context),
+    });
+  }
+
+  async #findSession(id: string, signal: AbortSignal): Promise<SessionCaller | undefined> {
+    try {
+      return await this.#sessions.get(id, { signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof BuildError) return undefined;
+      throw error;
+    }
+  }
+
+  async #sync(caller: SessionCaller, context: SourceContext): Promise<ImmutableRef> {
+    const { signal } = context;
+    const sharedKey = `${this.#id.name}:${this.#id.sharedKeyHint}:${caller.sharedKey}`;
+    await using cleanup = new AsyncDisposableStack();
+    const previous = await this.#findPrevious(sharedKey, signal);
+    cleanup.defer(async () => await previous?.[Symbol.asyncDispose]());
+    const next = await this.#cache.create(undefined, {
+      signal,
+      description: `local source for ${this.#id.name}`,
+      recordType: "source.local",
+    });
+    cleanup.use(next);
+    const { changes } = await this.#transfer(caller, { previous, next, context });
+    // The sync may have been a no-op: then everything that was computed for the version before still holds.
+    if (previous !== undefined && changes === 0) return previous.clone();
+    next.metadata.set(sharedKeyName, sharedKey, { index: true });
+    const version = await next.commit();
+    if (previous !== undefined) {
+      this.#cache.metadata(previous.id).set(sharedKeyName, undefined);
+      await previous[Symbol.asyncDispose]();
+      await this.#prune(previous.id, signal);
+    }
+    return version;
+  }
+
+  async #transfer(
+    caller: SessionCaller,
+    work: {
+      readonly previous: ImmutableRef | undefined;
+      readonly next: MutableRef;
+      readonly context: SourceContext;
+    },
+  ): Promise<{ readonly changes: number }> {
+    const { previous, next, context } = work;
+    const { signal, progress } = context;
+    await using target = await next.mount({ signal });
+    await using old = await previous?.mount({ signal, progress });
+    const oldDirectory = old === undefined ? undefined : findDirectory(old);
+    const { includePatterns, excludePatterns, followPaths } = this.#id;
+    using status = new TransferStatus(progress, `transferring ${this.#id.name}:`);
+    const result = await receiveFiles(
+      caller,
+      {
+        name: this.#id.name,
+        destination: getDirectory(target),
+        differ: this.#id.differ,
+        onProgress: (bytes) => status.update(bytes),
+        ...(oldDirectory !== undefined && { previous: oldDirectory }),
+        ...(includePatterns !== undefined && { includePatterns }),
+        ...(excludePatterns !== undefined && { excludePatterns }),
+        ...(followPaths !== undefined && { followPaths }),
+      },
+      { signal },
+    );
+    status.update(result.bytes);
+    return { changes: result.changes.length };
+  }
+
+  async #findPrevious(sharedKey: string, signal: AbortSignal): Promise<ImmutableRef | undefined> {
+    for (const id of this.#cache.search(sharedKeyName, sharedKey).toReversed()) {
+      try {
+        return await this.#cache.get(id, { signal });
+      } catch (error) {
+        // It may be collected, or be a version that another sync is writing.
+        if (!(error instanceof BuildError) || error.code === "canceled") throw error;
+      }
+    }
+    return undefined;
+  }
+
+  /** Deletes a version now, unless somebody uses it; then the garbage collector does, later. */
+  async #prune(id: string, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    const none = { keepDurationMs: 0, reservedSpaceBytes: 0, maxUsedSpaceBytes: 0, minFreeSpaceBytes: 0 };
+    const pruned = this.#cache.prune({ ...none, filters: [`id==${id}`], all: true, signal });
+    for await (const _record of pruned) signal.throwIfAborted();
+  }
+}
+
+/**
+ * The directory behind mounts, without mounting it: hard links cannot cross mount points, not even those of one file
+ * system, so both versions are reached through the mount that holds all snapshots.
+ */
+function findDirectory(held: HeldMounts): string | undefined {
+  const [mount, ...more] = held.mounts;
+  const isPlain = mount !== undefined && more.length === 0 && mount.target === undefined;
+  return isPlain && (mount.type === "bind" || mount.type === "rbind") ? mount.source : undefined;
+}
+
+function getDirectory(held: HeldMounts): string {
+  const directory = findDirectory(held);
+  if (directory === undefined)
+    throw new BuildError("internal", "Cannot receive files: the snapshotter gave no plain directory for a new tree");
+  return directory;
+}

@@ -1,0 +1,58 @@
+import { BuildError } from "@buildkit-ts/errdefs";
+
+/**
+ * A list of texts from the JSON that an attribute holds; undefined for `null` and for an attribute that is not there.
+ *
+ * @throws {BuildError} `invalid_argument`, naming the attribute.
+ */
+export function parseTextList(name: string, value: string | undefined): readonly string[] | undefined {
+  if (value === undefined) return undefined;
+  const parsed = parseJson(name, value);
+  if (parsed === null) return undefined;
+  if (!Array.isArray(parsed) || !parsed.every((item) => typeof item === "string"))
+    throw invalidAttribute(name, value, "not a JSON list of texts");
+  return parsed;
+}
+
+/** @throws {BuildError} `invalid_argument`, naming the attribute. */
+export function parseBoolAttribute(name: string, value: string | undefined): boolean {
+  if (value === undefined) return false;
+  if (/^(1|t|T|TRUE|true|True)$/.test(value)) return true;
+  if (/^(0|f|F|FALSE|false|False)$/.test(value)) return false;
+  throw new BuildError("invalid_argument", `invalid value for ${name} ${JSON.stringify(value.slice(0, 100))}`);
+}
+
+/** A whole number of at least 0. @throws {BuildError} `invalid_argument`, naming the attribute. */
+export function parseIntegerAttribute(
+  name: string,
+  value: string | undefined,
+  options: { readonly radix: 8 | 10 } = { radix: 10 },
+): number | undefined {
+  if (value === undefined) return undefined;
+  const digits = options.radix === 8 ? /^(0o?)?[0-7]{1,10}$/ : /^\d{1,10}$/;
+  if (!digits.test(value)) throw invalidAttribute(name, value, "not a whole number");
+  return Number.parseInt(value.replace(/^0o/, ""), options.radix);
+}
+
+/** The error for an attribute's value. */
+export function invalidAttribute(name: string, value: string, why: string): BuildError {
+  return new BuildError(
+    "invalid_argument",
+    `Cannot use attribute "${name}" with value ${JSON.stringify(value.slice(0, 200))}: ${why}`,
+  );
+}
+
+function parseJson(name: string, value: string): unknown {
+  try {
+    return JSON.parse(value);
+  } catch (error) {
+    throw new BuildError("invalid_argument", `Cannot use attribute "${name}": not JSON`, { cause: error });
+  }
+}
+
+/** The part of `scheme://rest` after the scheme. @throws {BuildError} `invalid_argument`, for another scheme. */
+export function stripScheme(identifier: string, scheme: string): string {
+  if (!identifier.startsWith(`${scheme}://`))
+    throw new BuildError("invalid_argument", `invalid ${scheme} identifier ${identifier.slice(0, 200)}`);
+  return identifier.slice(scheme.length + 3);
+}
