@@ -170,7 +170,7 @@ function readOptions(options: Readonly<Record<string, unknown>>): DaemonFlags {
     logLevel: text("logLevel"),
     logFormat: text("logFormat"),
     group: text("group"),
-    debugAddress: text("debugaddr") ?? process.env["BUILDKITD_DEBUGADDR"],
+    debugAddress: text("debugaddr"),
     tls: { cert: text("tlscert"), key: text("tlskey"), ca: text("tlscacert") },
     allowInsecureEntitlements: list("allowInsecureEntitlement"),
     worker: {

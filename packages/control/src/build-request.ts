@@ -36,7 +36,8 @@ export function readBuildRequest(message: controlpb.SolveRequest): BuildRequest 
   }
   const cacheExports = readCacheExports(message);
   const imports = message.Cache?.Imports.map(({ Type, Attrs }) => ({ type: Type, attributes: Attrs })) ?? [];
-  const legacyImports = message.Cache?.ImportRefsDeprecated.map((ref) => ({ type: "registry", attributes: { ref } })) ?? [];
+  const legacyImports =
+    message.Cache?.ImportRefsDeprecated.map((ref) => ({ type: "registry", attributes: { ref } })) ?? [];
   return {
     ref: message.Ref,
     session: message.Session,
@@ -52,7 +53,8 @@ export function readBuildRequest(message: controlpb.SolveRequest): BuildRequest 
 function readExporters(message: controlpb.SolveRequest): TypedAttributes[] {
   const legacy = message.ExporterDeprecated;
   const named = message.Exporters.map(({ Type, Attrs }) => ({ type: Type, attributes: Attrs }));
-  const exporters = named.length > 0 || legacy === "" ? named : [{ type: legacy, attributes: message.ExporterAttrsDeprecated }];
+  const exporters =
+    named.length > 0 || legacy === "" ? named : [{ type: legacy, attributes: message.ExporterAttrsDeprecated }];
   const epoch = message.FrontendAttrs["build-arg:SOURCE_DATE_EPOCH"] ?? "";
   if (!/^-?\d+$/.test(epoch)) return exporters;
   return exporters.map(({ type, attributes }) => ({ type, attributes: { "source-date-epoch": epoch, ...attributes } }));

@@ -1,6 +1,6 @@
-import type { Digest } from "@buildkit-ts/oci";
 import { BuildError } from "@buildkit-ts/errdefs";
-import type { ExporterInstance, ExportContext, ExportInput, ExportOutput } from "@buildkit-ts/exporters";
+import type { ExportContext, ExporterInstance, ExportInput, ExportOutput } from "@buildkit-ts/exporters";
+import type { Digest } from "@buildkit-ts/oci";
 import type { CachedResult, Job, OpContext } from "@buildkit-ts/solver";
 import { type BridgeRef, type BridgeResult, refsOf } from "./bridge/bridge-ref.ts";
 import { type BridgeRegistry, RegisteredBridge } from "./bridge/bridge-registry.ts";
@@ -41,7 +41,10 @@ export class BuildRunner {
     const { engine, history } = this.#options;
     // What cannot be exported is refused before anything is built.
     const entitlements = grantEntitlements(request.entitlements, this.#options.allowedEntitlements);
-    const exports = request.exporters.map(({ type, attributes }, index) => ({ exporter: this.#exporter(type, attributes), index }));
+    const exports = request.exporters.map(({ type, attributes }, index) => ({
+      exporter: this.#exporter(type, attributes),
+      index,
+    }));
     const cacheExporters = request.cacheExports.map(({ type, attributes }) => engine.cacheExporter(type, attributes));
     const job = engine.solver.createJob(request.ref);
     if (request.session !== "") job.addSession(request.session);
@@ -75,7 +78,11 @@ export class BuildRunner {
     return new BuildBridge({ engine, job, session, entitlements, frontends, cacheImports });
   }
 
-  async #result(bridge: BuildBridge, request: BuildRequest, options: { readonly signal: AbortSignal }): Promise<BridgeResult> {
+  async #result(
+    bridge: BuildBridge,
+    request: BuildRequest,
+    options: { readonly signal: AbortSignal },
+  ): Promise<BridgeResult> {
     const { message } = request;
     if (message.Frontend === "" && (message.Definition?.def.length ?? 0) === 0) {
       const registered = new RegisteredBridge(bridge, message.FrontendInputs);

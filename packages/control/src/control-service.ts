@@ -2,8 +2,8 @@ import { create } from "@bufbuild/protobuf";
 import { controlpb } from "@buildkit-ts/api";
 import type { UsageRecord } from "@buildkit-ts/cache";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import type { BuildRunner } from "./build-runner.ts";
 import { readBuildRequest } from "./build-request.ts";
+import type { BuildRunner } from "./build-runner.ts";
 import type { BuildEngine } from "./engine.ts";
 import type { BuildHistory } from "./history/build-history.ts";
 import { statusMessages } from "./history/status-log.ts";
@@ -11,8 +11,8 @@ import { statusStream } from "./status-stream.ts";
 import { serverStream, unary } from "./wire/handlers.ts";
 import { timestampHeader, timestampOf } from "./wire/timestamps.ts";
 import { versionInfo } from "./wire/version.ts";
-import { workerRecord } from "./wire/worker-record.ts";
 import { matchesWorkerFilter } from "./wire/worker-filter.ts";
+import { workerRecord } from "./wire/worker-record.ts";
 
 /** How long `Status` waits for the build it names: clients send it side by side with `Solve`. */
 const statusLookupMs = 6000;

@@ -22,15 +22,8 @@ export interface WorkerIdentity {
   readonly gcRules: readonly GcRule[];
 }
 
-/** A definition turned into a graph. */
-export interface LoadedGraph {
-  /** Undefined for an empty definition (`scratch`). */
-  readonly edge: Edge | undefined;
-  /** Loading may normalise ops and so change their digests: gives the digest that the definition knows a vertex by. */
-  originalDigest(vertex: Digest): Digest;
-}
-
 export interface LoadOptions {
+  readonly signal: AbortSignal;
   readonly entitlements: ReadonlySet<string>;
   readonly cacheSources: readonly CacheStore[];
 }
@@ -73,7 +66,7 @@ export interface BuildEngine {
   readonly cache: CacheManager;
   readonly exporters: ReadonlyMap<string, Exporter>;
   /** @throws {BuildError} `invalid_argument`, naming what is wrong with the definition. */
-  load(definition: opspb.Definition, options: LoadOptions): LoadedGraph;
+  load(definition: opspb.Definition, options: LoadOptions): Promise<Edge>;
   /** The tree that a result holds; undefined for an empty one. The hold stays the result's. */
   refOf(result: Result): ImmutableRef | undefined;
   resolveImage(

@@ -14,7 +14,10 @@ export function grantEntitlements(asked: readonly string[], allowed: ReadonlySet
     }
     if (!known.has(name)) throw new BuildError("invalid_argument", `invalid entitlement: ${name}`);
     if (!allowed.has(name)) {
-      throw new BuildError("permission_denied", `granting entitlement ${name} is not allowed by build daemon configuration`);
+      throw new BuildError(
+        "permission_denied",
+        `granting entitlement ${name} is not allowed by build daemon configuration`,
+      );
     }
   }
   return new Set(asked);

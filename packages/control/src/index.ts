@@ -9,7 +9,6 @@ export type {
   CacheExporter,
   GcRule,
   ImageMetadata,
-  LoadedGraph,
   LoadOptions,
   ResolveImageRequest,
   WorkerIdentity,

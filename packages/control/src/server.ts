@@ -1,13 +1,22 @@
-import { createSecureServer, createServer, type Http2SecureServer, type Http2Server, type Http2ServerRequest, type Http2ServerResponse, type SecureServerOptions, type ServerHttp2Session } from "node:http2";
-import { controlpb, gatewaypb, healthpb, tracepb } from "@buildkit-ts/api";
+import {
+  createSecureServer,
+  createServer,
+  type Http2SecureServer,
+  type Http2Server,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type SecureServerOptions,
+  type ServerHttp2Session,
+} from "node:http2";
 import { create } from "@bufbuild/protobuf";
+import { controlpb, gatewaypb, healthpb, tracepb } from "@buildkit-ts/api";
 import type { ErrorReporter } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { SessionManager } from "@buildkit-ts/session";
-import { type ConnectRouter, Code } from "@connectrpc/connect";
+import { Code, type ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { llbBridgeService } from "./bridge/llb-bridge-service.ts";
 import type { BridgeRegistry } from "./bridge/bridge-registry.ts";
+import { llbBridgeService } from "./bridge/llb-bridge-service.ts";
 import { type ControlServiceOptions, controlService } from "./control-service.ts";
 import { SessionStream } from "./wire/session-stream.ts";
 import { connectErrorFrom } from "./wire/status-from-error.ts";
@@ -75,7 +84,8 @@ function addRoutes(router: ConnectRouter, options: ControlServerOptions): void {
   router.service(controlpb.Control, controlService(options));
   router.service(gatewaypb.LLBBridge, llbBridgeService(options.registry));
   router.service(healthpb.Health, {
-    check: () => create(healthpb.HealthCheckResponseSchema, { status: healthpb.HealthCheckResponse_ServingStatus.SERVING }),
+    check: () =>
+      create(healthpb.HealthCheckResponseSchema, { status: healthpb.HealthCheckResponse_ServingStatus.SERVING }),
   });
   // Spans are accepted, so that clients do not complain, and kept nowhere: there is no collector behind this daemon.
   router.service(tracepb.TraceService, { export: () => create(tracepb.ExportTraceServiceResponseSchema) });

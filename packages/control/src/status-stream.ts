@@ -6,7 +6,10 @@ import { statusResponses } from "./wire/status-response.ts";
 const gatherMs = 50;
 
 /** A job's events as status messages, until the job ends. */
-export async function* statusStream(job: Job, options: { readonly signal: AbortSignal }): AsyncIterable<controlpb.StatusResponse> {
+export async function* statusStream(
+  job: Job,
+  options: { readonly signal: AbortSignal },
+): AsyncIterable<controlpb.StatusResponse> {
   let pending: ProgressEvent[] = [];
   let wake = Promise.withResolvers<void>();
   const ended = (async () => {

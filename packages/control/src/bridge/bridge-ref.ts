@@ -3,9 +3,8 @@ import type { opspb } from "@buildkit-ts/api";
 import { SingleFlight } from "@buildkit-ts/async";
 import type { ImmutableRef } from "@buildkit-ts/cache";
 import { SourceError, VertexError } from "@buildkit-ts/errdefs";
-import type { Digest } from "@buildkit-ts/oci";
-import type { CachedResult, Job } from "@buildkit-ts/solver";
-import type { BuildEngine, LoadedGraph } from "../engine.ts";
+import type { CachedResult, Edge, Job } from "@buildkit-ts/solver";
+import type { BuildEngine } from "../engine.ts";
 
 /**
  * A tree that a frontend asked for, built when somebody first needs it.
@@ -15,16 +14,16 @@ import type { BuildEngine, LoadedGraph } from "../engine.ts";
 export class BridgeRef implements AsyncDisposable {
   readonly id: string = randomUUID().replaceAll("-", "");
   readonly definition: opspb.Definition;
-  readonly #graph: LoadedGraph;
+  readonly #edge: Edge;
   readonly #job: Job;
   readonly #engine: BuildEngine;
   readonly #flight = new SingleFlight<"result", CachedResult | undefined>();
   #result: CachedResult | undefined;
   #disposed = false;
 
-  constructor(options: { definition: opspb.Definition; graph: LoadedGraph; job: Job; engine: BuildEngine }) {
+  constructor(options: { definition: opspb.Definition; edge: Edge; job: Job; engine: BuildEngine }) {
     this.definition = options.definition;
-    this.#graph = options.graph;
+    this.#edge = options.edge;
     this.#job = options.job;
     this.#engine = options.engine;
   }
@@ -36,10 +35,8 @@ export class BridgeRef implements AsyncDisposable {
   }
 
   async #build(signal: AbortSignal): Promise<CachedResult | undefined> {
-    const { edge } = this.#graph;
-    if (edge === undefined) return undefined;
     try {
-      const result = await this.#job.build(edge, { signal });
+      const result = await this.#job.build(this.#edge, { signal });
       if (this.#disposed) await result[Symbol.asyncDispose]();
       else this.#result = result;
       return result;
@@ -58,7 +55,7 @@ export class BridgeRef implements AsyncDisposable {
   #locate(error: unknown): unknown {
     if (!(error instanceof VertexError)) return error;
     const source = this.definition.Source;
-    const found = source?.locations[this.#graph.originalDigest(error.vertex as Digest)]?.locations ?? [];
+    const found = source?.locations[error.vertex]?.locations ?? [];
     return found.reduce<unknown>((inner, location) => {
       const info = source?.infos[location.sourceIndex];
       if (info === undefined) return inner;

@@ -52,7 +52,8 @@ export class BuildBridge implements AsyncDisposable {
 
   async solve(request: BridgeSolveRequest, options: { readonly signal: AbortSignal }): Promise<BridgeResult> {
     if (request.definition !== undefined && request.definition.def.length > 0) {
-      if (request.frontend !== "") throw new BuildError("invalid_argument", "cannot solve with both Definition and Frontend specified");
+      if (request.frontend !== "")
+        throw new BuildError("invalid_argument", "cannot solve with both Definition and Frontend specified");
       return await this.#solveDefinition(request.definition, request, options);
     }
     if (request.frontend === "") return { ref: undefined, refs: undefined, metadata: new Map() };
@@ -72,8 +73,9 @@ export class BuildBridge implements AsyncDisposable {
     options: { readonly signal: AbortSignal },
   ): Promise<BridgeResult> {
     const cacheSources = await this.#cacheSources(request.cacheImports, options.signal);
-    const graph = this.engine.load(definition, { entitlements: this.#options.entitlements, cacheSources });
-    const ref = new BridgeRef({ definition, graph, job: this.job, engine: this.engine });
+    const { entitlements } = this.#options;
+    const edge = await this.engine.load(definition, { signal: options.signal, entitlements, cacheSources });
+    const ref = new BridgeRef({ definition, edge, job: this.job, engine: this.engine });
     this.#refs.set(ref.id, ref);
     if (request.evaluate) await ref.result(options);
     return { ref, refs: undefined, metadata: new Map() };
@@ -94,12 +96,17 @@ export class BuildBridge implements AsyncDisposable {
     return [...new Set((await Promise.all(stores)).filter((store) => store !== undefined))];
   }
 
-  async #import(type: string, attributes: Readonly<Record<string, string>>, signal: AbortSignal): Promise<CacheStore | undefined> {
+  async #import(
+    type: string,
+    attributes: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<CacheStore | undefined> {
     const name = `importing cache manifest from ${attributes["ref"] ?? attributes["digest"] ?? type}`;
     try {
       return await this.job.inVertex(
         name,
-        async (context) => await this.engine.importCache(type, attributes, { ...context, job: this.job, session: this.session }),
+        async (context) =>
+          await this.engine.importCache(type, attributes, { ...context, job: this.job, session: this.session }),
         { signal },
       );
     } catch (error) {

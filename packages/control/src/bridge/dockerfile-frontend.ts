@@ -7,10 +7,10 @@ import {
 } from "@buildkit-ts/dockerfile";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { definitionFromProto, definitionToProto } from "@buildkit-ts/llb";
-import type { BridgeRef, BridgeResult } from "./bridge-ref.ts";
-import type { BridgeSolveRequest, BuildBridge } from "./build-bridge.ts";
 import { llbCapabilitySet } from "../wire/capabilities.ts";
 import { readFile } from "../wire/ref-files.ts";
+import type { BridgeRef, BridgeResult } from "./bridge-ref.ts";
+import type { BridgeSolveRequest, BuildBridge } from "./build-bridge.ts";
 
 /** `dockerfile.v0` inside the daemon: the frontend's questions go straight to the build's bridge. */
 export async function dockerfileFrontend(
@@ -23,17 +23,23 @@ export async function dockerfileFrontend(
   const find = (ref: FrontendRef | undefined): BridgeRef | undefined => {
     if (ref === undefined) return undefined;
     const found = refs.get(ref);
-    if (found === undefined) throw new BuildError("internal", "Cannot use frontend result: its ref belongs to another build");
+    if (found === undefined)
+      throw new BuildError("internal", "Cannot use frontend result: its ref belongs to another build");
     return found;
   };
   return {
     ref: find(result.ref),
-    refs: result.refs.size === 0 ? undefined : new Map([...result.refs].map(([platform, ref]) => [platform, find(ref)])),
+    refs:
+      result.refs.size === 0 ? undefined : new Map([...result.refs].map(([platform, ref]) => [platform, find(ref)])),
     metadata: result.metadata,
   };
 }
 
-function createClient(bridge: BuildBridge, request: BridgeSolveRequest, refs: WeakMap<FrontendRef, BridgeRef>): FrontendClient {
+function createClient(
+  bridge: BuildBridge,
+  request: BridgeSolveRequest,
+  refs: WeakMap<FrontendRef, BridgeRef>,
+): FrontendClient {
   const wrap = (ref: BridgeRef | undefined): FrontendRef | undefined => {
     if (ref === undefined) return undefined;
     const wrapped: FrontendRef = {
@@ -65,16 +71,25 @@ function createClient(bridge: BuildBridge, request: BridgeSolveRequest, refs: We
       return wrapResult(result, wrap);
     },
     resolveImage: async (reference, asked, options) =>
-      await bridge.resolveImage(reference, { platform: asked.platform, resolveMode: asked.resolveMode, logName: asked.logName }, options),
+      await bridge.resolveImage(
+        reference,
+        { platform: asked.platform, resolveMode: asked.resolveMode, logName: asked.logName },
+        options,
+      ),
     warn: async (vertex, warning) => bridge.warn(vertex, warning),
   };
 }
 
-function mapInputs(inputs: ReadonlyMap<string, Parameters<typeof definitionToProto>[0]> | undefined): Record<string, opspb.Definition> {
+function mapInputs(
+  inputs: ReadonlyMap<string, Parameters<typeof definitionToProto>[0]> | undefined,
+): Record<string, opspb.Definition> {
   return Object.fromEntries([...(inputs ?? [])].map(([name, definition]) => [name, definitionToProto(definition)]));
 }
 
-function wrapResult(result: BridgeResult, wrap: (ref: BridgeRef | undefined) => FrontendRef | undefined): FrontendResult {
+function wrapResult(
+  result: BridgeResult,
+  wrap: (ref: BridgeRef | undefined) => FrontendRef | undefined,
+): FrontendResult {
   return {
     ref: wrap(result.ref),
     refs: new Map([...(result.refs ?? [])].map(([platform, ref]) => [platform, wrap(ref)])),

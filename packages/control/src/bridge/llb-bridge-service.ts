@@ -6,12 +6,12 @@ import type { VertexWarning } from "@buildkit-ts/progress";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { frontendCaps, llbCaps } from "../wire/capabilities.ts";
 import { errorFromStatus } from "../wire/error-from-status.ts";
-import { readDirectory, readFile, statFile } from "../wire/ref-files.ts";
 import { unary } from "../wire/handlers.ts";
+import { readDirectory, readFile, statFile } from "../wire/ref-files.ts";
 import { workerRecord } from "../wire/worker-record.ts";
 import type { BridgeRef, BridgeResult } from "./bridge-ref.ts";
-import { platformFromProto } from "./build-bridge.ts";
 import type { BridgeRegistry, RegisteredBridge } from "./bridge-registry.ts";
+import { platformFromProto } from "./build-bridge.ts";
 
 /** Names the build a call on the public server belongs to. */
 const buildIdHeader = "buildkit-controlapi-buildid";
@@ -61,9 +61,15 @@ export function llbBridgeService(registry: BridgeRegistry): Partial<ServiceImpl<
         { platform: platformFromProto(request.Platform), resolveMode: request.ResolveMode, logName: request.LogName },
         { signal: context.signal },
       );
-      return create(gatewaypb.ResolveImageConfigResponseSchema, { Digest: image.digest, Config: image.config, Ref: image.ref });
+      return create(gatewaypb.ResolveImageConfigResponseSchema, {
+        Digest: image.digest,
+        Config: image.config,
+        Ref: image.ref,
+      });
     }),
-    resolveSourceMeta: unary(async (request, context) => await resolveSourceMeta(await route(context), request, context.signal)),
+    resolveSourceMeta: unary(
+      async (request, context) => await resolveSourceMeta(await route(context), request, context.signal),
+    ),
     inputs: unary(async (_request, context) => {
       const { inputs } = await route(context);
       return create(gatewaypb.InputsResponseSchema, { Definitions: { ...inputs } });
@@ -136,7 +142,9 @@ function resultToProto(result: BridgeResult, asArray: boolean): gatewaypb.Result
   message.result = asArray
     ? {
         case: "refs",
-        value: create(gatewaypb.RefMapSchema, { refs: Object.fromEntries(entries.map(([key, ref]) => [key, refMessage(ref)])) }),
+        value: create(gatewaypb.RefMapSchema, {
+          refs: Object.fromEntries(entries.map(([key, ref]) => [key, refMessage(ref)])),
+        }),
       }
     : {
         case: "refsDeprecated",
@@ -184,7 +192,10 @@ async function resolveSourceMeta(
   if (source === undefined) throw new BuildError("invalid_argument", "source is required");
   const scheme = source.identifier.slice(0, source.identifier.indexOf("://"));
   if (scheme !== "docker-image") {
-    throw new BuildError("unimplemented", `Cannot resolve source "${source.identifier}": metadata of ${scheme} sources are not offered`);
+    throw new BuildError(
+      "unimplemented",
+      `Cannot resolve source "${source.identifier}": metadata of ${scheme} sources are not offered`,
+    );
   }
   if (request.SourcePolicies.length > 0) {
     throw new BuildError("unimplemented", "Cannot resolve with source policies: this daemon does not evaluate them");

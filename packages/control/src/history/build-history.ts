@@ -57,7 +57,9 @@ export class BuildHistory {
       return;
     }
     this.#database
-      .prepare("INSERT OR REPLACE INTO build_history (ref, record, log, created_ms, completed_ms) VALUES (?, ?, ?, ?, ?)")
+      .prepare(
+        "INSERT OR REPLACE INTO build_history (ref, record, log, created_ms, completed_ms) VALUES (?, ?, ?, ?, ?)",
+      )
       .run(record.Ref, bytes, log, msOf(record.CreatedAt), msOf(record.CompletedAt));
   }
 
@@ -79,7 +81,8 @@ export class BuildHistory {
   /** @throws {BuildError} `not_found` */
   update(ref: string, change: { readonly pinned: boolean }): void {
     const record = this.#find(ref);
-    if (record === undefined) throw new BuildError("not_found", `failed to retrieve bucket: build history record ${ref} not found`);
+    if (record === undefined)
+      throw new BuildError("not_found", `failed to retrieve bucket: build history record ${ref} not found`);
     if (record.pinned === change.pinned) return;
     const changed = clone(controlpb.BuildHistoryRecordSchema, record);
     changed.pinned = change.pinned;
@@ -91,7 +94,8 @@ export class BuildHistory {
   /** Deletes a stored record. @throws {BuildError} `not_found` */
   delete(ref: string): void {
     const record = this.#find(ref);
-    if (record === undefined) throw new BuildError("not_found", `failed to retrieve bucket: build history record ${ref} not found`);
+    if (record === undefined)
+      throw new BuildError("not_found", `failed to retrieve bucket: build history record ${ref} not found`);
     this.#database.prepare("DELETE FROM build_history WHERE ref = ?").run(ref);
     this.#emit(DELETED, create(controlpb.BuildHistoryRecordSchema, { Ref: ref }));
   }
@@ -149,7 +153,10 @@ export class BuildHistory {
   }
 }
 
-function event(type: controlpb.BuildHistoryEventType, record: controlpb.BuildHistoryRecord): controlpb.BuildHistoryEvent {
+function event(
+  type: controlpb.BuildHistoryEventType,
+  record: controlpb.BuildHistoryRecord,
+): controlpb.BuildHistoryEvent {
   return create(controlpb.BuildHistoryEventSchema, { type, record });
 }
 

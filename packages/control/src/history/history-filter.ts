@@ -3,7 +3,16 @@ import { BuildError } from "@buildkit-ts/errdefs";
 
 type Predicate = (record: controlpb.BuildHistoryRecord) => boolean;
 
-const units: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const units: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
+  µs: 1e-3,
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
 
 /**
  * Compiles `ListenBuildHistory`'s filters: commas inside one string mean *and*, several strings mean *or*.
@@ -23,8 +32,10 @@ function compileAll(filter: string, now: number): Predicate {
 function compileOne(text: string, now: number): Predicate {
   const [, field = "", operator = "", rawValue = ""] = /^([A-Za-z]+)(==|!=|~=|>=|<=|>|<|=)(.*)$/s.exec(text) ?? [];
   const value = rawValue.replace(/^"(.*)"$/s, "$1");
-  if (field === "ref" || field === "status" || field === "repository") return compileText({ field, operator, value, text });
-  if (field === "startedAt" || field === "completedAt" || field === "duration") return compileTime({ field, operator, value, text, now });
+  if (field === "ref" || field === "status" || field === "repository")
+    return compileText({ field, operator, value, text });
+  if (field === "startedAt" || field === "completedAt" || field === "duration")
+    return compileTime({ field, operator, value, text, now });
   throw invalid(text);
 }
 
@@ -32,7 +43,12 @@ function invalid(text: string): BuildError {
   return new BuildError("invalid_argument", `Cannot parse history filter "${text}": not field, operator and value`);
 }
 
-function compileText(options: { field: "ref" | "status" | "repository"; operator: string; value: string; text: string }): Predicate {
+function compileText(options: {
+  field: "ref" | "status" | "repository";
+  operator: string;
+  value: string;
+  text: string;
+}): Predicate {
   const { field, operator, value, text } = options;
   const read = { ref: (r: controlpb.BuildHistoryRecord) => r.Ref, status: statusOf, repository: repositoryOf }[field];
   if (operator === "==" || operator === "=") return (record) => read(record) === value;
@@ -42,7 +58,9 @@ function compileText(options: { field: "ref" | "status" | "repository"; operator
   try {
     pattern = new RegExp(value);
   } catch (error) {
-    throw new BuildError("invalid_argument", `Cannot parse history filter "${text}": bad regular expression`, { cause: error });
+    throw new BuildError("invalid_argument", `Cannot parse history filter "${text}": bad regular expression`, {
+      cause: error,
+    });
   }
   return (record) => pattern.test(read(record));
 }
@@ -77,7 +95,8 @@ function compileTime(options: {
   return (record) => {
     const started = msOf(record.CreatedAt);
     const completed = msOf(record.CompletedAt);
-    const actual = field === "startedAt" ? started : field === "completedAt" ? completed : (completed ?? now) - (started ?? now);
+    const actual =
+      field === "startedAt" ? started : field === "completedAt" ? completed : (completed ?? now) - (started ?? now);
     return actual !== undefined && compare(actual);
   };
 }

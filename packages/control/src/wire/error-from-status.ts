@@ -38,7 +38,10 @@ interface DetailJson {
 /** The failure that a frontend in the client returned, with the details that we sent it (or it made) kept. */
 export function errorFromStatus(status: rpcpb.Status): BuildError {
   const code = codes[status.code] ?? "unknown";
-  const plain: BuildError = new BuildError(code, status.message === "" ? "frontend returned an error without a text" : status.message);
+  const plain: BuildError = new BuildError(
+    code,
+    status.message === "" ? "frontend returned an error without a text" : status.message,
+  );
   return status.details.reduceRight<BuildError>((inner, { typeUrl, value }) => wrap(inner, typeUrl, value), plain);
 }
 

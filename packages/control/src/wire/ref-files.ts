@@ -1,3 +1,5 @@
+import { readSync } from "node:fs";
+import { posix } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { statpb } from "@buildkit-ts/api";
 import type { ImmutableRef } from "@buildkit-ts/cache";
@@ -17,8 +19,6 @@ import {
   S_IFSOCK,
   SystemError,
 } from "@buildkit-ts/sys";
-import { posix } from "node:path";
-import { readSync } from "node:fs";
 import type { BridgeRef } from "../bridge/bridge-ref.ts";
 
 /** A frontend gets a file in one message, which may hold 16 MiB. */
@@ -40,9 +40,13 @@ export async function readFile(
     const offset = options.offset ?? 0;
     const wanted = Math.max(0, Math.min(options.length ?? size, size - offset));
     if (wanted > maxFileBytes) {
-      throw new BuildError("resource_exhausted", `Cannot read file "${path}": ${wanted} bytes do not fit into one message`, {
-        hint: "read it in ranges",
-      });
+      throw new BuildError(
+        "resource_exhausted",
+        `Cannot read file "${path}": ${wanted} bytes do not fit into one message`,
+        {
+          hint: "read it in ranges",
+        },
+      );
     }
     const data = Buffer.alloc(wanted);
     let read = 0;
@@ -97,11 +101,16 @@ export async function statFile(ref: BridgeRef, path: string, options: RefFileOpt
 
 async function inTree<T>(ref: BridgeRef, options: RefFileOptions, work: (root: RootedDirectory) => T): Promise<T> {
   const tree = await ref.tree(options);
-  if (tree === undefined) throw new BuildError("not_found", "Cannot read from an empty result: no such file or directory");
+  if (tree === undefined)
+    throw new BuildError("not_found", "Cannot read from an empty result: no such file or directory");
   return await readTree(tree, options, work);
 }
 
-async function readTree<T>(tree: ImmutableRef, options: RefFileOptions, work: (root: RootedDirectory) => T): Promise<T> {
+async function readTree<T>(
+  tree: ImmutableRef,
+  options: RefFileOptions,
+  work: (root: RootedDirectory) => T,
+): Promise<T> {
   await using held = await tree.mount({ signal: options.signal, progress: noProgress });
   await using mounted = await mountTemporarily(held.mounts, options);
   using root = RootedDirectory.open(mounted.path);
@@ -110,8 +119,10 @@ async function readTree<T>(tree: ImmutableRef, options: RefFileOptions, work: (r
 
 function systemFailure(call: string, path: string, error: unknown): unknown {
   if (!(error instanceof SystemError)) return error;
-  if (error.code === "ENOENT") return new BuildError("not_found", `${call} ${path}: no such file or directory`, { cause: error });
-  if (error.code === "ENOTDIR") return new BuildError("invalid_argument", `${call} ${path}: not a directory`, { cause: error });
+  if (error.code === "ENOENT")
+    return new BuildError("not_found", `${call} ${path}: no such file or directory`, { cause: error });
+  if (error.code === "ENOTDIR")
+    return new BuildError("invalid_argument", `${call} ${path}: not a directory`, { cause: error });
   return new BuildError("unknown", `${call} ${path}: ${error.message}`, { cause: error });
 }
 
@@ -140,6 +151,7 @@ function goFileMode(stat: FileStat): number {
     [S_IFIFO]: 2 ** 25,
     [S_IFSOCK]: 2 ** 24,
   };
-  const special = (stat.mode & 0o4000 ? 2 ** 23 : 0) + (stat.mode & 0o2000 ? 2 ** 22 : 0) + (stat.mode & 0o1000 ? 2 ** 20 : 0);
+  const special =
+    (stat.mode & 0o4000 ? 2 ** 23 : 0) + (stat.mode & 0o2000 ? 2 ** 22 : 0) + (stat.mode & 0o1000 ? 2 ** 20 : 0);
   return (types[stat.mode & S_IFMT] ?? 0) + special + (stat.mode & 0o777);
 }

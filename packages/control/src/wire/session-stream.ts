@@ -120,12 +120,16 @@ export class FrameParser {
 
 function parseHead(bytes: Buffer): { headBytes: number; dataBytes: number } | undefined {
   if (bytes.length < frameHeaderBytes) return undefined;
-  if (bytes[0] !== 0) throw new BuildError("invalid_argument", "Cannot read session message: compression was not agreed on");
+  if (bytes[0] !== 0)
+    throw new BuildError("invalid_argument", "Cannot read session message: compression was not agreed on");
   const messageBytes = bytes.readUInt32BE(1);
   if (messageBytes === 0) return { headBytes: frameHeaderBytes, dataBytes: 0 };
   if (bytes.length < frameHeaderBytes + 2) return undefined;
   if (bytes[frameHeaderBytes] !== dataTag) {
-    throw new BuildError("invalid_argument", `Cannot read session message: unknown field tag ${bytes[frameHeaderBytes]}`);
+    throw new BuildError(
+      "invalid_argument",
+      `Cannot read session message: unknown field tag ${bytes[frameHeaderBytes]}`,
+    );
   }
   let length = 0;
   for (let i = 0; i < 5; i += 1) {

@@ -59,7 +59,8 @@ function errorChain(thrown: unknown): unknown[] {
   let current = thrown;
   while (current !== undefined && current !== null && chain.length < 64) {
     chain.push(current);
-    current = current instanceof SuppressedError ? current.suppressed : current instanceof Error ? current.cause : undefined;
+    current =
+      current instanceof SuppressedError ? current.suppressed : current instanceof Error ? current.cause : undefined;
   }
   return chain;
 }
@@ -71,7 +72,9 @@ function detailsOf(error: unknown): { typeUrl: string; value: Uint8Array }[] {
   if (error instanceof SourceError && error.source !== undefined) {
     const { filename, data, language } = error.source;
     const ranges = error.ranges.map(({ start, end }) => ({ start: position(start), end: position(end) }));
-    return [detail("errdefs.Source", { info: { filename, data: Buffer.from(data).toString("base64"), language }, ranges })];
+    return [
+      detail("errdefs.Source", { info: { filename, data: Buffer.from(data).toString("base64"), language }, ranges }),
+    ];
   }
   return [];
 }

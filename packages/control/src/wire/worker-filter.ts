@@ -8,15 +8,22 @@ import type { WorkerIdentity } from "../engine.ts";
  */
 export function matchesWorkerFilter(worker: WorkerIdentity, filters: readonly string[]): boolean {
   const alternatives = filters.filter((filter) => filter !== "");
-  return alternatives.length === 0 || alternatives.some((filter) => filter.split(",").every((part) => matchesPart(worker, part)));
+  return (
+    alternatives.length === 0 ||
+    alternatives.some((filter) => filter.split(",").every((part) => matchesPart(worker, part)))
+  );
 }
 
 function matchesPart(worker: WorkerIdentity, part: string): boolean {
   const [, field = "", operator, rawValue = ""] = /^\s*([\w.\-/"]+?)\s*(?:(==|!=|~=)\s*(.*?))?\s*$/.exec(part) ?? [];
   const value = rawValue.replace(/^"(.*)"$/, "$1");
-  const actual = field === "id" ? worker.id : field.startsWith("labels.") ? worker.labels[unquote(field.slice(7))] : undefined;
+  const actual =
+    field === "id" ? worker.id : field.startsWith("labels.") ? worker.labels[unquote(field.slice(7))] : undefined;
   if (field !== "id" && !field.startsWith("labels.")) {
-    throw new BuildError("invalid_argument", `Cannot parse worker filter "${part}": the field is neither id nor labels.<key>`);
+    throw new BuildError(
+      "invalid_argument",
+      `Cannot parse worker filter "${part}": the field is neither id nor labels.<key>`,
+    );
   }
   if (operator === undefined) return actual !== undefined;
   if (operator === "==") return actual === value;

@@ -1,0 +1,107 @@
+import type { Http2SecureServer, Http2Server, ServerHttp2Session } from "node:http2";
+import {
+  BridgeRegistry,
+  BuildHistory,
+  BuildRunner,
+  type ControlServerOptions,
+  dockerfileFrontend,
+} from "@buildkit-ts/control";
+import { BuildError } from "@buildkit-ts/errdefs";
+import { LocalSessionManager } from "@buildkit-ts/session";
+import { Engine } from "./engine.ts";
+import { IdleTimer } from "./idle-timer.ts";
+import { type Listener, listen } from "./listener.ts";
+import type { Logger } from "./logger.ts";
+import { lockRoot } from "./root-lock.ts";
+import type { Settings } from "./settings.ts";
+
+/**
+ * A running daemon: it holds its root's lock, has cleaned up after its predecessor, and listens.
+ *
+ *     start() ──▶ serving ──drain()──▶ draining ──dispose──▶ gone
+ */
+export class Daemon implements AsyncDisposable {
+  readonly #resources: AsyncDisposableStack;
+  readonly #listeners: readonly Listener[];
+  readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #logger: Logger;
+  /** Resolves when an idle timeout is set and has passed. */
+  readonly idle: Promise<void>;
+
+  private constructor(options: {
+    readonly resources: AsyncDisposableStack;
+    readonly listeners: readonly Listener[];
+    readonly logger: Logger;
+    readonly idleTimeoutMs: number | undefined;
+  }) {
+    this.#resources = options.resources;
+    this.#listeners = options.listeners;
+    this.#logger = options.logger;
+    const idle = Promise.withResolvers<void>();
+    this.idle = idle.promise;
+    const timer = options.idleTimeoutMs === undefined ? undefined : new IdleTimer(options.idleTimeoutMs, idle.resolve);
+    if (timer !== undefined) this.#resources.use(timer);
+    for (const { server } of this.#listeners) {
+      timer?.watch(server);
+      this.#track(server);
+    }
+  }
+
+  /** @throws {BuildError} saying what keeps the daemon from starting. */
+  static async start(settings: Settings, logger: Logger): Promise<Daemon> {
+    await using resources = new AsyncDisposableStack();
+    resources.use(lockRoot(settings.root));
+    const stopped = new AbortController();
+    const sessions = new LocalSessionManager({ reporter: logger });
+    const engine = resources.use(await Engine.open(settings, { sessions, logger }));
+    resources.defer(() => stopped.abort(new BuildError("unavailable", "The daemon is stopping")));
+    const history = new BuildHistory({ database: engine.database, limits: settings.history });
+    const registry = new BridgeRegistry();
+    const runner = new BuildRunner({
+      engine,
+      registry,
+      history,
+      frontends: new Map([["dockerfile.v0", dockerfileFrontend]]),
+      allowedEntitlements: settings.entitlements,
+    });
+    const control = { engine, runner, history, registry, sessions, errors: logger, signal: stopped.signal };
+    const listeners = await listenAll(settings, control, logger);
+    for (const { address, server } of listeners) {
+      resources.defer(() => void server.close());
+      logger.log("info", `running server on ${address}`);
+    }
+    const { idleTimeoutMs } = settings;
+    return new Daemon({ resources: resources.move(), listeners, logger, idleTimeoutMs });
+  }
+
+  #track(server: Http2Server | Http2SecureServer): void {
+    server.on("session", (session: ServerHttp2Session) => {
+      this.#sessions.add(session);
+      session.once("close", () => this.#sessions.delete(session));
+    });
+  }
+
+  /** Takes no new connections, and waits until the clients that are connected have gone or the time is over. */
+  async drain(options: { readonly timeoutMs: number }): Promise<void> {
+    for (const { server } of this.#listeners) server.close();
+    for (const session of this.#sessions) session.close();
+    const deadline = Date.now() + options.timeoutMs;
+    while (this.#sessions.size > 0 && Date.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    if (this.#sessions.size > 0) this.#logger.log("warning", `${this.#sessions.size} clients were still connected`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const session of this.#sessions) session.destroy();
+    await this.#resources.disposeAsync();
+  }
+}
+
+async function listenAll(settings: Settings, control: ControlServerOptions, logger: Logger): Promise<Listener[]> {
+  const { tls, uid, gid } = settings;
+  const warn = (text: string): void => logger.log("warning", text);
+  return await Promise.all(
+    settings.addresses.map(async (address) => await listen(address, { control, tls, uid, gid, warn })),
+  );
+}

@@ -1,0 +1,133 @@
+import { execFileSync } from "node:child_process";
+import { statSync } from "node:fs";
+import type { GcRule } from "@buildkit-ts/control";
+import { BuildError } from "@buildkit-ts/errdefs";
+import type { ConfigFile } from "./config-file.ts";
+import { defaultPaths } from "./default-paths.ts";
+import type { DaemonFlags } from "./flags.ts";
+import { gcRules } from "./gc-rules.ts";
+import { type LogLevel, parseLogLevel } from "./logger.ts";
+import { parseDuration } from "./quantities.ts";
+
+/** Everything that was configured, with defaults filled in: a flag wins over the file, the file over the default. */
+export interface Settings {
+  readonly addresses: readonly string[];
+  readonly root: string;
+  readonly log: { readonly level: LogLevel; readonly format: "text" | "json" };
+  readonly uid: number | undefined;
+  readonly gid: number | undefined;
+  readonly tls: { readonly cert: string; readonly key: string; readonly ca: string | undefined } | undefined;
+  readonly entitlements: ReadonlySet<string>;
+  readonly idleTimeoutMs: number | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly snapshotter: "auto" | "overlayfs" | "native";
+  readonly platforms: readonly string[] | undefined;
+  readonly runtimeBinary: string | undefined;
+  readonly cgroupParent: string;
+  readonly maxParallelism: number;
+  /** Empty where collection is turned off. */
+  readonly gcRules: readonly GcRule[];
+  readonly registries: ConfigFile["registries"];
+  readonly dns: ConfigFile["dns"];
+  readonly history: { readonly maxAgeMs: number; readonly maxEntries: number };
+}
+
+/** @throws {BuildError} naming the flag or key that cannot be used. */
+export function resolveSettings(flags: DaemonFlags, file: ConfigFile): Settings {
+  if ((flags.worker.enabled ?? file.worker.enabled) === false) {
+    throw new BuildError("failed_precondition", "Cannot start: no worker found, rebuild the buildkit daemon?", {
+      hint: "the OCI worker is turned off, and this daemon has no other",
+    });
+  }
+  if (flags.debugAddress !== undefined && flags.debugAddress !== "") {
+    throw new BuildError(
+      "unimplemented",
+      `Cannot use flag "--debugaddr=${flags.debugAddress}": this daemon has no debug endpoint`,
+    );
+  }
+  const root = flags.root ?? file.root ?? defaultPaths.root;
+  const network = flags.worker.network ?? file.worker.network ?? "auto";
+  if (network !== "auto" && network !== "host") {
+    throw new BuildError("unimplemented", `Cannot use network mode "${network}": this daemon has only host`);
+  }
+  return {
+    addresses: flags.addresses ?? file.grpc.addresses ?? [defaultPaths.address],
+    root,
+    log: resolveLog(flags, file),
+    uid: file.grpc.uid,
+    gid: flags.group === undefined ? file.grpc.gid : resolveGroup(flags.group),
+    tls: resolveTls(flags, file),
+    entitlements: resolveEntitlements(flags.allowInsecureEntitlements ?? file.entitlements ?? []),
+    idleTimeoutMs: flags.idleTimeout === undefined ? undefined : parseDuration(flags.idleTimeout, "--idle-timeout"),
+    labels: { ...file.worker.labels, ...flags.worker.labels },
+    snapshotter: resolveSnapshotter(flags.worker.snapshotter ?? file.worker.snapshotter ?? "auto"),
+    platforms: flags.worker.platforms ?? file.worker.platforms,
+    runtimeBinary: flags.worker.binary ?? file.worker.binary,
+    cgroupParent: file.worker.cgroupParent ?? "",
+    maxParallelism: flags.worker.maxParallelism ?? file.worker.maxParallelism ?? 0,
+    gcRules: resolveGcRules(flags, file, root),
+    registries: file.registries,
+    dns: file.dns,
+    history: {
+      maxAgeMs: parseDuration(file.history.maxAge ?? "48h", "history.maxAge"),
+      maxEntries: file.history.maxEntries ?? 50,
+    },
+  };
+}
+
+function resolveGcRules(flags: DaemonFlags, file: ConfigFile, root: string): GcRule[] {
+  if ((flags.worker.gc ?? file.worker.gc) === false) return [];
+  return gcRules(
+    file.worker,
+    flags.worker.gcKeepStorage,
+    statSync(root, { throwIfNoEntry: false }) === undefined ? "/" : root,
+  );
+}
+
+function resolveLog(flags: DaemonFlags, file: ConfigFile): Settings["log"] {
+  const name = (flags.debug ?? file.debug) === true ? "debug" : (flags.logLevel ?? file.log.level ?? "info");
+  const level = parseLogLevel(name);
+  if (level === undefined)
+    throw new BuildError("invalid_argument", `Cannot use log level "${name}": not a valid level`);
+  const format = flags.logFormat ?? file.log.format ?? "text";
+  if (format !== "text" && format !== "json") {
+    throw new BuildError("invalid_argument", `Cannot use log format "${format}": neither text nor json`);
+  }
+  return { level, format };
+}
+
+function resolveGroup(group: string): number {
+  if (/^\d+$/.test(group)) return Number(group);
+  try {
+    return Number(execFileSync("getent", ["group", group], { encoding: "utf8" }).split(":")[2]);
+  } catch (error) {
+    throw new BuildError("invalid_argument", `Cannot use group "${group}": no such group`, { cause: error });
+  }
+}
+
+function resolveTls(flags: DaemonFlags, file: ConfigFile): Settings["tls"] {
+  const cert = flags.tls.cert ?? file.grpc.tls.cert;
+  const key = flags.tls.key ?? file.grpc.tls.key;
+  const ca = flags.tls.ca ?? file.grpc.tls.ca;
+  if (cert === undefined && key === undefined && ca === undefined) return undefined;
+  if (cert === undefined || key === undefined) {
+    throw new BuildError("invalid_argument", "you must specify key and cert file if one is specified");
+  }
+  return { cert, key, ca };
+}
+
+function resolveEntitlements(names: readonly string[]): Set<string> {
+  for (const name of names) {
+    if (name === "device")
+      throw new BuildError("unimplemented", `Cannot allow entitlement "${name}": this daemon offers no devices`);
+    if (name !== "network.host" && name !== "security.insecure") {
+      throw new BuildError("invalid_argument", `invalid entitlement : ${name}`);
+    }
+  }
+  return new Set(names);
+}
+
+function resolveSnapshotter(name: string): Settings["snapshotter"] {
+  if (name === "auto" || name === "overlayfs" || name === "native") return name;
+  throw new BuildError("unimplemented", `Cannot use snapshotter "${name}": this daemon has overlayfs and native`);
+}
