@@ -1,1 +1,8 @@
+export { BackedCacheStore, type KeyBackend, type KeyLink, type StoredResult } from "./backed-cache-store.ts";
+export { GraphSolver, type GraphSolverOptions } from "./graph-solver.ts";
+export { MemoryCacheStore } from "./memory-cache-store.ts";
+export type { ResultLoader } from "./result-loader.ts";
+export { contentOutput, isRandom, rootKey } from "./root-key.ts";
+export { type FoundRecord, type KeyOrigin, SolverKey } from "./solver-key.ts";
+export { SqliteCacheStore } from "./sqlite-cache-store.ts";
 export type * from "./types.ts";

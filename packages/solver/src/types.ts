@@ -91,6 +91,13 @@ export interface CacheKey {
   readonly id: string | undefined;
 }
 
+/** What a key is looked for by: its own digest and output index, and which of its inputs the links are for. */
+export interface KeyTarget {
+  readonly inputIndex: number;
+  readonly digest: Digest;
+  readonly output: number;
+}
+
 export interface CacheKeyLink {
   readonly key: CacheKey;
   readonly selector: Digest | undefined;
@@ -98,12 +105,13 @@ export interface CacheKeyLink {
 
 /**
  * Maps keys to results. The local one persists; imported caches are others behind the same interface.
+ * The keys that a store gives are {@linkcode SolverKey}s, which remember the store's own ids of them.
  * BuildKit's `solver.CacheManager`.
  */
 export interface CacheStore {
   readonly id: string;
-  /** Keys that have `digest`/`output` and, as input `inputIndex`, one of `deps`; with no deps, the root key itself. */
-  query(deps: readonly CacheKeyLink[], inputIndex: number, digest: Digest, output: number): Promise<CacheKey[]>;
+  /** Keys that are `target` and have, as its input, one of `deps`; with no deps, the root key itself. */
+  query(deps: readonly CacheKeyLink[], target: KeyTarget): Promise<CacheKey[]>;
   records(key: CacheKey): Promise<CacheRecord[]>;
   /** @throws {BuildError} `not_found`, when the value is gone; the caller then goes on as if there were no hit. */
   load(record: CacheRecord, context: OpContext): Promise<Result>;

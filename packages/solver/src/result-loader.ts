@@ -1,0 +1,13 @@
+import type { OpContext, Result } from "./types.ts";
+
+/** Turns results into ids that survive a restart, and back. */
+export interface ResultLoader {
+  /** Keeps the value of the result until {@linkcode release}, and gives the id to load it by. Idempotent for equal results. */
+  save(result: Result): Promise<string>;
+  /** @throws {BuildError} `not_found`, when the value is gone. */
+  load(id: string, context: OpContext): Promise<Result>;
+  /** Whether `load` is expected to succeed. */
+  exists(id: string): Promise<boolean>;
+  /** The last record that named the id is gone. */
+  release?(id: string): Promise<void>;
+}

@@ -1,0 +1,254 @@
+import type { ErrorReporter } from "@buildkit-ts/async";
+import { BuildError, VertexError } from "@buildkit-ts/errdefs";
+import type { Digest } from "@buildkit-ts/oci";
+import { EdgeResolver } from "./edge-resolver.ts";
+import { type ExecFlights, RecordedMeanwhile } from "./exec-flights.ts";
+import type { Scope } from "./scope.ts";
+import { SharedTask } from "./shared-task.ts";
+import type { FoundRecord } from "./solver-key.ts";
+import type { CacheMap, CacheStore, Op, OpContext, OpResolver, Result, Vertex } from "./types.ts";
+import { VertexLog } from "./vertex-log.ts";
+
+/** What a node needs of the jobs that have it. */
+export interface NodeJob {
+  sessions(): readonly string[];
+  value(key: string): unknown;
+}
+
+/** What all nodes of a solver share. */
+export interface NodeEnvironment {
+  readonly resolveOp: OpResolver;
+  readonly cache: CacheStore;
+  readonly flights: ExecFlights;
+  readonly reporter: ErrorReporter;
+  readonly now: () => number;
+}
+
+interface Failure {
+  readonly error: unknown;
+  /** The jobs that the vertex failed for. One that comes later tries again. */
+  readonly jobs: ReadonlySet<NodeJob>;
+}
+
+/** A vertex that some job works on, with its op and what the op has answered. Shared by all jobs that have the vertex. */
+export class VertexNode {
+  /** What the solver finds the node by. */
+  readonly key: string;
+  readonly vertex: Vertex;
+  readonly inputs: readonly EdgeResolver[];
+  readonly environment: NodeEnvironment;
+  readonly log: VertexLog;
+  readonly jobs: Set<NodeJob> = new Set();
+  readonly stores: CacheStore[];
+  /** Whether the vertex or something it is built from ignores the cache: then the node belongs to one job only. */
+  readonly isPrivate: boolean;
+  readonly #edges = new Map<number, EdgeResolver>();
+  readonly #followers = new Set<VertexNode>();
+  readonly #cacheMaps: SharedTask<{ readonly cacheMap: CacheMap; readonly done: boolean }>[] = [];
+  readonly #inputTasks = new Map<string, SharedTask<Digest | undefined>>();
+  readonly #held: Result[] = [];
+  #exec: SharedTask<Result[]> | undefined;
+  #op: Op | undefined;
+  #failure: Failure | undefined;
+  #released = false;
+  #unlock: (() => Promise<void>) | undefined;
+
+  constructor(
+    vertex: Vertex,
+    options: {
+      readonly inputs: readonly EdgeResolver[];
+      readonly environment: NodeEnvironment;
+      readonly isPrivate: boolean;
+      readonly key: string;
+    },
+  ) {
+    this.vertex = vertex;
+    this.inputs = options.inputs;
+    this.environment = options.environment;
+    this.isPrivate = options.isPrivate;
+    this.key = options.key;
+    this.log = VertexLog.of(vertex, options.environment.now);
+    this.stores = [options.environment.cache];
+    this.addStores(vertex.options.cacheSources);
+  }
+
+  get ignoresCache(): boolean {
+    return this.vertex.options.ignoreCache;
+  }
+
+  addStores(stores: readonly CacheStore[]): void {
+    for (const store of stores) if (!this.stores.some(({ id }) => id === store.id)) this.stores.push(store);
+  }
+
+  edge(index: number): EdgeResolver {
+    let edge = this.#edges.get(index);
+    if (edge === undefined) this.#edges.set(index, (edge = new EdgeResolver(this, index)));
+    return edge;
+  }
+
+  async cacheMap(index: number, scope: Scope): Promise<{ readonly cacheMap: CacheMap; readonly done: boolean }> {
+    this.#cacheMaps[index] ??= new SharedTask(async (own) => {
+      const ask = async (): Promise<{ cacheMap: CacheMap; done: boolean }> => {
+        const answer = await this.#resolveOp().cacheMap(index, this.context(own));
+        if (answer.cacheMap.deps.length !== this.vertex.inputs.length) {
+          const { name, inputs } = this.vertex;
+          throw new BuildError(
+            "internal",
+            `Cannot use cache map of "${name}": ${answer.cacheMap.deps.length} dependencies for ${inputs.length} inputs`,
+          );
+        }
+        return answer;
+      };
+      // A source is asked over the network, so the user sees it; what others answer is computed.
+      return await this.#guarded(own, () => (this.inputs.length === 0 ? this.log.interval(false, ask) : ask()));
+    });
+    return await this.#cacheMaps[index].run(scope);
+  }
+
+  /** Makes an input's result ready for use and gives its content key, where the op computes one. */
+  async inputDigest(index: number, result: Result, scope: Scope): Promise<Digest | undefined> {
+    const { cacheMap } = await this.cacheMap(0, scope);
+    const dependency = cacheMap.deps[index];
+    if (dependency?.prepare === undefined && dependency?.computeContentDigest === undefined) return undefined;
+    const key = `${index} ${result.id}`;
+    let task = this.#inputTasks.get(key);
+    if (task === undefined) {
+      task = new SharedTask(async (own) => {
+        const context = this.context(own);
+        await dependency.prepare?.(result, context);
+        return await dependency.computeContentDigest?.(result, context);
+      });
+      this.#inputTasks.set(key, task);
+    }
+    return await task.run(scope);
+  }
+
+  /** Reports a failure that belongs to this vertex but did not come out of its op's main work. */
+  failed(error: unknown): VertexError {
+    this.log.start(false);
+    this.log.complete(error);
+    const failure = new VertexError(this.vertex.digest, error);
+    this.#failure = { error: failure, jobs: new Set(this.jobs) };
+    return failure;
+  }
+
+  /**
+   * Executes, once for all outputs. The results stay the node's. {@linkcode unlock} follows when they are recorded.
+   *
+   * @throws {RecordedMeanwhile} if `isRecorded` finds, with the keys locked, that there is a record by now.
+   */
+  async exec(
+    inputs: readonly Result[],
+    options: { readonly lock: string; readonly scope: Scope; readonly isRecorded: () => Promise<boolean> },
+  ): Promise<Result[]> {
+    this.#exec ??= new SharedTask(async (own) => await this.#guarded(own, () => this.#execOnce(inputs, options, own)));
+    return await this.#exec.run(options.scope);
+  }
+
+  /** Lets others execute what has equal keys: they will find the records. */
+  async unlock(): Promise<void> {
+    const unlock = this.#unlock;
+    this.#unlock = undefined;
+    await unlock?.();
+  }
+
+  async #execOnce(
+    inputs: readonly Result[],
+    options: { readonly lock: string; readonly isRecorded: () => Promise<boolean> },
+    scope: Scope,
+  ): Promise<Result[]> {
+    const work = async (shared: Scope): Promise<Result[]> =>
+      await this.log.interval(false, async () => await this.#resolveOp().exec(inputs, this.context(shared)));
+    let results: Result[];
+    if (this.isPrivate) results = await work(scope);
+    else {
+      const locked = async (shared: Scope): Promise<Result[]> => {
+        if (await options.isRecorded()) throw new RecordedMeanwhile();
+        return await work(shared);
+      };
+      const hold = await this.environment.flights.run(this, { lock: options.lock, scope, work: locked });
+      this.#unlock = async () => await hold.release();
+      results = hold.results;
+    }
+    for (const result of results) await this.hold(result);
+    return results;
+  }
+
+  async load(found: FoundRecord, scope: Scope): Promise<Result> {
+    this.log.start(true);
+    const result = await found.store.load(found.record, this.context(scope));
+    this.log.complete(undefined);
+    await this.hold(result);
+    return result;
+  }
+
+  /** Keeps a result until no job has the vertex any more. @throws {BuildError} `canceled`, if that is the case already. */
+  async hold(result: Result): Promise<void> {
+    if (this.#released) {
+      await result[Symbol.asyncDispose]();
+      throw new BuildError("canceled", "context canceled");
+    }
+    this.#held.push(result);
+  }
+
+  /** Shows another vertex's work as this one's, and offers this one's sessions to it. */
+  follow(owner: VertexNode): () => void {
+    owner.#followers.add(this);
+    const leave = this.log.follow(owner.log);
+    return () => {
+      leave();
+      owner.#followers.delete(this);
+    };
+  }
+
+  context(scope: Scope): OpContext {
+    const jobs = (): NodeJob[] => [
+      ...new Set([...this.jobs, ...[...this.#followers].flatMap((follower) => [...follower.jobs])]),
+    ];
+    return {
+      get signal() {
+        return scope.signal;
+      },
+      progress: this.log,
+      sessions: () => [...new Set(jobs().flatMap((job) => job.sessions()))],
+      values: (key) =>
+        jobs()
+          .map((job) => job.value(key))
+          .filter((value) => value !== undefined),
+    };
+  }
+
+  /** Gives up all results, after all work has ended. Called when the last job has left. */
+  async release(): Promise<void> {
+    this.#released = true;
+    const edges = [...this.#edges.values()].map((edge) => edge.settled());
+    const maps = this.#cacheMaps.map((task) => task.settled());
+    const digests = [...this.#inputTasks.values()].map((task) => task.settled());
+    await Promise.all([...edges, ...maps, ...digests, this.#exec?.settled()]);
+    await this.unlock();
+    const disposed = await Promise.allSettled(this.#held.splice(0).map((result) => result[Symbol.asyncDispose]()));
+    for (const outcome of disposed) {
+      if (outcome.status === "rejected") this.environment.reporter.report(outcome.reason, "release of a build result");
+    }
+  }
+
+  #resolveOp(): Op {
+    this.#op ??= this.environment.resolveOp(this.vertex);
+    return this.#op;
+  }
+
+  /** Runs a part of the op's work; a failure stays for the jobs that have seen it. */
+  async #guarded<T>(scope: Scope, work: () => Promise<T>): Promise<T> {
+    const failure = this.#failure;
+    if (failure !== undefined && [...this.jobs].every((job) => failure.jobs.has(job))) throw failure.error;
+    this.#failure = undefined;
+    try {
+      return await work();
+    } catch (cause) {
+      if (scope.aborted || cause instanceof RecordedMeanwhile) throw cause;
+      const error = new VertexError(this.vertex.digest, cause);
+      this.#failure = { error, jobs: new Set(this.jobs) };
+      throw error;
+    }
+  }
+}
