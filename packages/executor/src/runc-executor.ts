@@ -1,7 +1,7 @@
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { mkdir, readdir, rm, rmdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { BuildError, ExitError } from "@buildkit-ts/errdefs";
-import { mountAll, unmountAll, unmountBelow } from "@buildkit-ts/mount";
+import { mountAll, readMountInfo, unmountAll, unmountBelow } from "@buildkit-ts/mount";
 import type { NetworkNamespace, NetworkProvider } from "@buildkit-ts/network";
 import { prepareContainerMounts } from "./container-mounts.ts";
 import { ContainerProcess } from "./container-process.ts";
@@ -110,8 +110,7 @@ export class RuncExecutor implements Executor {
     const files = stack.use(await this.#files.prepare(request.id, meta));
     const bundle = join(this.#directory, request.id);
     await mkdir(bundle, { mode: 0o711 });
-    // Recursive removal crosses mounts; by then all of them are gone, or this line is not reached.
-    stack.defer(async () => await rm(bundle, { recursive: true, force: true }));
+    stack.defer(async () => await removeBundle(bundle));
     const rootPath = join(bundle, "rootfs");
     await mkdir(rootPath, { mode: 0o700 });
     await mountAll(request.root, rootPath, { signal });
@@ -198,7 +197,7 @@ export class RuncExecutor implements Executor {
     this.#execs += 1;
     const directory = join(this.#directory, id, `exec-${this.#execs}`);
     await mkdir(directory, { mode: 0o700 });
-    stack.defer(async () => await rm(directory, { recursive: true, force: true }));
+    stack.defer(async () => await removeBundle(directory));
     const process = await ContainerProcess.start(this.#runtime, streams, {
       directory,
       tty: meta.tty,
@@ -217,10 +216,28 @@ export class RuncExecutor implements Executor {
       await rm(join(state, id), { recursive: true, force: true });
     }
     await unmountBelow(this.#directory);
+    const left = readMountInfo().find(({ mountPoint }) => mountPoint.startsWith(`${this.#directory}/`));
+    // Removing through a mount would delete what is mounted.
+    if (left !== undefined) {
+      throw new BuildError(
+        "failed_precondition",
+        `Cannot clean up "${this.#directory}": "${left.mountPoint}" is mounted`,
+      );
+    }
     for (const name of await readdir(this.#directory)) {
       if (name !== "runtime") await rm(join(this.#directory, name), { recursive: true, force: true });
     }
   }
+}
+
+/** Never recursively: if something is still mounted in it, its content would be deleted. */
+async function removeBundle(directory: string): Promise<void> {
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) await rmdir(path);
+    else await unlink(path);
+  }
+  await rmdir(directory);
 }
 
 function checkId(id: string): void {

@@ -1,5 +1,10 @@
 export { LlbOperation, operationOf } from "./definition/llb-operation.ts";
-export { type LoadOptions, loadDefinition, requireEntitlement } from "./definition/load-definition.ts";
+export {
+  ignoredCacheMounts,
+  type LoadOptions,
+  loadDefinition,
+  requireEntitlement,
+} from "./definition/load-definition.ts";
 export { CacheMounts, cacheMountKey } from "./mounts/cache-mounts.ts";
 export { type MountDeps, type MountRequest, type PreparedMounts, prepareMounts } from "./mounts/prepare-mounts.ts";
 export { fetchSecret } from "./mounts/session-secret.ts";

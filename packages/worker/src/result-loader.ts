@@ -1,10 +1,10 @@
 import type { CacheManager } from "@buildkit-ts/cache";
 import { BuildError } from "@buildkit-ts/errdefs";
-import type { Result } from "@buildkit-ts/solver";
+import type { OpContext, Result, ResultLoader } from "@buildkit-ts/solver";
 import { parseResultId, WorkerResult } from "./worker-result.ts";
 
 /** Finds the results again whose ids a cache store kept. */
-export class WorkerResultLoader {
+export class WorkerResultLoader implements ResultLoader {
   readonly #workerId: string;
   readonly #cache: Pick<CacheManager, "get">;
 
@@ -13,13 +13,28 @@ export class WorkerResultLoader {
     this.#cache = cache;
   }
 
-  /** @throws {BuildError} `not_found`, when the ref is gone or belongs to another worker. */
-  async load(id: string, options: { readonly signal: AbortSignal }): Promise<Result> {
+  async save(result: Result): Promise<string> {
+    return result.id;
+  }
+
+  async load(id: string, context: Pick<OpContext, "signal">): Promise<Result> {
     const { workerId, refId } = parseResultId(id);
     if (workerId !== this.#workerId) {
       throw new BuildError("not_found", `Cannot load result "${id}": worker "${workerId}" does not exist`);
     }
     if (refId === "") return new WorkerResult(workerId, undefined);
-    return new WorkerResult(workerId, await this.#cache.get(refId, { signal: options.signal }));
+    return new WorkerResult(workerId, await this.#cache.get(refId, { signal: context.signal }));
+  }
+
+  async exists(id: string): Promise<boolean> {
+    try {
+      // Only a hold tells: between a look and a load the record may go.
+      await using _result = await this.load(id, { signal: new AbortController().signal });
+      return true;
+    } catch (error) {
+      if (error instanceof BuildError && (error.code === "not_found" || error.code === "invalid_argument"))
+        return false;
+      throw error;
+    }
   }
 }

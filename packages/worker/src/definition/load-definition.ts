@@ -21,6 +21,21 @@ export interface LoadOptions {
   readonly evaluateSource?: (op: opspb.Op, options: { readonly signal: AbortSignal }) => Promise<boolean>;
 }
 
+/** Ids of the cache mounts of steps whose cache is to be ignored: their directories are to be pruned before the build. */
+export function ignoredCacheMounts(definition: Definition): string[] {
+  const ids = new Set<string>();
+  for (const bytes of definition.def) {
+    const metadata = definition.metadata.get(digestOf(bytes));
+    if (metadata?.ignoreCache !== true) continue;
+    const { op } = parseOp(bytes);
+    if (op.case !== "exec") continue;
+    for (const { mountType, cacheOpt, dest } of op.value.mounts) {
+      if (mountType === opspb.MountType.CACHE && cacheOpt !== undefined) ids.add(cacheOpt.ID || dest);
+    }
+  }
+  return [...ids];
+}
+
 interface LoadedOp {
   readonly op: opspb.Op;
   readonly metadata: opspb.OpMetadata | undefined;

@@ -27,10 +27,12 @@ interface Share {
 
 /** The metadata key by which directories are found again. */
 export const cacheMountKey = "cache-dir";
+/** And by their ids alone, whatever they started from. */
+const cacheMountIdKey = "cache-dir-id";
 /** Who else may hold a directory, such as a prune, does not tell us when it lets go. */
 const pollMs = 100;
 
-type Caches = Pick<CacheManager, "search" | "getMutable" | "create">;
+type Caches = Pick<CacheManager, "search" | "getMutable" | "create" | "metadata" | "prune">;
 
 /**
  * The cache directories of `RUN --mount=type=cache`, which outlive builds.
@@ -58,9 +60,24 @@ export class CacheMounts {
     return new CacheMountScope(this);
   }
 
-  /** Newcomers get new directories instead of those in use now: what a prune of cache mounts means. */
-  forgetShares(): void {
+  /**
+   * Steps that come later start with new directories: what ignoring the cache means for these ids. Directories that nobody
+   * uses are deleted.
+   */
+  async prune(ids: Iterable<string>, options: { readonly signal: AbortSignal }): Promise<void> {
+    const records = [...ids].flatMap((id) => this.#cache.search(cacheMountIdKey, id));
     this.#shared.clear();
+    for (const record of records) {
+      const metadata = this.#cache.metadata(record);
+      metadata.set(cacheMountKey, undefined, { index: true });
+      metadata.set(cacheMountIdKey, undefined, { index: true });
+    }
+    if (records.length === 0) return;
+    const everything = { keepDurationMs: 0, reservedSpaceBytes: 0, maxUsedSpaceBytes: 0, minFreeSpaceBytes: 0 };
+    const filters = records.map((id) => `id==${id}`);
+    for await (const _record of this.#cache.prune({ ...everything, filters, all: true, signal: options.signal })) {
+      options.signal.throwIfAborted();
+    }
   }
 
   async acquire(request: CacheMountRequest): Promise<CacheMount> {
@@ -153,6 +170,7 @@ export class CacheMounts {
       retain: true,
     });
     ref.metadata.set(cacheMountKey, key, { index: true });
+    ref.metadata.set(cacheMountIdKey, request.id, { index: true });
     return ref;
   }
 

@@ -1,6 +1,5 @@
-import { secretspb } from "@buildkit-ts/api";
 import { BuildError } from "@buildkit-ts/errdefs";
-import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { getSecret } from "@buildkit-ts/session";
 import { type SessionAccess, withAnySession } from "../any-session.ts";
 
 /**
@@ -12,25 +11,18 @@ export async function fetchSecret(
   access: SessionAccess,
   secret: { readonly id: string; readonly optional: boolean },
 ): Promise<Uint8Array | undefined> {
+  const { signal } = access;
   try {
-    return await withAnySession(access, async ({ transport }) => {
-      const client = createClient(secretspb.Secrets, transport);
-      return (await client.getSecret({ ID: secret.id }, { signal: access.signal })).data;
-    });
+    return await withAnySession(access, async (caller) => await getSecret(caller, secret.id, { signal }));
   } catch (error) {
-    access.signal.throwIfAborted();
-    if (!isMissing(error)) throw error;
-    if (secret.optional) return undefined;
-    throw new BuildError("not_found", `secret ${secret.id}: not found`, {
+    signal.throwIfAborted();
+    if (!(error instanceof BuildError) || error.code !== "not_found") throw error;
+    // A session that ended is "not found" too; only the client's own answer makes an optional secret absent.
+    const isMissing = error.message === `secret ${secret.id}: not found`;
+    if (isMissing && secret.optional) return undefined;
+    throw new BuildError("not_found", error.message, {
       cause: error,
-      hint: `Give it to the build, such as with --secret id=${secret.id},src=…`,
+      ...(isMissing && { hint: `Give it to the build, such as with --secret id=${secret.id},src=…` }),
     });
   }
-}
-
-/** Clients without secrets do not serve the service at all. */
-function isMissing(error: unknown): boolean {
-  if (error instanceof BuildError) return error.code === "unimplemented";
-  const { code } = ConnectError.from(error);
-  return error instanceof ConnectError && (code === Code.NotFound || code === Code.Unimplemented);
 }

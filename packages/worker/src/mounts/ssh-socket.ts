@@ -1,12 +1,14 @@
 import { chmod, chown, mkdtemp, rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { sshpb } from "@buildkit-ts/api";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { Mount } from "@buildkit-ts/mount";
-import type { SessionCaller } from "@buildkit-ts/session";
-import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { callUnary, GrpcByteStream, type SessionCaller } from "@buildkit-ts/session";
 import { type SessionAccess, withAnySession } from "../any-session.ts";
+
+const forwardMethod = `/${sshpb.SSH.typeName}/ForwardAgent`;
 
 /** Who may use the socket in the container. */
 export interface SshSocketOptions {
@@ -56,12 +58,13 @@ export async function createSshSocket(
 async function findAgent(access: SessionAccess, options: SshSocketOptions): Promise<SessionCaller | undefined> {
   return await withAnySession(access, async (caller) => {
     try {
-      await createClient(sshpb.SSH, caller.transport).checkAgent({ ID: options.id }, { signal: access.signal });
+      const call = { method: sshpb.SSH.method.checkAgent, request: { ID: options.id } };
+      await callUnary(caller.http2, call, { signal: AbortSignal.any([access.signal, caller.closed]) });
       return caller;
     } catch (error) {
       access.signal.throwIfAborted();
       if (options.optional) return undefined;
-      if (error instanceof ConnectError && error.code === Code.Unimplemented) {
+      if (BuildError.from(error).code === "unimplemented") {
         throw new BuildError("not_found", `no SSH key "${options.id}" forwarded from the client`, {
           cause: error,
           hint: "Forward an agent or key, such as with --ssh default",
@@ -82,35 +85,13 @@ async function listen(server: Server, path: string): Promise<void> {
   });
 }
 
-/** Carries one connection's bytes both ways. */
+/** Carries one connection's bytes both ways until either side ends. */
 async function forward(
   socket: Socket,
   caller: SessionCaller,
   options: { readonly id: string; readonly signal: AbortSignal },
 ): Promise<void> {
-  socket.on("error", () => undefined);
-  const client = createClient(sshpb.SSH, caller.transport);
-  const answers = client.forwardAgent(requests(socket), {
-    signal: AbortSignal.any([options.signal, caller.closed]),
-    headers: { "buildkit.ssh.id": options.id },
-  });
-  try {
-    for await (const { data } of answers) {
-      if (!socket.write(data)) await drained(socket);
-    }
-  } finally {
-    socket.end();
-    socket.destroySoon();
-  }
-}
-
-async function drained(socket: Socket): Promise<void> {
-  await new Promise<void>((resolve) => {
-    socket.once("drain", resolve);
-    socket.once("close", resolve);
-  });
-}
-
-async function* requests(socket: Socket): AsyncGenerator<{ data: Uint8Array }, void, undefined> {
-  for await (const data of socket as AsyncIterable<Buffer>) yield { data };
+  const agent = new GrpcByteStream(caller.openStream(forwardMethod, { "buildkit.ssh.id": options.id }));
+  const signal = AbortSignal.any([options.signal, caller.closed]);
+  await pipeline(socket, agent, socket, { signal });
 }
