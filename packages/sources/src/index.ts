@@ -1,2 +1,9 @@
+export type { ImageOrigin, LocalImages, OriginAccess } from "./image/image-origin.ts";
+export {
+  type ImageMetadata,
+  type ImageMetadataRequest,
+  ImageSource,
+  type ImageSourceOptions,
+} from "./image/image-source.ts";
 export { LocalSource, type LocalSourceOptions } from "./local/local-source.ts";
 export type { Source, SourceCacheKey, SourceContext, SourceInstance, SourceRequest } from "./source.ts";

@@ -18,7 +18,7 @@ export async function openTree(tree: ResultTree, context: ExportContext): Promis
     return { directory, [Symbol.asyncDispose]: async () => await rm(directory, { recursive: true }) };
   }
   await using stack = new AsyncDisposableStack();
-  const held = stack.use(await tree.ref.mount({ signal, progress, session: () => context.sessions() }));
+  const held = stack.use(await tree.ref.mount({ signal, progress, session: context.sessions() }));
   const mounted = stack.use(await mountTemporarily(held.mounts, { signal, onlyReads: true }));
   const owned = stack.move();
   return { directory: mounted.path, [Symbol.asyncDispose]: async () => await owned.disposeAsync() };

@@ -67,7 +67,7 @@ export class ImageWriter {
     context: ExportContext,
   ): Promise<(Remote | undefined)[]> {
     const { compression } = image.options;
-    const refOptions = { signal: context.signal, progress: context.progress, session: () => context.sessions() };
+    const refOptions = { signal: context.signal, progress: context.progress, session: context.sessions() };
     const toRemote = async (ref: ImmutableRef | undefined): Promise<Remote | undefined> =>
       await ref?.remote(compression, refOptions);
     return await withStatus(context.progress, "exporting layers", async () => {

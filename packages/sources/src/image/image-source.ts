@@ -1,0 +1,207 @@
+import type { BlobLayer, CacheManager, ImmutableRef, LazyProvider, RecordType } from "@buildkit-ts/cache";
+import type { ContentStore } from "@buildkit-ts/content";
+import { BuildError } from "@buildkit-ts/errdefs";
+import {
+  type Digest,
+  formatReference,
+  hostPlatform,
+  isDigest,
+  type Platform,
+  parseReference,
+  type Reference,
+  withDefaultTag,
+} from "@buildkit-ts/oci";
+import { noProgress, withStatus } from "@buildkit-ts/progress";
+import type { Source, SourceCacheKey, SourceContext, SourceInstance, SourceRequest } from "../source.ts";
+import { stripScheme } from "../source-attributes.ts";
+import { configKey, manifestKey } from "./image-cache-key.ts";
+import type { ImageOrigin, LocalImages } from "./image-origin.ts";
+import { ImageResolver, type ResolvedImage } from "./image-resolver.ts";
+import { RecentResolves } from "./recent-resolves.ts";
+import { parseResolveMode, type ResolveMode } from "./resolve-mode.ts";
+
+/** What {@linkcode ImageSource} works with. */
+export interface ImageSourceOptions {
+  readonly cache: CacheManager;
+  readonly content: ContentStore;
+  readonly origin: ImageOrigin;
+  /** Absent: names are looked up in registries only. */
+  readonly images?: LocalImages;
+  /** Default `docker-image`. */
+  readonly scheme?: "docker-image" | "oci-layout";
+}
+
+/** An image's identity and config, found without its layers. */
+export interface ImageMetadata {
+  readonly ref: string;
+  readonly digest: Digest;
+  readonly config: Uint8Array;
+}
+
+/** What {@linkcode ImageSource.resolveImageMetadata} is asked for. */
+export interface ImageMetadataRequest {
+  readonly platform: Platform | undefined;
+  readonly resolveMode: string;
+  /** Attributes of the source op, for those that change what is found. */
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
+/** Images (`docker-image://name`). Their layers are fetched only when somebody needs the files. */
+export class ImageSource implements Source {
+  readonly schemes: readonly string[];
+  readonly #services: ImageServices;
+
+  constructor(options: ImageSourceOptions) {
+    this.schemes = [options.scheme ?? "docker-image"];
+    const resolver = new ImageResolver(options);
+    const recent = new RecentResolves(resolver);
+    this.#services = { cache: options.cache, resolver, recent };
+  }
+
+  resolve(request: SourceRequest): SourceInstance {
+    const reference = parseImageName(stripScheme(request.identifier, this.schemes[0] ?? ""));
+    return new ImageInstance(parseImageRequest(reference, request.attributes, request.platform), this.#services);
+  }
+
+  /**
+   * Digest and config of an image, for frontends.
+   *
+   * @throws {BuildError} `not_found`, as `<reference>: not found`.
+   */
+  async resolveImageMetadata(
+    reference: string,
+    request: ImageMetadataRequest,
+    context: SourceContext,
+  ): Promise<ImageMetadata> {
+    const platform = request.platform ?? hostPlatform();
+    const attributes = { ...request.attributes, "image.resolvemode": request.resolveMode };
+    const wanted = parseImageRequest(parseImageName(reference), attributes, platform);
+    const image = await this.#services.recent.resolve(wanted, context);
+    checkChecksum(image, wanted);
+    return { ref: reference, digest: image.root.digest, config: image.config };
+  }
+}
+
+interface ImageServices {
+  readonly cache: CacheManager;
+  readonly resolver: ImageResolver;
+  readonly recent: RecentResolves;
+}
+
+interface ImageRequest {
+  readonly reference: Reference;
+  readonly platform: Platform;
+  readonly mode: ResolveMode;
+  readonly recordType: RecordType;
+  readonly layerLimit: number | undefined;
+  readonly checksum: Digest | undefined;
+}
+
+class ImageInstance implements SourceInstance {
+  readonly #request: ImageRequest;
+  readonly #services: ImageServices;
+  #image: ResolvedImage | undefined;
+
+  constructor(request: ImageRequest, services: ImageServices) {
+    this.#request = request;
+    this.#services = services;
+  }
+
+  async cacheKey(index: number, context: SourceContext): Promise<SourceCacheKey> {
+    const image = await this.#resolve(context);
+    const { platform, layerLimit } = this.#request;
+    const quick = manifestKey(image, platform, layerLimit);
+    const key = index === 0 ? quick : (configKey(image, layerLimit) ?? quick);
+    return { key, pin: image.root.digest, done: index > 0 };
+  }
+
+  async snapshot(context: SourceContext): Promise<ImmutableRef> {
+    const image = await this.#resolve(context);
+    const { cache, resolver } = this.#services;
+    const { layerLimit, recordType } = this.#request;
+    const options = {
+      signal: context.signal,
+      description: `pulled from ${formatReference(image.reference)}`,
+      recordType,
+    };
+    const layers = layersOf(image).slice(0, layerLimit);
+    if (layers.length === 0) {
+      await using empty = await cache.create(undefined, options);
+      return await empty.commit();
+    }
+    // The sessions of whoever needs the bytes: this build's may be long gone by then.
+    const lazy: LazyProvider = (session) =>
+      resolver.provider(image, { sessions: () => toSessionIds(session), progress: noProgress });
+    return await cache.getByLayers(layers, lazy, options);
+  }
+
+  async #resolve(context: SourceContext): Promise<ResolvedImage> {
+    if (this.#image !== undefined) return this.#image;
+    const name = formatReference(this.#request.reference);
+    this.#image = await withStatus(context.progress, `resolve ${name}`, async () => {
+      const image = await this.#services.recent.resolve(this.#request, context);
+      checkChecksum(image, this.#request);
+      const { layerLimit } = this.#request;
+      if (layerLimit !== undefined && layerLimit > image.layers.length)
+        throw new BuildError(
+          "invalid_argument",
+          `layer limit ${layerLimit} is greater than the number of layers in the image ${image.layers.length}`,
+        );
+      return image;
+    });
+    return this.#image;
+  }
+}
+
+function toSessionIds(session: unknown): readonly string[] {
+  return Array.isArray(session) ? session.filter((id) => typeof id === "string") : [];
+}
+
+/** Layers with what push needs to know: the repository that has them already. */
+function layersOf(image: ResolvedImage): BlobLayer[] {
+  const { domain, path } = image.reference;
+  const from = image.isLocal ? {} : { [`containerd.io/distribution.source.${domain}`]: path };
+  return image.layers.map((descriptor, index) => {
+    const diffId = image.diffIds?.[index];
+    if (diffId === undefined)
+      throw new BuildError("invalid_argument", `mismatched image rootfs and manifest layers of ${image.root.digest}`);
+    return { descriptor: { ...descriptor, annotations: { ...descriptor.annotations, ...from } }, diffId };
+  });
+}
+
+function checkChecksum(image: ResolvedImage, request: ImageRequest): void {
+  const { checksum, reference } = request;
+  if (checksum === undefined || checksum === image.root.digest) return;
+  throw new BuildError(
+    "failed_precondition",
+    `image digest ${image.root.digest} for ${formatReference(reference)} does not match expected checksum ${checksum}`,
+  );
+}
+
+function parseImageName(name: string): Reference {
+  return withDefaultTag(parseReference(name));
+}
+
+function parseImageRequest(
+  reference: Reference,
+  attributes: Readonly<Record<string, string>>,
+  platform: Platform,
+): ImageRequest {
+  const recordType = attributes["image.recordtype"] ?? "";
+  if (recordType !== "" && recordType !== "regular" && recordType !== "internal" && recordType !== "frontend")
+    throw new BuildError("invalid_argument", `invalid record type ${recordType.slice(0, 100)}`);
+  const limit = attributes["image.layerlimit"] ?? attributes["oci.layerlimit"];
+  if (limit !== undefined && !/^[1-9]\d{0,5}$/.test(limit))
+    throw new BuildError("invalid_argument", `invalid layer limit ${limit.slice(0, 100)}`);
+  const checksum = attributes["image.checksum"];
+  if (checksum !== undefined && !isDigest(checksum))
+    throw new BuildError("invalid_argument", `invalid image checksum ${checksum.slice(0, 200)}`);
+  return {
+    reference,
+    platform,
+    mode: parseResolveMode(attributes["image.resolvemode"] ?? ""),
+    recordType: recordType === "" ? "regular" : recordType,
+    layerLimit: limit === undefined ? undefined : Number(limit),
+    checksum,
+  };
+}
