@@ -1,5 +1,5 @@
 export { GrpcByteStream } from "../wire/byte-stream.ts";
-export { errorFromStatus, RpcError, type RpcErrorDetail } from "../wire/grpc-status.ts";
+export { errorFromStatus, RpcError, type RpcErrorDetail, statusFromError } from "../wire/grpc-status.ts";
 export { bulkSessionOptions, widenWindow } from "../wire/http2-settings.ts";
 export type { Metadata, ReceivedMetadata } from "../wire/metadata.ts";
 export {

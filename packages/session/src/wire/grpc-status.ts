@@ -72,6 +72,16 @@ export function errorFromStatus(status: Status): RpcError {
   });
 }
 
+/** A failure as `google.rpc.Status`; details that a remote side gave are kept. */
+export function statusFromError(error: unknown): Status {
+  const known = BuildError.from(error);
+  const status = create(StatusSchema, { code: codeNumber(known.code), message: known.message });
+  for (const detail of known instanceof RpcError ? known.details : []) {
+    status.details.push({ $typeName: "google.protobuf.Any", typeUrl: detail.typeUrl, value: detail.value });
+  }
+  return status;
+}
+
 /** The failure that an answer without gRPC status tells of: a proxy's, or that of a server that speaks no gRPC. */
 export function errorFromHttpStatus(status: number): RpcError {
   const byStatus: Readonly<Record<number, Code>> = {
@@ -96,11 +106,7 @@ export function trailersFor(error?: unknown): OutgoingHttpHeaders {
     "grpc-message": encodeMessage(known.message),
   };
   if (known instanceof RpcError && known.details.length > 0) {
-    const status = create(StatusSchema, { code: codeNumber(known.code), message: known.message });
-    for (const detail of known.details) {
-      status.details.push({ $typeName: "google.protobuf.Any", typeUrl: detail.typeUrl, value: detail.value });
-    }
-    trailers["grpc-status-details-bin"] = Buffer.from(toBinary(StatusSchema, status))
+    trailers["grpc-status-details-bin"] = Buffer.from(toBinary(StatusSchema, statusFromError(known)))
       .toString("base64")
       .replace(/=+$/, "");
   }

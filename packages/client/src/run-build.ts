@@ -1,0 +1,223 @@
+import { randomBytes } from "node:crypto";
+import { type ClientHttp2Session, constants } from "node:http2";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { Control, type SolveRequestSchema } from "@buildkit-ts/api/buildkit/control";
+import type { Result } from "@buildkit-ts/api/buildkit/gateway";
+import { BuildError } from "@buildkit-ts/errdefs";
+import {
+  type Attachable,
+  ClientSession,
+  callStreaming,
+  callUnary,
+  GrpcByteStream,
+  type OutputTarget,
+  openStream,
+  RpcError,
+  shareDirectories,
+  statusFromError,
+  takeOutputs,
+} from "@buildkit-ts/session/serving";
+import type { BuildRequest, BuildResponse } from "./build-request.ts";
+import { GatewayClient } from "./gateway-client.ts";
+
+/** How long the progress stream may stay silent after the build has ended. */
+const statusSilenceMs = 5000;
+/** How long the build's own answer is waited for when its frontend part has failed. */
+const lateAnswerMs = 5000;
+
+/** Produces the result of a build: the client's part of a frontend. */
+export type BuildFunction = (gateway: GatewayClient, options: { readonly signal: AbortSignal }) => Promise<Result>;
+
+/**
+ * Runs one build: opens the session, asks for the build and for its progress side by side, runs the function against
+ * the gateway, and hands its result over.
+ */
+export async function runBuild(
+  connection: ClientHttp2Session,
+  request: BuildRequest,
+  options: { readonly signal: AbortSignal; readonly run?: BuildFunction },
+): Promise<BuildResponse> {
+  return await new RunningBuild(connection, request).run(options);
+}
+
+class RunningBuild {
+  readonly #connection: ClientHttp2Session;
+  readonly #request: BuildRequest;
+  readonly #ref: string;
+  readonly #session: ClientSession;
+  readonly #afterwards = new AbortController();
+  #lastStatusAt = 0;
+
+  constructor(connection: ClientHttp2Session, request: BuildRequest) {
+    this.#connection = connection;
+    this.#request = request;
+    this.#ref = request.ref ?? randomBytes(16).toString("hex");
+    this.#session = new ClientSession({ sharedKey: request.sharedKey ?? "", attachables: attachablesOf(request) });
+  }
+
+  async run(options: { readonly signal: AbortSignal; readonly run?: BuildFunction }): Promise<BuildResponse> {
+    const solving = new AbortController();
+    const signal = AbortSignal.any([options.signal, solving.signal]);
+    const session = this.#serveSession();
+    const status = this.#followStatus();
+    let metadata: Readonly<Record<string, Uint8Array>> = {};
+    const gateway = this.#runGateway(options.run ?? this.#defaultFunction, { signal });
+    const answer = callUnary(
+      this.#connection,
+      { method: Control.method.solve, request: this.#solveRequest() },
+      { signal },
+    );
+    gateway.catch(() => {
+      // The build itself should fail and say why; if it does not, it must not be waited for.
+      setTimeout(() => solving.abort(new BuildError("canceled", "context canceled")), lateAnswerMs).unref();
+    });
+    try {
+      const [solved, result] = await settle(answer, gateway);
+      metadata = result?.metadata ?? {};
+      return { ref: this.#ref, exporterResponse: solved.ExporterResponse, metadata };
+    } catch (error) {
+      options.signal.throwIfAborted();
+      throw withContext(error);
+    } finally {
+      await this.#finish(status, session);
+    }
+  }
+
+  readonly #defaultFunction: BuildFunction = async (gateway, { signal }) => {
+    const { attributes, cacheImports, definition, frontend, inputs } = this.#request;
+    const frontendOptions: Record<string, string> = { ...attributes };
+    if (frontendOptions["requestid"] !== undefined) {
+      frontendOptions["frontend.caps"] ??= "moby.buildkit.frontend.subrequests";
+    }
+    const imports = (cacheImports ?? []).map(({ type, attributes: attrs }) => ({ Type: type, Attrs: { ...attrs } }));
+    const message = {
+      Frontend: frontend ?? "",
+      FrontendOpt: frontendOptions,
+      CacheImports: imports,
+      FrontendInputs: { ...inputs },
+      ...(definition !== undefined && { Definition: definition }),
+    };
+    return await gateway.solve(message, { signal });
+  };
+
+  async #runGateway(run: BuildFunction, options: { readonly signal: AbortSignal }): Promise<Result> {
+    const gateway = new GatewayClient(this.#connection, this.#ref);
+    await gateway.ping(options);
+    let result: Result;
+    try {
+      result = await run(gateway, options);
+    } catch (error) {
+      if (!options.signal.aborted) await tolerate(gateway.finish({ error: statusFromError(error) }, options));
+      throw error;
+    }
+    await gateway.finish({ result }, options);
+    return result;
+  }
+
+  async #serveSession(): Promise<void> {
+    const stream = openStream(this.#connection, "/moby.buildkit.v1.Control/Session", this.#session.metadata);
+    // A session that ends early makes the build fail, which then says more.
+    stream.on("error", () => undefined);
+    const bytes = new GrpcByteStream(stream);
+    bytes.on("error", () => undefined);
+    await tolerate(this.#session.serve(bytes, { signal: this.#afterwards.signal }));
+    stream.close(constants.NGHTTP2_CANCEL);
+  }
+
+  async #followStatus(): Promise<void> {
+    const call = { method: Control.method.status, request: { Ref: this.#ref } };
+    const { signal } = this.#afterwards;
+    try {
+      for await (const status of callStreaming(this.#connection, call, { signal })) {
+        this.#lastStatusAt = performance.now();
+        this.#request.onStatus?.(status);
+      }
+    } catch (error) {
+      if (signal.aborted || (error instanceof BuildError && error.code === "canceled")) return;
+      throw error;
+    }
+  }
+
+  /** Waits for the rest of the progress while there is any, then ends the session. */
+  async #finish(status: Promise<void>, session: Promise<void>): Promise<void> {
+    this.#lastStatusAt = Math.max(this.#lastStatusAt, performance.now());
+    const watch = setInterval(() => {
+      if (performance.now() - this.#lastStatusAt >= statusSilenceMs) this.#end();
+    }, 250);
+    await tolerate(status);
+    clearInterval(watch);
+    this.#end();
+    await session;
+  }
+
+  #end(): void {
+    if (!this.#afterwards.signal.aborted) this.#afterwards.abort(new BuildError("canceled", "context canceled"));
+  }
+
+  #solveRequest(): MessageInitShape<typeof SolveRequestSchema> {
+    const request = this.#request;
+    const exports = (request.exports ?? []).map(({ type, attributes }) => ({ Type: type, Attrs: { ...attributes } }));
+    const entry = ({ type, attributes }: { type: string; attributes: Readonly<Record<string, string>> }) => ({
+      Type: type,
+      Attrs: { ...attributes },
+    });
+    return {
+      Ref: this.#ref,
+      Session: this.#session.id,
+      FrontendAttrs: { ...request.attributes },
+      Exporters: exports,
+      // Daemons of old read these.
+      ExporterDeprecated: exports[0]?.Type ?? "",
+      ExporterAttrsDeprecated: { ...exports[0]?.Attrs },
+      Cache: {
+        Exports: (request.cacheExports ?? []).map(entry),
+        Imports: (request.cacheImports ?? []).map(entry),
+      },
+      Entitlements: [...(request.entitlements ?? [])],
+      Internal: request.internal ?? false,
+      ProxyNetwork: request.proxyNetwork ?? false,
+      ...(request.sourcePolicy !== undefined && { SourcePolicy: request.sourcePolicy }),
+    };
+  }
+}
+
+function attachablesOf(request: BuildRequest): Attachable[] {
+  const attachables = [...(request.attachables ?? [])];
+  const directories = request.directories ?? {};
+  if (Object.keys(directories).length > 0) attachables.push(shareDirectories(directories));
+  const targets = new Map<number, OutputTarget>();
+  for (const [index, { target }] of (request.exports ?? []).entries()) {
+    if (target !== undefined) targets.set(index, target);
+  }
+  if (targets.size > 0) attachables.push(takeOutputs(targets));
+  return attachables;
+}
+
+/** Both outcomes; the build's failure goes before that of its frontend part, which is often a consequence. */
+async function settle<A, B>(answer: Promise<A>, gateway: Promise<B>): Promise<[A, B | undefined]> {
+  gateway.catch(() => undefined);
+  try {
+    const solved = await answer;
+    return [solved, await gateway];
+  } catch (error) {
+    if (!(error instanceof BuildError) || error.code !== "canceled") throw error;
+    const own = await Promise.allSettled([gateway]);
+    throw own[0].status === "rejected" ? own[0].reason : error;
+  }
+}
+
+function withContext(error: unknown): BuildError {
+  const known = BuildError.from(error);
+  const message = known.message.startsWith("failed to solve: ") ? known.message : `failed to solve: ${known.message}`;
+  const details = known instanceof RpcError ? known.details : [];
+  return new RpcError(known.code, message, { cause: error, details });
+}
+
+async function tolerate(work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    // The build's own outcome is what counts; this work only accompanies it.
+    if (!(error instanceof Error)) throw error;
+  }
+}
