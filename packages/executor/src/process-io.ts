@@ -1,10 +1,10 @@
-import type { Socket } from "node:net";
 import { join } from "node:path";
 import { finished } from "node:stream/promises";
-import { BuildError } from "@buildkit-ts/errdefs";
 import type { ProcessStreams } from "./executor.ts";
+import { feedInput } from "./feed-input.ts";
 import type { ChildStdio } from "./oci-runtime.ts";
 import { StdioPipe } from "./stdio-pipe.ts";
+import { TerminalIo } from "./terminal-io.ts";
 
 /** A process's standard streams from the daemon's side. */
 export interface ProcessIo extends Disposable {
@@ -21,8 +21,7 @@ export function openProcessIo(
   streams: ProcessStreams,
   options: { readonly directory: string; readonly tty: boolean },
 ): ProcessIo {
-  if (options.tty) throw new BuildError("unimplemented", "Cannot give a terminal to a step on this machine");
-  return new PipeIo(streams, options.directory);
+  return options.tty ? new TerminalIo(streams) : new PipeIo(streams, options.directory);
 }
 
 /** What a process that was left running in the background may hold the pipes open for, after its container has ended. */
@@ -63,7 +62,9 @@ class PipeIo implements ProcessIo {
     if (this.#input !== undefined && stdin !== undefined) {
       const { socket } = this.#input;
       // Whatever ended the input (its client may be gone), the process sees its end.
-      feed(socket, stdin).catch(() => socket.destroy());
+      feedInput(socket, stdin)
+        .then(() => socket.end())
+        .catch(() => socket.destroy());
     }
   }
 
@@ -76,23 +77,5 @@ class PipeIo implements ProcessIo {
 
   [Symbol.dispose](): void {
     for (const pipe of [...this.#outputs, this.#input]) pipe?.[Symbol.dispose]();
-  }
-}
-
-/** Copies input until either side ends. A process that does not read all of it is nobody's failure. */
-async function feed(socket: Socket, input: AsyncIterable<Uint8Array>): Promise<void> {
-  socket.on("error", () => undefined);
-  try {
-    for await (const chunk of input) {
-      if (socket.destroyed) break;
-      if (!socket.write(chunk)) {
-        await new Promise<void>((resolve) => {
-          socket.once("drain", resolve);
-          socket.once("close", resolve);
-        });
-      }
-    }
-  } finally {
-    socket.end();
   }
 }

@@ -100,6 +100,7 @@ export {
   tryLock,
   unlock,
 } from "./process-calls.ts";
+export { openPseudoTerminal, type PseudoTerminal, setTerminalSize } from "./pseudo-terminal.ts";
 export { OpenFile, RootedDirectory, readNames } from "./rooted-directory.ts";
 export { errnoNumber, errnoText, hasErrno, SystemError } from "./system-error.ts";
 export { findXattr, joinPath, listXattrs, pathOfAt, removeXattr, setXattr, type XattrTarget } from "./xattrs.ts";
