@@ -1,18 +1,17 @@
 import { type Clock, systemClock } from "@buildkit-ts/async";
-import type { CacheManager, HeldMounts, ImmutableRef, MutableRef } from "@buildkit-ts/cache";
+import type { CacheManager, HeldMounts, ImmutableRef, MutableRef, RefOptions } from "@buildkit-ts/cache";
 import { BuildError } from "@buildkit-ts/errdefs";
 
 /** Who may use a cache directory at the same time. */
 export type CacheSharing = "shared" | "private" | "locked";
 
-export interface CacheMountRequest {
+export interface CacheMountRequest extends RefOptions {
   readonly id: string;
   readonly sharing: CacheSharing;
   /** What a new directory starts from. */
   readonly base: ImmutableRef | undefined;
   /** Shown as the record's description. */
   readonly description: string;
-  readonly signal: AbortSignal;
 }
 
 /** A hold on a cache directory. */
@@ -165,6 +164,8 @@ export class CacheMounts {
     if (locked && request.sharing === "locked") return undefined;
     const ref = await this.#cache.create(request.base, {
       signal,
+      progress: request.progress,
+      session: request.session,
       description: request.description,
       recordType: "exec.cachemount",
       retain: true,

@@ -2,6 +2,8 @@ import type { CacheManager, ImmutableRef, MutableRef, NewRefOptions } from "@bui
 import { mountTemporarily } from "@buildkit-ts/mount";
 import type { OpContext } from "@buildkit-ts/solver";
 
+import { refOptions } from "../ref-options.ts";
+
 /** A tree at a path of the daemon's own. Disposing takes away the mounts, and the tree's ref where it owns one. */
 export class MountedTree implements AsyncDisposable {
   readonly path: string;
@@ -16,9 +18,9 @@ export class MountedTree implements AsyncDisposable {
 
   /** A view of a ref that nobody writes to; the ref stays the caller's. @param parent Where a mount point can be made. */
   static async view(ref: ImmutableRef, parent: string, context: OpContext): Promise<MountedTree> {
-    const { signal, progress } = context;
+    const { signal } = context;
     await using stack = new AsyncDisposableStack();
-    const held = stack.use(await ref.mount({ signal, progress, session: context.sessions() }));
+    const held = stack.use(await ref.mount(refOptions(context)));
     const { path } = stack.use(await mountTemporarily(held.mounts, { signal, parent, onlyReads: true }));
     return new MountedTree(path, stack.move(), undefined);
   }

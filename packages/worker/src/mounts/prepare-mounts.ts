@@ -6,6 +6,7 @@ import type { SessionManager } from "@buildkit-ts/session";
 import type { OpContext } from "@buildkit-ts/solver";
 import { compareText, rootedPath } from "../content-selector.ts";
 import { invalid, rootMount } from "../definition/validate-op.ts";
+import { refOptions } from "../ref-options.ts";
 import type { CacheMountScope, CacheMounts, CacheSharing } from "./cache-mounts.ts";
 import { createSecretFile } from "./secret-file.ts";
 import { fetchSecret } from "./session-secret.ts";
@@ -138,15 +139,13 @@ class Preparation implements AsyncDisposable {
   }
 
   async #view(ref: ImmutableRef): Promise<readonly Mount[]> {
-    const { context } = this.#request;
-    const { signal, progress } = context;
-    return this.#hold(await ref.mount({ signal, progress, session: context.sessions() }));
+    return this.#hold(await ref.mount(refOptions(this.#request.context)));
   }
 
   async #create(mount: opspb.Mount, ref: ImmutableRef | undefined): Promise<MutableRef> {
     const { name, context } = this.#request;
     const description = `mount ${mount.dest} from ${name}`;
-    return this.#refs.use(await this.#deps.cache.create(ref, { signal: context.signal, description }));
+    return this.#refs.use(await this.#deps.cache.create(ref, { ...refOptions(context), description }));
   }
 
   async #cache(mount: opspb.Mount, ref: ImmutableRef | undefined): Promise<readonly Mount[]> {
@@ -158,7 +157,7 @@ class Preparation implements AsyncDisposable {
       sharing: sharingOf(sharing),
       base: ref,
       description: `cached mount ${mount.dest} from ${this.#request.name}${suffix}`,
-      signal: this.#request.context.signal,
+      ...refOptions(this.#request.context),
     });
     if (mount.output !== -1n && ref !== undefined) this.#outputs.push({ kind: "input", ref });
     return this.#hold(held);

@@ -4,6 +4,7 @@ import { digestOf } from "@buildkit-ts/oci";
 import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
 import { invalid } from "../definition/validate-op.ts";
 import { goJson, goObject, goString } from "../go-json.ts";
+import { refOptions } from "../ref-options.ts";
 import { refOfResult, WorkerResult } from "../worker-result.ts";
 
 /** Gives what changed from one tree to another. */
@@ -39,7 +40,7 @@ export class DiffOperation implements Op {
     const upper = takeSide("upper", this.#op.upper?.input, remaining);
     if (lower === undefined) return [new WorkerResult(workerId, upper?.clone())];
     if (upper !== undefined && upper.id === lower.id) return [new WorkerResult(workerId, undefined)];
-    const options = { signal: context.signal, description: this.#vertex.name };
+    const options = { ...refOptions(context), description: this.#vertex.name };
     return [new WorkerResult(workerId, await cache.diff(lower, upper, options))];
   }
 }

@@ -4,6 +4,7 @@ import type { FileBackend, Owner } from "@buildkit-ts/fileop";
 import type { OpContext } from "@buildkit-ts/solver";
 import { invalid } from "../definition/validate-op.ts";
 import { MountedTree } from "../mounts/mounted-tree.ts";
+import { refOptions } from "../ref-options.ts";
 import { createFileAction } from "./file-action.ts";
 import { type FileGraph, ownerOf } from "./file-graph.ts";
 
@@ -78,7 +79,7 @@ export class FileGraphRun implements AsyncDisposable {
   async #createTree(parent: ImmutableRef | undefined): Promise<MountedTree> {
     const { cache, temporaryDirectory: parentDirectory, description, context } = this.#options;
     return await MountedTree.create(cache, parent, {
-      signal: context.signal,
+      ...refOptions(context),
       description: description === "" ? "fileop target" : description,
       parent: parentDirectory,
     });

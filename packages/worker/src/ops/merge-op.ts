@@ -3,6 +3,7 @@ import type { CacheManager } from "@buildkit-ts/cache";
 import { digestOf } from "@buildkit-ts/oci";
 import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
 import { goJson, goObject, goString } from "../go-json.ts";
+import { refOptions } from "../ref-options.ts";
 import { refOfResult, WorkerResult } from "../worker-result.ts";
 
 /** Lays trees over each other, without copying where the snapshotter can. */
@@ -34,7 +35,7 @@ export class MergeOperation implements Op {
     const { workerId, cache } = this.#deps;
     const refs = inputs.map(refOfResult).filter((ref) => ref !== undefined);
     if (refs.length === 0) return [new WorkerResult(workerId, undefined)];
-    const merged = await cache.merge(refs, { signal: context.signal, description: this.#vertex.name });
+    const merged = await cache.merge(refs, { ...refOptions(context), description: this.#vertex.name });
     return [new WorkerResult(workerId, merged)];
   }
 }
