@@ -2,6 +2,7 @@ import type { CacheManager } from "@buildkit-ts/cache";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { type Digest, digestOf } from "@buildkit-ts/oci";
 import type { OpContext, Result } from "@buildkit-ts/solver";
+import { refOptions } from "./ref-options.ts";
 import { refOfResult } from "./worker-result.ts";
 
 /** What of an input a step looks at: a path with filters. */
@@ -53,14 +54,9 @@ async function checksum(
     if (path === "/") return digestOf("");
     throw new BuildError("not_found", `${path}: no such file or directory`);
   }
-  const { signal, progress } = request.context;
+  const { signal } = request.context;
   try {
-    return await cache.contentChecksum(ref, path, {
-      ...filters,
-      signal,
-      progress,
-      session: request.context.sessions(),
-    });
+    return await cache.contentChecksum(ref, path, { ...filters, ...refOptions(request.context) });
   } catch (error) {
     signal.throwIfAborted();
     const { code, message } = BuildError.from(error);
@@ -82,6 +78,5 @@ export function rootedPath(path: string): string {
 
 /** Makes an input's bytes present before they are read; shared by exec and file ops. */
 export async function unlazy(result: Result, context: OpContext): Promise<void> {
-  const { signal, progress } = context;
-  await refOfResult(result)?.extract({ signal, progress, session: context.sessions() });
+  await refOfResult(result)?.extract(refOptions(context));
 }
