@@ -70,6 +70,11 @@ export class MetadataDatabase implements Disposable {
     }
   }
 
+  /** The connection itself, for components that prepare their own statements. It is closed with this object. */
+  get sqlite(): DatabaseSync {
+    return this.#database;
+  }
+
   /**
    * Brings a component's tables up to date: `steps[n]` leads from version n to n + 1 and is run once, ever.
    *
