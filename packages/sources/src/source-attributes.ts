@@ -22,16 +22,17 @@ export function parseBoolAttribute(name: string, value: string | undefined): boo
   throw new BuildError("invalid_argument", `invalid value for ${name} ${JSON.stringify(value.slice(0, 100))}`);
 }
 
-/** A whole number of at least 0. @throws {BuildError} `invalid_argument`, naming the attribute. */
-export function parseIntegerAttribute(
-  name: string,
-  value: string | undefined,
-  options: { readonly radix: 8 | 10 } = { radix: 10 },
-): number | undefined {
-  if (value === undefined) return undefined;
-  const digits = options.radix === 8 ? /^(0o?)?[0-7]{1,10}$/ : /^\d{1,10}$/;
-  if (!digits.test(value)) throw invalidAttribute(name, value, "not a whole number");
-  return Number.parseInt(value.replace(/^0o/, ""), options.radix);
+/**
+ * A whole number of at least 0, as Go's `strconv.ParseInt` reads one with base 0: `0755` and `0o755` are octal.
+ *
+ * @throws {BuildError} `invalid_argument`, naming the attribute.
+ */
+export function parseIntegerAttribute(name: string, value: string | undefined): number {
+  if (value === undefined) return 0;
+  if (/^0[xX][0-9a-fA-F]{1,8}$/.test(value)) return Number.parseInt(value, 16);
+  if (/^0[oO]?[0-7]{1,11}$/.test(value)) return Number.parseInt(value.replace(/^0[oO]?/, ""), 8);
+  if (/^(0|[1-9]\d{0,9})$/.test(value)) return Number(value);
+  throw invalidAttribute(name, value, "not a whole number");
 }
 
 /** The error for an attribute's value. */

@@ -1,7 +1,8 @@
-import type { CacheManager, HeldMounts, ImmutableRef, MutableRef } from "@buildkit-ts/cache";
+import type { CacheManager, ImmutableRef, MutableRef } from "@buildkit-ts/cache";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { receiveFiles, type SessionCaller, type SessionManager } from "@buildkit-ts/session";
 import { withAnySession } from "../any-session.ts";
+import { findPlainDirectory, getPlainDirectory } from "../plain-directory.ts";
 import type { Source, SourceCacheKey, SourceContext, SourceInstance, SourceRequest } from "../source.ts";
 import { type LocalIdentifier, localCacheKey, parseLocalIdentifier } from "./local-identifier.ts";
 import { TransferStatus } from "./transfer-status.ts";
@@ -112,14 +113,14 @@ class LocalInstance implements SourceInstance {
     const { signal, progress } = context;
     await using target = await next.mount({ signal });
     await using old = await previous?.mount({ signal, progress });
-    const oldDirectory = old === undefined ? undefined : findDirectory(old);
+    const oldDirectory = old === undefined ? undefined : findPlainDirectory(old);
     const { includePatterns, excludePatterns, followPaths } = this.#id;
     using status = new TransferStatus(progress, `transferring ${this.#id.name}:`);
     const result = await receiveFiles(
       caller,
       {
         name: this.#id.name,
-        destination: getDirectory(target),
+        destination: getPlainDirectory(target),
         differ: this.#id.differ,
         onProgress: (bytes) => status.update(bytes),
         ...(oldDirectory !== undefined && { previous: oldDirectory }),
@@ -152,21 +153,4 @@ class LocalInstance implements SourceInstance {
     const pruned = this.#cache.prune({ ...none, filters: [`id==${id}`], all: true, signal });
     for await (const _record of pruned) signal.throwIfAborted();
   }
-}
-
-/**
- * The directory behind mounts, without mounting it: hard links cannot cross mount points, not even those of one file
- * system, so both versions are reached through the mount that holds all snapshots.
- */
-function findDirectory(held: HeldMounts): string | undefined {
-  const [mount, ...more] = held.mounts;
-  const isPlain = mount !== undefined && more.length === 0 && mount.target === undefined;
-  return isPlain && (mount.type === "bind" || mount.type === "rbind") ? mount.source : undefined;
-}
-
-function getDirectory(held: HeldMounts): string {
-  const directory = findDirectory(held);
-  if (directory === undefined)
-    throw new BuildError("internal", "Cannot receive files: the snapshotter gave no plain directory for a new tree");
-  return directory;
 }

@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { parseAnnotation, selectAnnotations } from "./annotations.ts";
+import { formatGoJson, joinMembers, splitMembers } from "./go-json.ts";
+import { parseImageOptions } from "./image-options.ts";
+import { resultPlatforms } from "./result-platforms.ts";
+
+test("splitMembers() and joinMembers() keep every JSON object", () => {
+  fc.assert(
+    fc.property(fc.dictionary(fc.string(), fc.jsonValue()), fc.constantFrom("", "  ", "\t"), (object, indent) => {
+      const text = formatGoJson(object, indent);
+      assert.deepEqual(JSON.parse(joinMembers(splitMembers(text))), JSON.parse(text));
+    }),
+  );
+});
+
+test("parseImageOptions() reads what clients send and passes on what it does not know", () => {
+  const options = parseImageOptions({
+    name: "a,b",
+    compression: "zstd",
+    "compression-level": "99",
+    "force-compression": "",
+    "annotation-index.k": "v",
+    push: "true",
+    "buildinfo-attrs": "x",
+  });
+  assert.deepEqual(options.compression, { type: "zstd", level: 22, force: true, ociMediaTypes: true });
+  assert.deepEqual(options.annotations, [{ type: "index", platform: "", key: "k", value: "v" }]);
+  assert.equal(options.rest.get("push"), "true");
+  assert.equal(options.rest.get("buildinfo-attrs"), "x");
+});
+
+test("parseImageOptions() refuses values that it cannot use", () => {
+  for (const [attributes, expected] of [
+    [{ compression: "lz4" }, { code: "invalid_argument", message: "unsupported compression type lz4" }],
+    [{ compression: "estargz" }, { code: "unimplemented" }],
+    [{ compression: "estargz", "oci-mediatypes": "false" }, { message: /conflicts with "oci-mediatypes=false"/ }],
+    [{ "oci-mediatypes": "maybe" }, { message: /non-bool value specified for oci-mediatypes/ }],
+    [{ "compression-level": "x" }, { message: /non-integer value x specified for compression-level/ }],
+    [{ "source-date-epoch": "now" }, { message: /invalid source-date-epoch/ }],
+    [{ "annotation-foo.k": "v" }, { message: "unrecognized annotation type foo" }],
+  ] as const)
+    assert.throws(() => parseImageOptions(attributes as Record<string, string>), expected);
+});
+
+test("annotations of a platform go over those for all, and only to that platform", () => {
+  const annotations = Object.entries({
+    "annotation.a": "1",
+    "annotation[linux/arm64].a": "2",
+    "annotation-manifest[linux/amd64].b": "3",
+  }).flatMap(([key, value]) => parseAnnotation(key, value) ?? []);
+  const of = (architecture: string): unknown =>
+    selectAnnotations(annotations, "manifest", { os: "linux", architecture });
+  assert.deepEqual(of("arm64"), { a: "2" });
+  assert.deepEqual(of("amd64"), { a: "1", b: "3" });
+  assert.equal(selectAnnotations(annotations, "index"), undefined);
+});
+
+test("resultPlatforms() refuses mappings that a frontend must not send", () => {
+  for (const text of [
+    "",
+    "[]",
+    "{}",
+    '{"Platforms":[]}',
+    '{"Platforms":[{"ID":""}]}',
+    '{"Platforms":[{"ID":"x","Platform":{"os":"linux"}}]}',
+  ])
+    assert.throws(() => resultPlatforms(new Map([["refs.platforms", Buffer.from(text)]])), {
+      code: "invalid_argument",
+    });
+});
