@@ -14,6 +14,7 @@ export {
 } from "./registry-auth.ts";
 export { type SendTarget, sendBytes, sendFiles } from "./send-files.ts";
 export type { SessionCaller, SessionManager } from "./session.ts";
+export { SessionCredentials, type SessionCredentialsOptions } from "./session-credentials.ts";
 export { GrpcByteStream } from "./wire/byte-stream.ts";
 export { RpcError, type RpcErrorDetail } from "./wire/grpc-status.ts";
 export { bulkSessionOptions, widenWindow } from "./wire/http2-settings.ts";
