@@ -1,8 +1,9 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { ProcessExit } from "@buildkit-ts/sys";
 import type { ProcessStreams } from "./executor.ts";
-import type { ChildExit, OciRuntime, RuntimeCall } from "./oci-runtime.ts";
+import type { OciRuntime, RuntimeCall } from "./oci-runtime.ts";
 import { openProcessIo, type ProcessIo } from "./process-io.ts";
 
 /** How a {@linkcode ContainerProcess} is started. */
@@ -51,7 +52,7 @@ export class ContainerProcess {
   }
 
   /** Waits for the end of the process and of its output. Aborting kills the process and then waits for the same. */
-  async wait(options: { readonly signal: AbortSignal; readonly onStarted?: () => void }): Promise<ChildExit> {
+  async wait(options: { readonly signal: AbortSignal; readonly onStarted?: () => void }): Promise<ProcessExit> {
     using _io = this.#io;
     const { signal } = options;
     const tasks: Promise<void>[] = [];

@@ -1,7 +1,8 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { type ProcessExit, spawnProcess } from "@buildkit-ts/sys";
+import { waitForExit } from "./child-exits.ts";
 
 /** Names of runtimes, the preferred one first. */
 const candidates = ["buildkit-runc", "runc", "crun"];
@@ -29,13 +30,7 @@ function isExecutable(path: string): boolean {
 }
 
 /** A child's three standard streams: descriptors, or nothing. */
-export type ChildStdio = readonly [stdin: number | "ignore", stdout: number | "ignore", stderr: number | "ignore"];
-
-/** How a child ended. */
-export interface ChildExit {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-}
+export type ChildStdio = readonly [stdin: number | undefined, stdout: number | undefined, stderr: number | undefined];
 
 /** A runtime's program with the arguments that all its calls share. */
 export class OciRuntime {
@@ -47,41 +42,49 @@ export class OciRuntime {
     this.#stateDirectory = stateDirectory;
   }
 
-  /** Starts a call; the child is in a process group of its own, so that a terminal's signals to the daemon pass it by. */
+  /** Starts a call; the child is in a session of its own, so that a terminal's signals to the daemon pass it by. */
   start(args: readonly string[], options: { readonly stdio: ChildStdio; readonly logPath: string }): RuntimeCall {
-    const child = spawn(
+    const all = [
       this.#binary,
-      ["--root", this.#stateDirectory, "--log", options.logPath, "--log-format", "json", ...args],
-      // The runtime needs nothing of the daemon's environment; steps get theirs from the spec.
-      { stdio: [...options.stdio], detached: true, env: { PATH: process.env["PATH"] ?? "" } },
-    );
-    return new RuntimeCall(child);
+      "--root",
+      this.#stateDirectory,
+      "--log",
+      options.logPath,
+      "--log-format",
+      "json",
+      ...args,
+    ];
+    // The runtime needs nothing of the daemon's environment; steps get theirs from the spec.
+    const env = { PATH: process.env["PATH"] ?? "" };
+    try {
+      return new RuntimeCall(spawnProcess({ file: this.#binary, args: all, env, stdio: options.stdio }));
+    } catch (cause) {
+      const text = cause instanceof Error ? cause.message : String(cause);
+      throw new BuildError("internal", `Cannot start runtime "${this.#binary}": ${text}`, { cause });
+    }
   }
 
   /** Runs a call that talks to nobody and waits for its end; its failure is the caller's to judge. */
-  async run(args: readonly string[], options: { readonly logPath: string }): Promise<ChildExit> {
-    return await this.start(args, { stdio: ["ignore", "ignore", "ignore"], logPath: options.logPath }).exit;
+  async run(args: readonly string[], options: { readonly logPath: string }): Promise<ProcessExit> {
+    return await this.start(args, { stdio: [undefined, undefined, undefined], logPath: options.logPath }).exit;
   }
 }
 
 /** A running call of the runtime. */
 export class RuntimeCall {
-  /** Rejects if the program could not be started. */
-  readonly exit: Promise<ChildExit>;
-  readonly #child: ChildProcess;
+  readonly exit: Promise<ProcessExit>;
+  readonly #pid: number;
+  #ended = false;
 
-  constructor(child: ChildProcess) {
-    this.#child = child;
-    this.exit = new Promise((resolve, reject) => {
-      child.once("error", (cause) => {
-        reject(new BuildError("internal", `Cannot start runtime "${child.spawnfile}": ${cause.message}`, { cause }));
-      });
-      // Not "close": the streams are pipes of our own.
-      child.once("exit", (code, signal) => resolve({ code, signal }));
+  constructor(pid: number) {
+    this.#pid = pid;
+    this.exit = waitForExit(pid).finally(() => {
+      this.#ended = true;
     });
   }
 
   kill(signal: NodeJS.Signals): void {
-    this.#child.kill(signal);
+    // Once it has been waited for, its id may belong to another process.
+    if (!this.#ended) process.kill(this.#pid, signal);
   }
 }

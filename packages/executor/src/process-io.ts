@@ -45,7 +45,7 @@ class PipeIo implements ProcessIo {
     const stdout = open("stdout", "writes");
     const stderr = open("stderr", "writes");
     this.#outputs = [stdout, stderr];
-    this.stdio = [this.#input?.childFd ?? "ignore", stdout.childFd, stderr.childFd];
+    this.stdio = [this.#input?.childFd, stdout.childFd, stderr.childFd];
     stack.move();
   }
 

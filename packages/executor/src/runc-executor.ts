@@ -3,12 +3,13 @@ import { join } from "node:path";
 import { BuildError, ExitError } from "@buildkit-ts/errdefs";
 import { mountAll, readMountInfo, unmountAll, unmountBelow } from "@buildkit-ts/mount";
 import type { NetworkNamespace, NetworkProvider } from "@buildkit-ts/network";
+import type { ProcessExit } from "@buildkit-ts/sys";
 import { prepareContainerMounts } from "./container-mounts.ts";
 import { ContainerProcess } from "./container-process.ts";
 import { createRuntimeSpec, detectRuntimeHost, type RuntimeHost } from "./create-runtime-spec.ts";
 import type { ContainerRequest, Executor, ProcessMeta, ProcessStreams, RunOptions } from "./executor.ts";
 import { NetworkFileStore } from "./network-files.ts";
-import { type ChildExit, findRuntime, OciRuntime } from "./oci-runtime.ts";
+import { findRuntime, OciRuntime } from "./oci-runtime.ts";
 import type { DnsConfig } from "./resolv-conf.ts";
 import { RootFileSystem } from "./root-file-system.ts";
 import type { RuntimeSpec } from "./runtime-spec.ts";
@@ -163,7 +164,7 @@ export class RuncExecutor implements Executor {
     checkExit(exit);
   }
 
-  async #wait(process: ContainerProcess, options: RunOptions): Promise<ChildExit> {
+  async #wait(process: ContainerProcess, options: RunOptions): Promise<ProcessExit> {
     const { signal, onStarted } = options;
     return await process.wait({ signal, ...(onStarted !== undefined && { onStarted }) });
   }
@@ -247,10 +248,10 @@ function checkId(id: string): void {
   }
 }
 
-function checkExit({ code, signal }: ChildExit): void {
+function checkExit({ code, signal }: ProcessExit): void {
   if (code === 0) return;
   // The runtime itself was killed: nobody knows how the process ended.
   const unknownStatus = 255;
   const status = code ?? unknownStatus;
-  throw new ExitError(status, signal === null ? `exit code: ${status}` : `runtime was killed by ${signal}`);
+  throw new ExitError(status, signal === null ? `exit code: ${status}` : `runtime was killed by signal ${signal}`);
 }

@@ -102,5 +102,6 @@ export {
 } from "./process-calls.ts";
 export { openPseudoTerminal, type PseudoTerminal, setTerminalSize } from "./pseudo-terminal.ts";
 export { OpenFile, RootedDirectory, readNames } from "./rooted-directory.ts";
+export { findExit, type ProcessExit, type SpawnRequest, spawnProcess } from "./spawn-process.ts";
 export { errnoNumber, errnoText, hasErrno, SystemError } from "./system-error.ts";
 export { findXattr, joinPath, listXattrs, pathOfAt, removeXattr, setXattr, type XattrTarget } from "./xattrs.ts";
