@@ -137,6 +137,8 @@ class CallThread {
 
   async run(request: unknown, signal: AbortSignal): Promise<unknown> {
     clearTimeout(this.#idleTimer);
+    // It may have been aborted while this thread was waited for; no event would tell.
+    signal.throwIfAborted();
     this.#worker.ref();
     const aborted = new Int32Array(new SharedArrayBuffer(4));
     const onAbort = (): void => void Atomics.store(aborted, 0, 1);

@@ -1,6 +1,5 @@
 import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, type At } from "./at-calls.ts";
 import { NativeCall, pathArgument } from "./native-call.ts";
-import { hasErrno } from "./system-error.ts";
 
 export const S_IFMT = 0o170000;
 export const S_IFSOCK = 0o140000;
@@ -75,6 +74,7 @@ function timestamp(raw: DataView, offset: number): bigint {
 
 const statx = new NativeCall("statx", "int statx(int, const char *, int, unsigned int, void *)");
 const AT_NO_AUTOMOUNT = 0x800;
+const ENOENT = 2;
 const STATX_BASIC_STATS = 0x7ff;
 const buffer = Buffer.alloc(256);
 const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
@@ -96,15 +96,17 @@ export function statOf(fd: number): FileStat {
 
 /** As {@linkcode lstatAt}, but undefined for a name that is not there. */
 export function findLstatAt(at: At): FileStat | undefined {
-  try {
-    return lstatAt(at);
-  } catch (error) {
-    if (hasErrno(error, "ENOENT")) return undefined;
-    throw error;
-  }
+  const result = statx.tryCall(...statxArguments(at, AT_SYMLINK_NOFOLLOW));
+  if (result >= 0) return new FileStat(view);
+  if (result === -ENOENT) return undefined;
+  throw statx.failure(at.path, -result);
 }
 
 function statWith(at: At, flags: number): FileStat {
-  statx.call(at.path, at.fd, pathArgument(at.path), flags | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, buffer);
+  statx.call(at.path, ...statxArguments(at, flags));
   return new FileStat(view);
+}
+
+function statxArguments(at: At, flags: number): unknown[] {
+  return [at.fd, pathArgument(at.path), flags | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, buffer];
 }

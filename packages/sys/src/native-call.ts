@@ -23,13 +23,24 @@ export class NativeCall {
   }
 
   call(path: FilePath | undefined, ...args: readonly unknown[]): number {
+    const result = this.tryCall(...args);
+    if (result >= 0) return result;
+    throw this.failure(path, -result);
+  }
+
+  /** The result, or the errno below 0: where failures are expected and many, since a thrown error costs some 10 µs. */
+  tryCall(...args: readonly unknown[]): number {
     const native = this.#native();
     for (;;) {
       const result = native(...args) as number;
       if (result !== -1) return result;
       const errno = loadKoffi().errno();
-      if (errno !== EINTR) throw new SystemError(errno, this.name, describePath(path));
+      if (errno !== EINTR) return -errno;
     }
+  }
+
+  failure(path: FilePath | undefined, errno: number): SystemError {
+    return new SystemError(errno, this.name, describePath(path));
   }
 
   /** On a thread of the pool, for calls that may take long. It cannot be interrupted. */

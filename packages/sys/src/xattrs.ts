@@ -23,31 +23,25 @@ const byFd = {
   remove: new NativeCall("fremovexattr", "int fremovexattr(int, const char *)"),
 };
 // The kernel allows no list and no value larger than this.
+const ENODATA = 61;
+const EOPNOTSUPP = 95;
 const XATTR_MAX_BYTES = 65536;
 const scratch = Buffer.allocUnsafe(XATTR_MAX_BYTES);
 
 /** Names of all attributes that the caller may see; none where the file system has none. */
 export function listXattrs(target: XattrTarget): string[] {
-  let length: number;
-  try {
-    length = invoke(target, "list", [scratch, scratch.length]);
-  } catch (error) {
-    if (hasErrno(error, "ENOTSUP", "EOPNOTSUPP")) return [];
-    throw error;
-  }
-  if (length === 0) return [];
+  const length = tryInvoke(target, "list", [scratch, scratch.length]);
+  if (length === -EOPNOTSUPP || length === 0) return [];
+  if (length < 0) throw failure(target, "list", -length);
   return scratch.toString("utf8", 0, length - 1).split("\0");
 }
 
 /** Undefined where there is no such attribute. */
 export function findXattr(target: XattrTarget, name: string): Buffer | undefined {
-  try {
-    const length = invoke(target, "get", [pathArgument(name), scratch, scratch.length]);
-    return Buffer.from(scratch.subarray(0, length));
-  } catch (error) {
-    if (hasErrno(error, "ENODATA", "ENOTSUP", "EOPNOTSUPP")) return undefined;
-    throw error;
-  }
+  const length = tryInvoke(target, "get", [pathArgument(name), scratch, scratch.length]);
+  if (length >= 0) return Buffer.from(scratch.subarray(0, length));
+  if (length === -ENODATA || length === -EOPNOTSUPP) return undefined;
+  throw failure(target, "get", -length);
 }
 
 export function setXattr(target: XattrTarget, name: string, value: Uint8Array): void {
@@ -64,10 +58,21 @@ export function removeXattr(target: XattrTarget, name: string): void {
   }
 }
 
-function invoke(target: XattrTarget, verb: keyof typeof byFd, args: readonly unknown[]): number {
+type Verb = keyof typeof byFd;
+
+function invoke(target: XattrTarget, verb: Verb, args: readonly unknown[]): void {
+  const result = tryInvoke(target, verb, args);
+  if (result < 0) throw failure(target, verb, -result);
+}
+
+function tryInvoke(target: XattrTarget, verb: Verb, args: readonly unknown[]): number {
   return typeof target === "number"
-    ? byFd[verb].call(undefined, target, ...args)
-    : byPath[verb].call(target, pathArgument(target), ...args);
+    ? byFd[verb].tryCall(target, ...args)
+    : byPath[verb].tryCall(pathArgument(target), ...args);
+}
+
+function failure(target: XattrTarget, verb: Verb, errno: number): SystemError {
+  return typeof target === "number" ? byFd[verb].failure(undefined, errno) : byPath[verb].failure(target, errno);
 }
 
 /** A path for a name in an open directory, for the calls that have no `*at` form. */

@@ -1,0 +1,35 @@
+import { WorkerCalls, type WorkerCallsOptions } from "@buildkit-ts/async";
+import { BuildError } from "@buildkit-ts/errdefs";
+import type { FileRequest, FileResult } from "./backend/file-request.ts";
+import type { FileAction, FileBackend, Owner } from "./file-actions.ts";
+
+/** Does file actions in worker threads, which start on demand and end when idle. */
+export class ThreadedFileBackend implements FileBackend, AsyncDisposable {
+  readonly #calls: WorkerCalls<FileRequest, FileResult>;
+
+  constructor(options: WorkerCallsOptions = {}) {
+    this.#calls = new WorkerCalls(import.meta.resolve("./backend/file.worker.ts"), options);
+  }
+
+  async apply(
+    action: FileAction,
+    roots: { readonly target: string; readonly source?: string },
+    options: { readonly signal: AbortSignal },
+  ): Promise<void> {
+    await this.#calls.call({ verb: "apply", action, roots }, options);
+  }
+
+  async resolveOwner(
+    owner: { readonly user?: string | number; readonly group?: string | number },
+    root: string | undefined,
+  ): Promise<Owner> {
+    const { signal } = new AbortController();
+    const found = await this.#calls.call({ verb: "resolveOwner", owner, root }, { signal });
+    if (found === undefined) throw new BuildError("internal", "Cannot look up owner: no result");
+    return found;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#calls[Symbol.asyncDispose]();
+  }
+}
