@@ -7,7 +7,11 @@ export {
   type NamedContext,
   type NamedContextRequest,
 } from "./convert/convert-options.ts";
-export { type DockerfileToLlbOptions, type DockerfileToLlbResult, dockerfileToLlb } from "./convert/dockerfile-to-llb.ts";
+export {
+  type DockerfileToLlbOptions,
+  type DockerfileToLlbResult,
+  dockerfileToLlb,
+} from "./convert/dockerfile-to-llb.ts";
 export { type GitRef, parseGitRef } from "./convert/git-ref.ts";
 export { IgnoreMatcher, parseIgnoreFile } from "./convert/ignore-matcher.ts";
 export { encodeImage, type ImageDraft } from "./convert/image-draft.ts";

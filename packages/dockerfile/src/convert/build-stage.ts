@@ -1,5 +1,5 @@
 import type { SourceRange } from "@buildkit-ts/errdefs";
-import { scratch, type State } from "@buildkit-ts/llb";
+import { type State, scratch } from "@buildkit-ts/llb";
 import type { Platform } from "@buildkit-ts/oci";
 import type { ArgDefinition, Instruction, Stage } from "../instructions/instruction.ts";
 import type { Environment } from "../shell/environment.ts";

@@ -159,12 +159,12 @@ async function dispatchStages(
   const { world, settings, stages } = context;
   const remote = await world.remoteContext?.(options);
   const patterns = remote === undefined ? ((await world.ignorePatterns?.(options)) ?? []) : [];
-  const localContext = world.localContext ?? defaultContext;
   const wanted = new Set<string>();
   const buildContext =
     remote ??
     LateOutput.state(() => {
-      const { output } = localContext(followedPaths(wanted), patterns);
+      const paths = followedPaths(wanted);
+      const { output } = world.localContext?.(paths, patterns) ?? defaultContext(paths);
       if (output === undefined) throw invalid("the build context is empty");
       return output;
     });
@@ -227,7 +227,11 @@ function isScanned(stage: BuildStage, name: string, { globalArgs }: DispatchCont
   return parseBool(value) ?? value.split(",").includes(stage.displayName);
 }
 
-function finish({ target, context, buildContext }: {
+function finish({
+  target,
+  context,
+  buildContext,
+}: {
   readonly target: BuildStage;
   readonly context: Prepared;
   readonly buildContext: State;

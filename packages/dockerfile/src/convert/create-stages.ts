@@ -1,4 +1,4 @@
-import { parsePlatform, type Platform } from "@buildkit-ts/oci";
+import { type Platform, parsePlatform } from "@buildkit-ts/oci";
 import type { Stage } from "../instructions/instruction.ts";
 import type { Linter } from "../lint/linter.ts";
 import * as rules from "../lint/rules.ts";
@@ -9,8 +9,8 @@ import { suggest, suggestion } from "../text/suggest.ts";
 import { BuildStage } from "./build-stage.ts";
 import { followedPaths } from "./context-paths.ts";
 import type { ConvertSettings, ConvertWorld } from "./convert-options.ts";
-import { type ArgInfo, StageOutline } from "./stage-outline.ts";
 import { StageList } from "./stage-list.ts";
+import { type ArgInfo, StageOutline } from "./stage-outline.ts";
 
 /** What stages are created with. */
 export interface CreateContext {
@@ -88,8 +88,7 @@ function reportUndeclared(
   if (expansion.unmatched.size === 0) return;
   const known = new Set([...context.declaredArgs.keys(), ...context.globalArgs.keys()]);
   for (const name of expansion.unmatched)
-    if (!known.has(name))
-      linter.report(rules.undefinedArgInFrom, stage.location, name, suggest(name, known) ?? "");
+    if (!known.has(name)) linter.report(rules.undefinedArgInFrom, stage.location, name, suggest(name, known) ?? "");
 }
 
 function expandPlatform(

@@ -18,61 +18,45 @@ export function dispatchInstruction(stage: BuildStage, command: StageCommand, co
   }
 }
 
+type Handlers = {
+  readonly [K in Instruction["kind"]]: (dispatch: Dispatch<Extract<Instruction, { kind: K }>>) => void;
+};
+
+const handlers: Handlers = {
+  add: dispatchTransfer,
+  arg: metadata.dispatchArg,
+  cmd: metadata.dispatchCmd,
+  copy: dispatchTransfer,
+  entrypoint: metadata.dispatchEntrypoint,
+  env: metadata.dispatchEnv,
+  expose: metadata.dispatchExpose,
+  healthcheck: metadata.dispatchHealthcheck,
+  label: metadata.dispatchLabel,
+  maintainer: (dispatch) => {
+    dispatch.stage.image.author = dispatch.instruction.maintainer;
+    metadata.commitMetadata(dispatch, `MAINTAINER ${dispatch.instruction.maintainer}`);
+  },
+  onbuild: ({ stage, instruction }) => {
+    stage.image.config.OnBuild = [...(stage.image.config.OnBuild ?? []), instruction.expression];
+  },
+  run: dispatchRun,
+  shell: (dispatch) => {
+    dispatch.stage.image.config.Shell = [...dispatch.instruction.shell];
+    metadata.commitMetadata(dispatch, `SHELL [${dispatch.instruction.shell.join(" ")}]`);
+  },
+  stopsignal: metadata.dispatchStopsignal,
+  user: (dispatch) => {
+    const { stage, instruction } = dispatch;
+    stage.state = stage.state.user(instruction.user);
+    stage.image.config.User = instruction.user;
+    metadata.commitMetadata(dispatch, `USER ${instruction.user}`);
+  },
+  volume: metadata.dispatchVolume,
+  workdir: metadata.dispatchWorkdir,
+};
+
 function apply(dispatch: Dispatch): void {
-  const { instruction } = dispatch;
-  switch (instruction.kind) {
-    case "run":
-      return dispatchRun({ ...dispatch, instruction });
-    case "add":
-    case "copy":
-      return dispatchTransfer({ ...dispatch, instruction });
-    case "workdir":
-      return metadata.dispatchWorkdir({ ...dispatch, instruction });
-    case "env":
-      return metadata.dispatchEnv({ ...dispatch, instruction });
-    case "arg":
-      return metadata.dispatchArg({ ...dispatch, instruction });
-    case "label":
-      return metadata.dispatchLabel({ ...dispatch, instruction });
-    case "cmd":
-      return metadata.dispatchCmd({ ...dispatch, instruction });
-    case "entrypoint":
-      return metadata.dispatchEntrypoint({ ...dispatch, instruction });
-    default:
-      return applyMetadata(dispatch, instruction);
-  }
-}
-
-type Rest = Exclude<
-  Instruction,
-  { kind: "run" | "add" | "copy" | "workdir" | "env" | "arg" | "label" | "cmd" | "entrypoint" }
->;
-
-function applyMetadata(dispatch: Dispatch, instruction: Rest): void {
-  const { image } = dispatch.stage;
-  switch (instruction.kind) {
-    case "healthcheck":
-      return metadata.dispatchHealthcheck({ ...dispatch, instruction });
-    case "expose":
-      return metadata.dispatchExpose({ ...dispatch, instruction });
-    case "volume":
-      return metadata.dispatchVolume({ ...dispatch, instruction });
-    case "stopsignal":
-      return metadata.dispatchStopsignal({ ...dispatch, instruction });
-    case "user":
-      dispatch.stage.state = dispatch.stage.state.user(instruction.user);
-      image.config.User = instruction.user;
-      return metadata.commitMetadata(dispatch, `USER ${instruction.user}`);
-    case "shell":
-      image.config.Shell = [...instruction.shell];
-      return metadata.commitMetadata(dispatch, `SHELL [${instruction.shell.join(" ")}]`);
-    case "maintainer":
-      image.author = instruction.maintainer;
-      return metadata.commitMetadata(dispatch, `MAINTAINER ${instruction.maintainer}`);
-    case "onbuild":
-      image.config.OnBuild = [...(image.config.OnBuild ?? []), instruction.expression];
-      return;
-    default:
-      instruction satisfies never;
-  }
+  // The table's type pairs each kind with its handler; a lookup by a union loses that.
+  const handler = handlers[dispatch.instruction.kind] as (dispatch: Dispatch) => void;
+  handler(dispatch);
 }

@@ -1,4 +1,5 @@
 import { mkdir, parseOwner } from "@buildkit-ts/llb";
+import { formatDuration } from "../instructions/duration.ts";
 import type {
   ArgDefinition,
   ArgInstruction,
@@ -12,7 +13,6 @@ import type {
   VolumeInstruction,
   WorkdirInstruction,
 } from "../instructions/instruction.ts";
-import { formatDuration } from "../instructions/duration.ts";
 import { looksSecret } from "../lint/instruction-rules.ts";
 import * as rules from "../lint/rules.ts";
 import { expandWord } from "../shell/shell-words.ts";
@@ -124,10 +124,7 @@ function commandOf(dispatch: Dispatch<CmdInstruction | EntrypointInstruction>): 
   return withShell(stage, args);
 }
 
-function onlyOnce(
-  { stage, instruction, context }: Dispatch,
-  kind: "cmd" | "entrypoint" | "healthcheck",
-): void {
+function onlyOnce({ stage, instruction, context }: Dispatch, kind: "cmd" | "entrypoint" | "healthcheck"): void {
   const previous = stage.seenOnce.get(kind);
   // The previous one is what has no effect.
   if (previous !== undefined) context.linter.report(rules.multipleInstructionsDisallowed, previous, instruction.name);
@@ -155,8 +152,7 @@ export function dispatchExpose(dispatch: Dispatch<ExposeInstruction>): void {
   const all: string[] = [];
   for (const word of words) {
     const { ports, protocol, hasMapping } = parseExposedPorts(word);
-    if (protocol !== protocol.toLowerCase())
-      context.linter.report(rules.exposeProtoCasing, instruction.location, word);
+    if (protocol !== protocol.toLowerCase()) context.linter.report(rules.exposeProtoCasing, instruction.location, word);
     if (hasMapping) context.linter.report(rules.exposeInvalidFormat, instruction.location, word);
     all.push(...ports);
   }

@@ -1,4 +1,4 @@
-import { type ExecSecret, type ExecSsh, type MountOptions, mkfile, scratch, type State } from "@buildkit-ts/llb";
+import { type ExecSecret, type ExecSsh, type MountOptions, mkfile, type State, scratch } from "@buildkit-ts/llb";
 import type { ArgDefinition, RunInstruction } from "../instructions/instruction.ts";
 import type { RunMount } from "../instructions/run-mount.ts";
 import { chompHeredoc, findHeredoc } from "../parser/heredoc.ts";

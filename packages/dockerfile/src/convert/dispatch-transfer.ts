@@ -8,8 +8,8 @@ import {
   merge,
   mkfile,
   parseOwner,
-  scratch,
   type State,
+  scratch,
 } from "@buildkit-ts/llb";
 import { parseDigest } from "@buildkit-ts/oci";
 import type { AddInstruction, CopyInstruction, InlineSource } from "../instructions/instruction.ts";

@@ -1,40 +1,30 @@
-import { type RunMount, parseMount } from "../instructions/run-mount.ts";
-import type { Instruction } from "../instructions/instruction.ts";
+import type { ArgDefinition, Instruction } from "../instructions/instruction.ts";
+import { parseMount, type RunMount } from "../instructions/run-mount.ts";
 import { undefinedVar } from "../lint/rules.ts";
+import type { Environment } from "../shell/environment.ts";
 import { expandWord } from "../shell/shell-words.ts";
 import { suggest } from "../text/suggest.ts";
-import type { ArgDefinition } from "../instructions/instruction.ts";
-import type { Environment } from "../shell/environment.ts";
 import type { Dispatch } from "./dispatch-context.ts";
 
 /** Arguments that are never set as variables. */
 export const hiddenArgs: ReadonlySet<string> = new Set(["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"]);
 
-/** An instruction with its variables expanded; RUN's are its shell's, except in mounts. */
+/** An instruction with its variables expanded. RUN's are its shell's; ARG's and EXPOSE's are expanded as they apply. */
 export function expandInstruction(dispatch: Dispatch): Instruction {
   const { instruction } = dispatch;
   const expand = (word: string): string => expandIn(dispatch, word, false);
-  switch (instruction.kind) {
-    case "env":
-    case "label": {
-      const pairs = instruction.pairs.map((pair) => ({ ...pair, key: expand(pair.key), value: expand(pair.value) }));
-      return { ...instruction, pairs };
-    }
-    case "add":
-      return { ...instruction, ...expandTransfer(instruction, dispatch), checksum: expand(instruction.checksum) };
-    case "copy":
-      return { ...instruction, ...expandTransfer(instruction, dispatch) };
-    case "workdir":
-      return { ...instruction, path: expand(instruction.path) };
-    case "user":
-      return { ...instruction, user: expand(instruction.user) };
-    case "volume":
-      return { ...instruction, volumes: instruction.volumes.map(expand) };
-    case "stopsignal":
-      return { ...instruction, signal: expand(instruction.signal) };
-    default:
-      return instruction;
+  if (instruction.kind === "env" || instruction.kind === "label") {
+    const pairs = instruction.pairs.map((pair) => ({ ...pair, key: expand(pair.key), value: expand(pair.value) }));
+    return { ...instruction, pairs };
   }
+  if (instruction.kind === "add")
+    return { ...instruction, ...expandTransfer(instruction, dispatch), checksum: expand(instruction.checksum) };
+  if (instruction.kind === "copy") return { ...instruction, ...expandTransfer(instruction, dispatch) };
+  if (instruction.kind === "workdir") return { ...instruction, path: expand(instruction.path) };
+  if (instruction.kind === "user") return { ...instruction, user: expand(instruction.user) };
+  if (instruction.kind === "volume") return { ...instruction, volumes: instruction.volumes.map(expand) };
+  if (instruction.kind === "stopsignal") return { ...instruction, signal: expand(instruction.signal) };
+  return instruction;
 }
 
 /** The mounts of a RUN. */

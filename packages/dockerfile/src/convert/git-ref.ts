@@ -61,7 +61,7 @@ function splitRemote(text: string): Split | undefined {
 
 function splitUrl(text: string): Split | undefined {
   const match = /^([a-zA-Z0-9]+):\/\/([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?$/s.exec(text);
-  if (match === null || /[\x00-\x20\x7f]/.test(match[2] ?? "")) return undefined;
+  if (match === null || hasBlank(match[2] ?? "")) return undefined;
   const [, scheme = "", authority = "", path = "", query = "", fragment = ""] = match;
   try {
     return {
@@ -123,8 +123,7 @@ function applyParameter(git: GitRef, key: string, value: string): void {
 }
 
 function agree(git: GitRef, key: "ref" | "subdir", value: string): void {
-  if (git[key] !== "" && git[key] !== value)
-    throw invalid(`${key} conflicts: ${quote(git[key])} vs ${quote(value)}`);
+  if (git[key] !== "" && git[key] !== value) throw invalid(`${key} conflicts: ${quote(git[key])} vs ${quote(value)}`);
   git[key] = value;
 }
 
@@ -136,4 +135,9 @@ function readSwitch(key: string, value: string): boolean {
 
 function withPrefix(prefix: string, name: string): string {
   return name.startsWith(prefix) ? name : prefix + name;
+}
+
+function hasBlank(host: string): boolean {
+  for (let i = 0; i < host.length; i++) if (host.charCodeAt(i) <= 0x20 || host.charCodeAt(i) === 0x7f) return true;
+  return false;
 }

@@ -1,7 +1,7 @@
+import { parseReference } from "@buildkit-ts/oci";
 import type { ArgInstruction, Stage } from "../instructions/instruction.ts";
 import type { Linter } from "../lint/linter.ts";
 import { invalidDefaultArgInFrom } from "../lint/rules.ts";
-import { parseReference } from "@buildkit-ts/oci";
 import type { EnvironmentList } from "../shell/environment.ts";
 import { expandWord } from "../shell/shell-words.ts";
 import { locate } from "../text/located-error.ts";

@@ -32,7 +32,10 @@ export class IgnoreMatcher {
 
   /** @throws {BuildError} `invalid_argument` for a malformed pattern. */
   constructor(patterns: readonly string[]) {
-    this.#patterns = patterns.map(trimSpace).filter((pattern) => pattern !== "").map(compile);
+    this.#patterns = patterns
+      .map(trimSpace)
+      .filter((pattern) => pattern !== "")
+      .map(compile);
   }
 
   /** Whether any pattern makes an exception: then the answer for one path says little. */
@@ -75,23 +78,18 @@ function compile(pattern: string): Pattern {
 }
 
 function translate(pattern: string): string {
-  const chars = [...pattern];
+  // Runs of `**/` mean the same as one: folded, so that matching cannot take exponential time.
+  const folded = pattern.replace(/(?:\*\*+\/?)+(?=\*\*)/g, "");
+  const token = /(\*\*+\/?)$|(\*\*+\/?)|(\*)|(\?)|\[(\^?[^][^\]]*)\]|\\([^])|([^])/gu;
   let out = "";
-  for (let i = 0; i < chars.length; i++) {
-    const char = chars[i] ?? "";
-    if (char === "*" && chars[i + 1] === "*") {
-      // Runs of `**/` mean the same as one: folded, so that matching cannot take exponential time.
-      while (chars[i + 1] === "*" || (chars[i + 1] === "/" && chars[i + 2] === "*" && chars[i + 3] === "*")) i++;
-      if (chars[i + 1] === "/") i++;
-      out += i + 1 >= chars.length ? ".*" : "(?:.*/)?";
-    } else if (char === "*") out += "[^/]*";
-    else if (char === "?") out += "[^/]";
-    else if (char === "[") {
-      const close = chars.indexOf("]", i + 2);
-      if (close < 0) throw invalid("syntax error in pattern");
-      out += `[${chars.slice(i + 1, close).join("").replace(/[[\]&~!(){}/|]/g, "\\$&")}]`;
-      i = close;
-    } else out += escapeLiteral(char === "\\" ? (chars[++i] ?? "\\") : char);
+  for (const [all, end, deep, star, any, set, escaped, literal] of folded.matchAll(token)) {
+    if (end !== undefined) out += ".*";
+    else if (deep !== undefined) out += "(?:.*/)?";
+    else if (star !== undefined) out += "[^/]*";
+    else if (any !== undefined) out += "[^/]";
+    else if (set !== undefined) out += `[${set.replace(/[[\]&~!(){}/|]/g, "\\$&")}]`;
+    else if (all === "[") throw invalid("syntax error in pattern");
+    else out += escapeLiteral(escaped ?? literal ?? "");
   }
   return out;
 }

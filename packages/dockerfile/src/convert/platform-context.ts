@@ -1,4 +1,4 @@
-import { formatPlatform, formatPlatformAll, normalizePlatform, parsePlatform, type Platform } from "@buildkit-ts/oci";
+import { formatPlatform, formatPlatformAll, normalizePlatform, type Platform, parsePlatform } from "@buildkit-ts/oci";
 import { type Environment, EnvironmentList } from "../shell/environment.ts";
 
 /** The platforms of one conversion. */

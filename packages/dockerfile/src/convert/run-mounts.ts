@@ -1,4 +1,4 @@
-import { type ExecSecret, type ExecSsh, type MountOptions, mkdir, scratch, type State } from "@buildkit-ts/llb";
+import { type ExecSecret, type ExecSsh, type MountOptions, mkdir, type State, scratch } from "@buildkit-ts/llb";
 import type { RunInstruction } from "../instructions/instruction.ts";
 import type { RunMount } from "../instructions/run-mount.ts";
 import { quote } from "../text/go-format.ts";
@@ -25,33 +25,31 @@ export function convertMounts(dispatch: Dispatch<RunInstruction>, mounts: readon
   return out;
 }
 
-function convertMount(
-  dispatch: Dispatch<RunInstruction>,
-  mount: RunMount,
-  from: BuildStage | undefined,
-): MountOptions {
+function convertMount(dispatch: Dispatch<RunInstruction>, mount: RunMount, from: BuildStage | undefined): MountOptions {
   const { stage, context } = dispatch;
   const target = targetOf(stage, mount);
-  const path = joinPath("/", mount.source);
-  let source = mount.type === "tmpfs" ? scratch() : (from?.state ?? context.buildContext);
-  let selector = path;
-  if (path === "/") {
-    const owned = mount.uid !== undefined || mount.gid !== undefined || mount.mode !== undefined;
-    selector = owned ? "/cache" : "";
-    if (owned) source = withOwnedDirectory(source, mount);
-  }
-  (from === undefined ? stage.contextPaths : from.paths).add(path);
-  const dropsWrites =
-    !mount.readOnly && mount.type === "bind" && context.world.supports("exec.mount.bind.readwrite-nooutput");
+  (from === undefined ? stage.contextPaths : from.paths).add(joinPath("/", mount.source));
+  const source = mount.type === "tmpfs" ? scratch() : (from?.state ?? context.buildContext);
   return {
     target,
-    source,
-    ...(mount.readOnly && { readonly: true }),
-    ...(dropsWrites && { noOutput: true }),
-    ...(selector !== "" && { selector }),
+    ...selectPath(source, mount),
+    ...accessOf(mount, context.world.supports("exec.mount.bind.readwrite-nooutput")),
     ...(mount.type === "tmpfs" && { tmpfs: { sizeBytes: Number(mount.sizeLimit) } }),
     ...(mount.type === "cache" && { cache: cacheOf(mount, context.settings.cacheNamespace) }),
   };
+}
+
+/** The part of the source that is mounted; one with an owner is a directory made for it. */
+function selectPath(source: State, mount: RunMount): Pick<MountOptions, "source" | "selector"> {
+  const path = joinPath("/", mount.source);
+  if (path !== "/") return { source, selector: path };
+  if (mount.uid === undefined && mount.gid === undefined && mount.mode === undefined) return { source };
+  return { source: withOwnedDirectory(source, mount), selector: "/cache" };
+}
+
+function accessOf(mount: RunMount, canDropWrites: boolean): Pick<MountOptions, "readonly" | "noOutput"> {
+  if (mount.readOnly) return { readonly: true };
+  return mount.type === "bind" && canDropWrites ? { noOutput: true } : {};
 }
 
 function targetOf(stage: BuildStage, mount: RunMount): string {
@@ -100,10 +98,7 @@ function convertSsh({ stage, instruction }: Dispatch<RunInstruction>, mount: Run
   };
 }
 
-function ownership(
-  { uid, gid, mode }: RunMount,
-  defaultMode: number,
-): { uid?: number; gid?: number; mode?: number } {
+function ownership({ uid, gid, mode }: RunMount, defaultMode: number): { uid?: number; gid?: number; mode?: number } {
   if (uid === undefined && gid === undefined && mode === undefined) return {};
   return { uid: uid ?? 0, gid: gid ?? 0, mode: mode ?? defaultMode };
 }

@@ -1,7 +1,7 @@
-import { invalid, locate } from "../text/located-error.ts";
-import { expandWord } from "../shell/shell-words.ts";
-import { emptyEnvironment } from "../shell/environment.ts";
 import type { Instruction } from "../instructions/instruction.ts";
+import { emptyEnvironment } from "../shell/environment.ts";
+import { expandWord } from "../shell/shell-words.ts";
+import { invalid, locate } from "../text/located-error.ts";
 import { type BuildStage, implicitStage, type StageCommand } from "./build-stage.ts";
 import { StageOutline } from "./stage-outline.ts";
 

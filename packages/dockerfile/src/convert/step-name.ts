@@ -1,5 +1,5 @@
 import { formatPlatformAll, type Platform } from "@buildkit-ts/oci";
-import { emptyEnvironment, type Environment } from "../shell/environment.ts";
+import { type Environment, emptyEnvironment } from "../shell/environment.ts";
 import { type ExpandOptions, expandWord } from "../shell/shell-words.ts";
 import type { BuildStage } from "./build-stage.ts";
 import { crossTarget } from "./platform-context.ts";

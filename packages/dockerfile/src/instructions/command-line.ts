@@ -1,7 +1,6 @@
 import type { ParsedLine } from "../parser/parsed-line.ts";
-import { quote } from "../text/go-format.ts";
 import { csvFields } from "../text/csv-fields.ts";
-import { parseBool } from "../text/go-format.ts";
+import { parseBool, quote } from "../text/go-format.ts";
 import { invalid, prefixError } from "../text/located-error.ts";
 import { suggestion } from "../text/suggest.ts";
 import { Flags } from "./flags.ts";
@@ -49,8 +48,7 @@ function readDevice(text: string): string {
     const key = (at < 0 ? field : field.slice(0, at)).toLowerCase();
     const value = at < 0 ? undefined : field.slice(at + 1);
     if (key === "required") {
-      if (value !== undefined && parseBool(value) === undefined)
-        throw invalid(`invalid value for ${key}: ${value}`);
+      if (value !== undefined && parseBool(value) === undefined) throw invalid(`invalid value for ${key}: ${value}`);
     } else if (key === "name" && value !== undefined) {
       if (name !== "") throw invalid(`device name already set to ${name}`);
       name = value;

@@ -1,9 +1,9 @@
+import type { ParsedLine } from "../parser/parsed-line.ts";
 import { quote } from "../text/go-format.ts";
 import { invalid } from "../text/located-error.ts";
-import type { ParsedLine } from "../parser/parsed-line.ts";
 import { Flags } from "./flags.ts";
-import { baseOf, descriptionFor } from "./instruction-base.ts";
 import type { Stage } from "./instruction.ts";
+import { baseOf, descriptionFor } from "./instruction-base.ts";
 
 /** Reads FROM into a stage without commands. */
 export function readFrom(line: ParsedLine): Stage {
@@ -26,8 +26,6 @@ function readStageName(args: readonly string[]): string {
   if (args.length !== 3 || as.toLowerCase() !== "as") throw invalid("FROM requires either one or three arguments");
   const lower = name.toLowerCase();
   if (!/^[a-z][a-z0-9-_.]*$/.test(lower))
-    throw invalid(
-      `invalid name for build stage: ${quote(name)}, name can't start with a number or contain symbols`,
-    );
+    throw invalid(`invalid name for build stage: ${quote(name)}, name can't start with a number or contain symbols`);
   return lower;
 }

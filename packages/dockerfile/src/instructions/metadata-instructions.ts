@@ -46,8 +46,7 @@ export function readOnbuild(line: ParsedLine): OnbuildInstruction {
   rejectFlags(line);
   const trigger = trimSpace(line.args[0] ?? "").toUpperCase();
   if (trigger === "ONBUILD") throw invalid("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
-  if (trigger === "MAINTAINER" || trigger === "FROM")
-    throw invalid(`${trigger} isn't allowed as an ONBUILD trigger`);
+  if (trigger === "MAINTAINER" || trigger === "FROM") throw invalid(`${trigger} isn't allowed as an ONBUILD trigger`);
   const documents = line.heredocs.map((heredoc) => `\n${heredoc.content}${heredoc.name}`).join("");
   const expression = line.original.replace(/^[\t\n\f\r ]*ONBUILD[\t\n\f\r ]*/i, "") + documents;
   return { ...baseOf(line), kind: "onbuild", expression };
@@ -145,8 +144,7 @@ function retries(text: string): number {
   if (text === "") return 0;
   const number = /^[-+]?\d+$/.test(text) ? Number(text) : Number.NaN;
   if (Number.isNaN(number)) throw invalid(`strconv.ParseInt: parsing ${quote(text)}: invalid syntax`);
-  if (Math.abs(number) > 2 ** 31 - 1)
-    throw invalid(`strconv.ParseInt: parsing ${quote(text)}: value out of range`);
+  if (Math.abs(number) > 2 ** 31 - 1) throw invalid(`strconv.ParseInt: parsing ${quote(text)}: value out of range`);
   if (number < 0) throw invalid(`--retries cannot be negative (${number})`);
   return number;
 }

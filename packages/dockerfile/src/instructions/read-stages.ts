@@ -1,7 +1,7 @@
 import { lintDescription, lintLine } from "../lint/instruction-rules.ts";
 import type { Linter } from "../lint/linter.ts";
-import { type ParsedLine, rangesOf } from "../parser/parsed-line.ts";
 import type { ParsedDockerfile } from "../parser/parse-dockerfile.ts";
+import { type ParsedLine, rangesOf } from "../parser/parsed-line.ts";
 import { invalid, locate, prefixError } from "../text/located-error.ts";
 import type { ArgInstruction, Instruction, Stage } from "./instruction.ts";
 import { readInstruction } from "./read-instruction.ts";

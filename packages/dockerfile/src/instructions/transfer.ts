@@ -56,8 +56,7 @@ function requireDestination(line: ParsedLine, instruction: string): void {
 
 function readTransfer(line: ParsedLine, flags: Flags, instruction: string): Transfer {
   const destination = line.args.at(-1) ?? "";
-  if (findHeredoc(destination) !== undefined)
-    throw invalid(`${instruction} cannot accept a heredoc as a destination`);
+  if (findHeredoc(destination) !== undefined) throw invalid(`${instruction} cannot accept a heredoc as a destination`);
   const contents = new Map(line.heredocs.map((heredoc) => [heredoc.name, heredoc.content]));
   const sources: string[] = [];
   const inline: InlineSource[] = [];

@@ -58,8 +58,7 @@ function lintStageNames(stages: readonly Stage[], linter: Linter): void {
   const seen = new Set<string>();
   for (const { stageName, location } of stages) {
     if (stageName === "") continue;
-    if (stageName === "context" || stageName === "scratch")
-      linter.report(rules.reservedStageName, location, stageName);
+    if (stageName === "context" || stageName === "scratch") linter.report(rules.reservedStageName, location, stageName);
     if (seen.has(stageName)) linter.report(rules.duplicateStageName, location, stageName);
     seen.add(stageName);
   }

@@ -1,5 +1,5 @@
-import { invalid } from "../text/located-error.ts";
 import { quote } from "../text/go-format.ts";
+import { invalid } from "../text/located-error.ts";
 import { isSpace, splitFirstBlank, trimSpaceLeft } from "../text/whitespace.ts";
 
 /** An instruction's arguments after its own syntax. */
@@ -62,8 +62,7 @@ export function keyValues(text: string, options: { readonly instruction: string;
   }
   const args = words.flatMap((word) => {
     const at = word.indexOf("=");
-    if (at < 0)
-      throw invalid(`Syntax error - can't find = in ${quote(word)}. Must be of the form: name=value`);
+    if (at < 0) throw invalid(`Syntax error - can't find = in ${quote(word)}. Must be of the form: name=value`);
     return [word.slice(0, at), word.slice(at + 1), "="];
   });
   return { args, json: false };

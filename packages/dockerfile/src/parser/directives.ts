@@ -120,9 +120,7 @@ function syntaxMember(text: string, line: number): DirectiveUse | undefined {
     return undefined;
   }
   const syntax = typeof value === "object" && value !== null && "syntax" in value ? value.syntax : undefined;
-  return typeof syntax === "string"
-    ? { reference: syntax, cmdline: syntax, location: lineRanges(line) }
-    : undefined;
+  return typeof syntax === "string" ? { reference: syntax, cmdline: syntax, location: lineRanges(line) } : undefined;
 }
 
 function withoutShebang(data: Uint8Array): { text: string; skipped: number } {

@@ -40,10 +40,7 @@ class Parser {
     for (let text = this.#source.next(); text !== undefined; text = this.#source.next()) this.#readLine(text);
     if (this.#lines.length === 0) throw locate(invalid("file with no instructions"), lineRanges(this.#line));
     if (this.#source.tooLong)
-      throw locate(
-        invalid(`dockerfile line greater than max allowed size of ${maxLineBytes}`),
-        lineRanges(this.#line),
-      );
+      throw locate(invalid(`dockerfile line greater than max allowed size of ${maxLineBytes}`), lineRanges(this.#line));
     return { lines: this.#lines, escape: this.#escape, emptyContinuations: this.#emptyContinuations };
   }
 

@@ -12,13 +12,13 @@ export interface SplitInstruction {
 export function splitInstruction(line: string, escape: string): SplitInstruction {
   const [keyword = "", args] = splitFirstBlank(trimSpace(line));
   if (args === undefined) return { keyword, flags: [], rest: "" };
-  // biome-ignore lint: only ASCII is the same byte by byte.
-  if (/^[\x00-\x7f]*$/.test(args)) {
+  const bytes = Buffer.from(args, "utf8");
+  if (bytes.length === args.length) {
     const { flags, rest } = takeFlags(args, escape);
     return { keyword, flags, rest: trimSpace(rest) };
   }
   // The reference reads flags byte by byte, so a flag's non-ASCII text comes out as Latin-1: kept, for equal digests.
-  const { flags, rest } = takeFlags(Buffer.from(args, "utf8").toString("latin1"), escape);
+  const { flags, rest } = takeFlags(bytes.toString("latin1"), escape);
   return { keyword, flags, rest: trimSpace(Buffer.from(rest, "latin1").toString("utf8")) };
 }
 

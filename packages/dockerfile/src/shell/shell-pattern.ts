@@ -30,14 +30,14 @@ export class ShellPattern {
 
   /** The text without the longest or shortest match at its beginning. */
   trimPrefix(text: string, greedy: boolean): string {
-    const chars = [...text];
+    const chars = Array.from(text);
     const end = this.#ends(chars, greedy)[0] ?? -1;
     return end < 0 ? text : chars.slice(end).join("");
   }
 
   /** The text with the first, or every, longest match replaced. */
   replace(text: string, replacement: string, all: boolean): string {
-    const chars = [...text];
+    const chars = Array.from(text);
     const ends = this.#ends(chars, true);
     let out = "";
     let copied = 0;
@@ -81,7 +81,7 @@ function endAt({ token, next, ends, text, greedy }: Step, i: number): number {
 }
 
 function tokenize(pattern: string): Token[] {
-  const chars = [...pattern];
+  const chars = Array.from(pattern);
   const tokens: Token[] = [];
   for (let i = 0; i < chars.length; i++) {
     const char = chars[i] ?? "";
@@ -101,9 +101,9 @@ function escaped(char: string | undefined): string {
 
 /** `$0`, `$name` and `${name}` in the replacement of `//`: the match has no groups, so only `$0` has a value. */
 function expandTemplate(replacement: string, matched: string): string {
-  return replacement.replace(/\$(?:(\$)|(\w+)|\{(\w+)\})/g, (_all, dollar?: string, name?: string, braced?: string) => {
-    if (dollar !== undefined) return "$";
-    return (name ?? braced) === "0" ? matched : "";
+  return replacement.replace(/\$(?:\$|\w+|\{\w+\})/g, (reference) => {
+    if (reference === "$$") return "$";
+    return reference === "$0" || reference === "${0}" ? matched : "";
   });
 }
 

@@ -60,7 +60,7 @@ class Lexer {
   #depth = 0;
 
   constructor(text: string, environment: Environment, options: ExpandOptions) {
-    this.#chars = [...text];
+    this.#chars = Array.from(text);
     this.#environment = environment;
     this.#options = options;
     this.#rawEscapes = options.rawEscapes === true;
@@ -199,27 +199,20 @@ class Lexer {
   }
 
   #modified(name: string, operator: string | undefined, emptyIsUnset: boolean): string {
-    const spelled = (emptyIsUnset ? ":" : "") + (operator ?? "\uFFFD");
+    const spelled = `${emptyIsUnset ? ":" : ""}${operator ?? "\uFFFD"}`;
     const isPattern = operator === "#" || operator === "%";
     if (emptyIsUnset && isPattern) throw syntax(`unsupported modifier (${spelled}) in substitution`);
     const word = this.#until("}", isPattern, "syntax error: missing '}'");
     const value = this.#lookup(name);
     if (value === undefined && this.#options.skipUnset === true) return `\${${name}${spelled}${word}}`;
+    if (isPattern) return trim(operator, word, value ?? "");
+    if (operator === undefined || !"-+?".includes(operator))
+      throw syntax(`unsupported modifier (${spelled}) in substitution`);
     const missing = value === undefined || (emptyIsUnset && value === "");
-    switch (operator) {
-      case "-":
-        return missing ? word : value;
-      case "+":
-        return missing ? "" : word;
-      case "?":
-        if (!missing) return value;
-        throw syntax(`${name}: ${word || `is not allowed to be ${value === undefined ? "unset" : "empty"}`}`);
-      case "#":
-      case "%":
-        return trim(operator, word, value ?? "");
-      default:
-        throw syntax(`unsupported modifier (${spelled}) in substitution`);
-    }
+    if (operator === "+") return missing ? "" : word;
+    if (!missing) return value;
+    if (operator === "-") return word;
+    throw syntax(`${name}: ${word || `is not allowed to be ${value === undefined ? "unset" : "empty"}`}`);
   }
 
   #replace(name: string): string {
@@ -274,8 +267,8 @@ function trim(operator: "#" | "%", word: string, value: string): string {
   const pattern = greedy ? word.slice(1) : word;
   if (operator === "#") return compile(pattern).trimPrefix(value, greedy);
   // The shortest match at the end is found from the left in the reversed text.
-  const reversed = compile(reversePattern(pattern)).trimPrefix([...value].toReversed().join(""), greedy);
-  return [...reversed].toReversed().join("");
+  const reversed = compile(reversePattern(pattern)).trimPrefix(Array.from(value).toReversed().join(""), greedy);
+  return Array.from(reversed).toReversed().join("");
 }
 
 function compile(pattern: string): ShellPattern {
@@ -290,4 +283,3 @@ function compile(pattern: string): ShellPattern {
 function syntax(message: string): BuildError {
   return new BuildError("invalid_argument", message);
 }
-

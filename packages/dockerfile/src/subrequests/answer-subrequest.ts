@@ -1,5 +1,5 @@
-import type { SourceMap } from "@buildkit-ts/llb";
 import { BuildError } from "@buildkit-ts/errdefs";
+import type { SourceMap } from "@buildkit-ts/llb";
 import type { ConvertSettings, ConvertWorld } from "../convert/convert-options.ts";
 import type { FrontendResult } from "../frontend-client.ts";
 import { encodeJson } from "../text/go-format.ts";

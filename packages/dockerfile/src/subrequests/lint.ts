@@ -1,9 +1,9 @@
+import { toJson } from "@bufbuild/protobuf";
+import { opspb } from "@buildkit-ts/api";
 import type { SourceRange } from "@buildkit-ts/errdefs";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { SourceMap } from "@buildkit-ts/llb";
 import { definitionToProto } from "@buildkit-ts/llb";
-import { toJson } from "@bufbuild/protobuf";
-import { opspb } from "@buildkit-ts/api";
 import { convert } from "../convert/convert.ts";
 import type { ConvertSettings, ConvertWorld } from "../convert/convert-options.ts";
 import type { LintWarning } from "../lint/linter.ts";

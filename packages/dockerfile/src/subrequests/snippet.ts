@@ -2,7 +2,10 @@ import type { SourceRange } from "@buildkit-ts/errdefs";
 import type { SourceMap } from "@buildkit-ts/llb";
 
 /** The lines of a place with a few around them, marked as clients print them; empty if there is no such line. */
-export function printSnippet({ filename, data }: Pick<SourceMap, "filename" | "data">, ranges: readonly SourceRange[]): string {
+export function printSnippet(
+  { filename, data }: Pick<SourceMap, "filename" | "data">,
+  ranges: readonly SourceRange[],
+): string {
   const lines = new TextDecoder("utf-8", { ignoreBOM: true }).decode(data).split("\n");
   const first = Math.min(...ranges.map(({ start }) => start.line));
   const last = Math.min(Math.max(...ranges.map(lastLine)), lines.length);

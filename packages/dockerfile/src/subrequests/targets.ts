@@ -1,20 +1,22 @@
 import { readStages } from "../instructions/read-stages.ts";
-import { Linter } from "../lint/linter.ts";
 import { parseLintOptions } from "../lint/lint-options.ts";
+import { Linter } from "../lint/linter.ts";
 import { parseDockerfile } from "../parser/parse-dockerfile.ts";
 import { type JsonLocation, jsonLocation } from "./locations.ts";
 import { alignColumns } from "./text-table.ts";
 
 /** The stages of a Dockerfile. */
 export interface TargetList {
-  readonly targets: readonly {
-    readonly name?: string;
-    readonly default?: boolean;
-    readonly description?: string;
-    readonly base?: string;
-    readonly platform?: string;
-    readonly location?: JsonLocation;
-  }[] | null;
+  readonly targets:
+    | readonly {
+        readonly name?: string;
+        readonly default?: boolean;
+        readonly description?: string;
+        readonly base?: string;
+        readonly platform?: string;
+        readonly location?: JsonLocation;
+      }[]
+    | null;
   /** Base64. */
   readonly sources: readonly string[];
 }

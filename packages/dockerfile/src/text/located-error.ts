@@ -5,7 +5,10 @@ export class LocatedError extends BuildError {
   override readonly name = "LocatedError";
   readonly locations: readonly (readonly SourceRange[])[];
 
-  constructor(message: string, options: { code: Code; locations: readonly (readonly SourceRange[])[]; cause: unknown }) {
+  constructor(
+    message: string,
+    options: { code: Code; locations: readonly (readonly SourceRange[])[]; cause: unknown },
+  ) {
     super(options.code, message, { cause: options.cause });
     this.locations = options.locations;
   }

@@ -32,8 +32,8 @@ function matchCase(option: string, like: string): string {
 function editDistance(a: string, b: string, limit: number): number {
   // A hostile value of megabytes must not cost a quadratic table: the length difference alone decides.
   if (Math.abs(a.length - b.length) >= limit * 2) return limit;
-  const from = [...a];
-  const to = [...b];
+  const from = Array.from(a);
+  const to = Array.from(b);
   if (Math.abs(from.length - to.length) >= limit) return limit;
   let previous = Array.from({ length: to.length + 1 }, (_, i) => i);
   for (const [i, char] of from.entries()) {

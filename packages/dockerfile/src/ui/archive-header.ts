@@ -13,7 +13,10 @@ export function isArchive(header: Uint8Array): boolean {
 function isTarHeader(header: Uint8Array): boolean {
   if (header.length < 512) return false;
   const block = header.subarray(0, 512);
-  const text = new TextDecoder("latin1").decode(block.subarray(148, 156)).replace(/[\0 ]+$/, "").trim();
+  const text = new TextDecoder("latin1")
+    .decode(block.subarray(148, 156))
+    .replace(/[\0 ]+$/, "")
+    .trim();
   if (!/^[0-7]+$/.test(text)) return false;
   // The checksum counts its own field as blanks.
   const sum = block.reduce((total, byte, i) => total + (i >= 148 && i < 156 ? 0x20 : byte), 0);

@@ -72,7 +72,8 @@ export class BuildContext {
     const { ref } = await this.#client.solve({ definition }, options).catch((error: unknown) => {
       throw prefixError("failed to resolve dockerfile", error);
     });
-    if (ref === undefined) throw new BuildError("not_found", `failed to read dockerfile: open ${filename}: no such file or directory`);
+    if (ref === undefined)
+      throw new BuildError("not_found", `failed to read dockerfile: open ${filename}: no such file or directory`);
     const data = await readDockerfile(ref, filename, options);
     const ignoreName = `${filename}${ignoreFile}`;
     const ignore = await ref.readFile(ignoreName, options).catch(() => undefined);

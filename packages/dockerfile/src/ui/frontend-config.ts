@@ -57,17 +57,16 @@ function named<T>(prefix: string, read: () => T): T {
 
 function checkRemoved({ options, llbCapabilities }: FrontendClient): void {
   if (!llbCapabilities.has("file.base")) throw invalid("needs BuildKit 0.5 or later");
-  if (options["override-copy-image"])
-    throw invalid('support for "override-copy-image" was removed in BuildKit 0.11');
+  if (options["override-copy-image"]) throw invalid('support for "override-copy-image" was removed in BuildKit 0.11');
   if (parseBool(options["build-arg:BUILDKIT_DISABLE_FILEOP"] ?? "") === true)
     throw invalid('support for "BUILDKIT_DISABLE_FILEOP" build-arg was removed in BuildKit 0.11');
 }
 
 function readPlatforms(text: string): Platform[] {
   if (text === "") return [];
-  return text.split(",").map((one) =>
-    named(`failed to parse target platform ${one}`, () => normalizePlatform(parsePlatform(one))),
-  );
+  return text
+    .split(",")
+    .map((one) => named(`failed to parse target platform ${one}`, () => normalizePlatform(parsePlatform(one))));
 }
 
 function isMultiPlatform(options: Readonly<Record<string, string>>, targets: number): boolean {
@@ -75,8 +74,7 @@ function isMultiPlatform(options: Readonly<Record<string, string>>, targets: num
   if (text === "") return targets > 1;
   const value = parseBool(text);
   if (value === undefined) throw invalid(`invalid boolean value for multi-platform: ${text}`);
-  if (!value && targets > 1)
-    throw invalid("conflicting config: returning multiple target platforms is not allowed");
+  if (!value && targets > 1) throw invalid("conflicting config: returning multiple target platforms is not allowed");
   return value;
 }
 

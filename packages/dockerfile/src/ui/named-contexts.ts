@@ -1,12 +1,4 @@
-import {
-  http,
-  image,
-  local,
-  ociLayout,
-  type State,
-  scratch,
-  stateFromDefinition,
-} from "@buildkit-ts/llb";
+import { http, image, local, ociLayout, type State, scratch, stateFromDefinition } from "@buildkit-ts/llb";
 import {
   formatFamiliar,
   formatPlatformAll,
@@ -104,9 +96,10 @@ export class NamedContexts {
     );
     const config = parseImage(resolved.config);
     const state = image(resolved.ref, {
-      customName: `[context ${key}] ${resolved.ref}`,
+      customName: `[context ${key}] ${reference}`,
       ...(request.platform !== undefined && { platform: request.platform }),
     });
+    delete config.created;
     return { state: withImageConfig(state, config), image: config };
   }
 

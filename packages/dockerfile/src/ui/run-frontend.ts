@@ -1,7 +1,7 @@
 import { BuildError, SourceError } from "@buildkit-ts/errdefs";
 import { decodeDefinition, type SourceMap } from "@buildkit-ts/llb";
 import { formatPlatformAll, hostPlatform, normalizePlatform, type Platform } from "@buildkit-ts/oci";
-import { convert, type Conversion } from "../convert/convert.ts";
+import { type Conversion, convert } from "../convert/convert.ts";
 import type { ConvertSettings, ConvertWorld } from "../convert/convert-options.ts";
 import { encodeImage } from "../convert/image-draft.ts";
 import type { FrontendClient, FrontendRef, FrontendResult } from "../frontend-client.ts";
@@ -149,8 +149,10 @@ async function buildOne(run: Run, target: Platform | undefined, index: number): 
 
 function exportPlatform(platform: Platform, { image }: Conversion): Built["platform"] {
   const normal = normalizePlatform(platform);
-  const version = normal["os.version"] ?? (normal.os === "windows" && image.os === "windows" ? image["os.version"] : undefined);
-  const features = normal["os.features"] ?? (normal.os === "windows" && image.os === "windows" ? image["os.features"] : undefined);
+  const version =
+    normal["os.version"] ?? (normal.os === "windows" && image.os === "windows" ? image["os.version"] : undefined);
+  const features =
+    normal["os.features"] ?? (normal.os === "windows" && image.os === "windows" ? image["os.features"] : undefined);
   return {
     ID: formatPlatformAll(normal),
     Platform: {
@@ -221,5 +223,11 @@ function pointInto(error: unknown, sourceMap: SourceMap): unknown {
 
 function sourceError(error: unknown, sourceMap: SourceMap, ranges: DirectiveUse["location"]): SourceError {
   const { code, message, hint } = BuildError.from(error);
-  return new SourceError(message, { code, cause: error, source: sourceMap, ranges, ...(hint !== undefined && { hint }) });
+  return new SourceError(message, {
+    code,
+    cause: error,
+    source: sourceMap,
+    ranges,
+    ...(hint !== undefined && { hint }),
+  });
 }
