@@ -3,6 +3,4 @@ export type { ExportContext, Exporter, ExporterInstance, ExportInput, ExportOutp
 export { LocalExporter } from "./files/local-exporter.ts";
 export { TarExporter } from "./files/tar-exporter.ts";
 export { ImageExporter, type ImageExporterOptions } from "./image/image-exporter.ts";
-export type { PushTarget, PushTargets } from "./image/push-image.ts";
-export { DatabaseImageStore, type ImageStore, type StoredImage } from "./image-store.ts";
-export { PinnedContentStore } from "./pinned-content-store.ts";
+export { type BlobPins, DatabaseImageStore, type ImageStore, type StoredImage } from "./image-store.ts";

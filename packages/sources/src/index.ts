@@ -6,5 +6,6 @@ export {
   ImageSource,
   type ImageSourceOptions,
 } from "./image/image-source.ts";
+export { RegistryOrigin } from "./image/registry-origin.ts";
 export { LocalSource, type LocalSourceOptions } from "./local/local-source.ts";
 export type { Source, SourceCacheKey, SourceContext, SourceInstance, SourceRequest } from "./source.ts";

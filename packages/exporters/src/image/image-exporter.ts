@@ -2,6 +2,8 @@ import type { ContentProvider, ContentStore } from "@buildkit-ts/content";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { type Descriptor, isDigest } from "@buildkit-ts/oci";
 import { withStatus } from "@buildkit-ts/progress";
+import type { RegistryClient } from "@buildkit-ts/registry";
+import { SessionCredentials, type SessionManager } from "@buildkit-ts/session";
 import { fetchLayers } from "../archive/archive-exporter.ts";
 import type { ExportContext, Exporter, ExporterInstance, ExportInput, ExportOutput } from "../exporter.ts";
 import type { ImageStore } from "../image-store.ts";
@@ -9,12 +11,13 @@ import { parseFlag } from "../options/attributes.ts";
 import { type ImageOptions, parseImageOptions } from "../options/image-options.ts";
 import { describeImage, normalizeName, outputNames } from "./image-response.ts";
 import { type CommittedImage, ImageWriter } from "./image-writer.ts";
-import { type PushTargets, pushImage } from "./push-image.ts";
+import { pushImage } from "./push-image.ts";
 
 /** What {@linkcode ImageExporter} works with. */
 export interface ImageExporterOptions {
   readonly content: ContentStore;
-  readonly targets: PushTargets;
+  readonly registry: RegistryClient;
+  readonly sessions: SessionManager;
   /** Absent: images get no names on this machine. */
   readonly images?: ImageStore;
 }
@@ -118,6 +121,8 @@ class ImageExporterInstance implements ExporterInstance {
 
   async #push(image: CommittedImage, names: readonly string[], context: ExportContext): Promise<void> {
     const layers = image.remotes.flatMap((remote) => remote.layers.map((layer) => layer.descriptor));
+    const { registry, sessions } = this.#options;
+    const credentials = new SessionCredentials({ sessions, ids: () => context.sessions() });
     for (const name of names) {
       const request = {
         image: image.descriptor,
@@ -126,10 +131,10 @@ class ImageExporterInstance implements ExporterInstance {
         name,
         byDigest: this.#naming.pushByDigest,
         insecure: this.#naming.insecure,
-        sessions: () => context.sessions(),
+        credentials,
       };
       try {
-        await pushImage(this.#options.targets, request, context);
+        await pushImage(registry, request, context);
       } catch (error) {
         context.signal.throwIfAborted();
         const { code, message, hint } = BuildError.from(error);

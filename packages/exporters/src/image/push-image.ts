@@ -10,38 +10,9 @@ import {
   withDefaultTag,
 } from "@buildkit-ts/oci";
 import { type ProgressWriter, withStatus } from "@buildkit-ts/progress";
+import type { CredentialSource, RegistryClient } from "@buildkit-ts/registry";
 import { listBlobs } from "../archive/image-archive.ts";
 import { isNonDistributable, sourceAnnotationPrefix } from "./layer-media-type.ts";
-
-/** A repository that can be written to. */
-export interface PushTarget {
-  /** Uploads a blob unless it is there; tries to take it from these repositories of the same registry first. */
-  pushBlob(
-    blob: { readonly descriptor: Descriptor; readonly content: ContentProvider; readonly mountFrom: readonly string[] },
-    options: { readonly signal: AbortSignal; readonly progress: ProgressWriter },
-  ): Promise<void>;
-  /** Uploads a manifest under its digest, or a tag. */
-  pushManifest(
-    manifest: { readonly descriptor: Descriptor; readonly bytes: Uint8Array; readonly tag: string | undefined },
-    options: { readonly signal: AbortSignal; readonly progress: ProgressWriter },
-  ): Promise<void>;
-}
-
-/** How the exporter reaches registries. */
-export interface PushTargets {
-  /**
-   * @param options.sessions Sessions whose credentials may be used.
-   * @param options.insecure Plain HTTP and unverified TLS are allowed.
-   */
-  open(
-    repository: { readonly domain: string; readonly path: string },
-    options: {
-      readonly sessions: () => readonly string[];
-      readonly insecure: boolean;
-      readonly progress: ProgressWriter;
-    },
-  ): PushTarget;
-}
 
 /** What is pushed where. */
 export interface PushRequest {
@@ -54,8 +25,9 @@ export interface PushRequest {
   readonly name: string;
   /** Pushes without a tag. */
   readonly byDigest: boolean;
+  /** Plain HTTP and unverified TLS are allowed. */
   readonly insecure: boolean;
-  readonly sessions: () => readonly string[];
+  readonly credentials: CredentialSource;
 }
 
 /**
@@ -64,7 +36,7 @@ export interface PushRequest {
  * @throws {BuildError} `invalid_argument`, for a tagged name to be pushed by digest.
  */
 export async function pushImage(
-  targets: PushTargets,
+  registry: RegistryClient,
   request: PushRequest,
   options: { readonly signal: AbortSignal; readonly progress: ProgressWriter },
 ): Promise<void> {
@@ -74,7 +46,8 @@ export async function pushImage(
   if (request.byDigest && (reference.tag !== undefined || reference.digest !== undefined))
     throw new BuildError("invalid_argument", `can't push tagged ref ${formatReference(reference)} by digest`);
   const { domain, path, tag } = request.byDigest ? reference : withDefaultTag(reference);
-  const target = targets.open({ domain, path }, { sessions: request.sessions, insecure: request.insecure, progress });
+  const target = { domain, path, ...(tag !== undefined && { tag }) };
+  const settings = { credentials: request.credentials, ...(request.insecure && { insecure: true }) };
   const blobs = await listBlobs(content, image, options);
   const isParent = (blob: Descriptor): boolean => isIndexType(blob.mediaType) || isManifestType(blob.mediaType);
   const shown = `${domain}/${path}${tag === undefined ? "" : `:${tag}@${image.digest}`}`;
@@ -82,14 +55,18 @@ export async function pushImage(
     await using group = new TaskGroup({ signal: options.signal });
     for (const descriptor of blobs.filter((blob) => !isParent(blob) && !isNonDistributable(blob.mediaType))) {
       const mountFrom = knownRepositories(descriptor, { layers: request.layers, domain, path });
-      group.run(async (signal) => await target.pushBlob({ descriptor, content, mountFrom }, { signal, progress }));
+      group.run(async (signal) => {
+        await registry.pushBlob(target, { descriptor, source: content, mountFrom }, { ...settings, signal });
+      });
     }
     await group.join();
   });
   await withStatus(progress, `pushing manifest for ${shown}`, async () => {
     for (const descriptor of blobs.filter(isParent).toReversed()) {
       const bytes = await readBlob(content, descriptor, options);
-      await target.pushManifest({ descriptor, bytes, tag: descriptor === image ? tag : undefined }, options);
+      // Those that an index names have no tag of their own.
+      const place = descriptor === image ? target : { domain, path };
+      await registry.pushManifest(place, { descriptor, bytes }, { ...settings, signal: options.signal });
     }
   });
 }
