@@ -52,7 +52,7 @@ export class Daemon implements AsyncDisposable {
     await using resources = new AsyncDisposableStack();
     resources.use(lockRoot(settings.root));
     const stopped = new AbortController();
-    const sessions = new LocalSessionManager({ reporter: logger });
+    const sessions = new LocalSessionManager();
     const engine = resources.use(await Engine.open(settings, { sessions, logger }));
     resources.defer(() => stopped.abort(new BuildError("unavailable", "The daemon is stopping")));
     const history = new BuildHistory({ database: engine.database, limits: settings.history });

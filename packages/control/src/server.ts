@@ -109,6 +109,8 @@ function acceptSession(request: Http2ServerRequest, options: ControlServerOption
   const { stream } = request;
   stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
   let failure: BuildError | undefined;
+  // Node's request/response layer listens as well, and would send trailers of its own.
+  stream.removeAllListeners("wantTrailers");
   stream.on("wantTrailers", () => {
     const error = failure === undefined ? undefined : connectErrorFrom(failure);
     stream.sendTrailers({

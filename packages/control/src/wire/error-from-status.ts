@@ -1,6 +1,6 @@
 import type { rpcpb } from "@buildkit-ts/api";
+import { UnsupportedFrontendCapError, UnsupportedSubrequestError } from "@buildkit-ts/dockerfile";
 import { BuildError, type Code, ExitError, SourceError, VertexError } from "@buildkit-ts/errdefs";
-import { SubrequestError } from "./subrequest-error.ts";
 
 const codes: readonly (Code | undefined)[] = [
   undefined,
@@ -58,7 +58,9 @@ function wrap(inner: BuildError, typeUrl: string, value: Uint8Array): BuildError
     case "errdefs.Vertex+json":
       return new VertexError(json.digest ?? "", inner);
     case "errdefs.Subrequest+json":
-      return new SubrequestError(json.name ?? "");
+      return new UnsupportedSubrequestError(json.name ?? "");
+    case "errdefs.FrontendCap+json":
+      return new UnsupportedFrontendCapError(json.name ?? "");
     case "gatewayapi.ExitMessage+json":
       return new ExitError(json.Code ?? 0, inner.message, { cause: inner });
     case "errdefs.Source+json":

@@ -1,8 +1,8 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { rpcpb } from "@buildkit-ts/api";
+import { UnsupportedFrontendCapError, UnsupportedSubrequestError } from "@buildkit-ts/dockerfile";
 import { BuildError, type Code, ExitError, SourceError, VertexError } from "@buildkit-ts/errdefs";
 import { Code as ConnectCode, ConnectError, encodeBinaryHeader } from "@connectrpc/connect";
-import { SubrequestError } from "./subrequest-error.ts";
 
 const connectCodes: Readonly<Record<Code, ConnectCode>> = {
   canceled: ConnectCode.Canceled,
@@ -67,7 +67,8 @@ function errorChain(thrown: unknown): unknown[] {
 
 function detailsOf(error: unknown): { typeUrl: string; value: Uint8Array }[] {
   if (error instanceof VertexError) return [detail("errdefs.Vertex", { digest: error.vertex })];
-  if (error instanceof SubrequestError) return [detail("errdefs.Subrequest", { name: error.subrequest })];
+  if (error instanceof UnsupportedSubrequestError) return [detail("errdefs.Subrequest", { name: error.subrequest })];
+  if (error instanceof UnsupportedFrontendCapError) return [detail("errdefs.FrontendCap", { name: error.capability })];
   if (error instanceof ExitError) return [detail("gatewayapi.ExitMessage", { Code: error.exitCode })];
   if (error instanceof SourceError && error.source !== undefined) {
     const { filename, data, language } = error.source;

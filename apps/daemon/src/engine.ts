@@ -1,0 +1,241 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { DatabaseSync } from "node:sqlite";
+import type { opspb } from "@buildkit-ts/api";
+import { Semaphore } from "@buildkit-ts/async";
+import { GarbageCollector, type ImmutableRef, LocalCacheManager } from "@buildkit-ts/cache";
+import { LocalContentStore } from "@buildkit-ts/content";
+import type {
+  BuildEngine,
+  CacheContext,
+  CacheExporter,
+  ImageMetadata,
+  LoadOptions,
+  ResolveImageRequest,
+  WorkerIdentity,
+} from "@buildkit-ts/control";
+import { BuildError } from "@buildkit-ts/errdefs";
+import { RuncExecutor } from "@buildkit-ts/executor";
+import {
+  ArchiveExporter,
+  DatabaseImageStore,
+  type Exporter,
+  ImageExporter,
+  LocalExporter,
+  TarExporter,
+} from "@buildkit-ts/exporters";
+import { ThreadedFileBackend } from "@buildkit-ts/fileop";
+import { WorkerLayerCodec } from "@buildkit-ts/layers";
+import { definitionFromProto } from "@buildkit-ts/llb";
+import { MetadataDatabase } from "@buildkit-ts/metadata";
+import { createNetworkProvider } from "@buildkit-ts/network";
+import { type Platform, parsePlatform } from "@buildkit-ts/oci";
+import { RegistryClient } from "@buildkit-ts/registry";
+import type { LocalSessionManager } from "@buildkit-ts/session";
+import { NativeSnapshotter, OverlaySnapshotter, probeSnapshotter, type Snapshotter } from "@buildkit-ts/snapshots";
+import {
+  type CacheStore,
+  type Edge,
+  GraphSolver,
+  type Result,
+  type Solver,
+  SqliteCacheStore,
+} from "@buildkit-ts/solver";
+import { HttpSource, ImageSource, LocalSource, RegistryOrigin, type SourceContext } from "@buildkit-ts/sources";
+import {
+  createOpResolver,
+  detectPlatforms,
+  ensureWorkerId,
+  loadDefinition,
+  refOfResult,
+  WorkerResultLoader,
+  workerLabels,
+} from "@buildkit-ts/worker";
+import type { Logger } from "./logger.ts";
+import { registryConfig } from "./registry-config.ts";
+import type { Settings } from "./settings.ts";
+
+/** What the parts are put together from. */
+interface Parts {
+  readonly settings: Settings;
+  readonly resources: AsyncDisposableStack;
+  readonly database: MetadataDatabase;
+  readonly cache: LocalCacheManager;
+  readonly solver: Solver;
+  readonly worker: WorkerIdentity;
+  readonly exporters: ReadonlyMap<string, Exporter>;
+  readonly images: ImageSource;
+  readonly garbage: GarbageCollector | undefined;
+}
+
+/** One worker with all that it needs, constructed from the settings. The only place that constructs implementations. */
+export class Engine implements BuildEngine, AsyncDisposable {
+  readonly #parts: Parts;
+
+  private constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /** Cleans up after a predecessor that did not end well, before anything can be asked of it. */
+  static async open(
+    settings: Settings,
+    options: { readonly sessions: LocalSessionManager; readonly logger: Logger },
+  ): Promise<Engine> {
+    await using resources = new AsyncDisposableStack();
+    const { sessions, logger } = options;
+    const { root } = settings;
+    const executor = await openExecutor(settings);
+    await executor.cleanup();
+    const database = resources.use(MetadataDatabase.open(join(root, "state.db"), { reporter: logger }));
+    const snapshotter = await openSnapshotter(settings, { database, logger });
+    const content = await LocalContentStore.open(join(root, "content"));
+    const codec = resources.use(new WorkerLayerCodec());
+    const cache = resources.use(
+      await LocalCacheManager.open({ root, database, snapshotter, content, codec, reporter: logger }),
+    );
+    const imageStore = new DatabaseImageStore({ database, content, pins: cache });
+    const registry = resources.use(new RegistryClient({ config: registryConfig(settings.registries) }));
+    const origin = new RegistryOrigin({ registry, sessions });
+    const images = new ImageSource({ cache, content, origin, images: imageStore });
+    const workerId = await ensureWorkerId(root);
+    const temporaryDirectory = join(root, "tmp");
+    mkdirSync(temporaryDirectory, { recursive: true, mode: 0o700 });
+    const resolveOp = createOpResolver({
+      workerId,
+      cache,
+      executor,
+      sessions,
+      temporaryDirectory,
+      sources: [images, new LocalSource({ cache, sessions }), resources.use(new HttpSource({ cache, sessions }))],
+      fileBackend: resources.use(new ThreadedFileBackend()),
+      parallelism: new Semaphore(settings.maxParallelism === 0 ? Number.POSITIVE_INFINITY : settings.maxParallelism),
+    });
+    const results = new WorkerResultLoader(workerId, cache);
+    const store = new SqliteCacheStore({ id: workerId, database: database.sqlite, results });
+    const garbage = startGarbageCollector(settings, { cache, logger, resources });
+    const exporters = new Map<string, Exporter>([
+      ["image", new ImageExporter({ content, registry, sessions, images: imageStore })],
+      ["oci", new ArchiveExporter({ variant: "oci", content, sessions })],
+      ["docker", new ArchiveExporter({ variant: "docker", content, sessions })],
+      ["local", new LocalExporter({ sessions })],
+      ["tar", new TarExporter({ sessions })],
+    ]);
+    const worker = identify(settings, { workerId, snapshotter: snapshotter.name });
+    const solver = new GraphSolver({ resolveOp, cache: store, reporter: logger });
+    return new Engine({
+      settings,
+      resources: resources.move(),
+      database,
+      cache,
+      solver,
+      worker,
+      exporters,
+      images,
+      garbage,
+    });
+  }
+
+  get database(): DatabaseSync {
+    return this.#parts.database.sqlite;
+  }
+
+  get solver(): Solver {
+    return this.#parts.solver;
+  }
+
+  get worker(): WorkerIdentity {
+    return this.#parts.worker;
+  }
+
+  get cache(): LocalCacheManager {
+    return this.#parts.cache;
+  }
+
+  get exporters(): ReadonlyMap<string, Exporter> {
+    return this.#parts.exporters;
+  }
+
+  async load(definition: opspb.Definition, options: LoadOptions): Promise<Edge> {
+    return await loadDefinition(definitionFromProto(definition), options);
+  }
+
+  refOf(result: Result): ImmutableRef | undefined {
+    return refOfResult(result);
+  }
+
+  async resolveImage(reference: string, request: ResolveImageRequest, context: SourceContext): Promise<ImageMetadata> {
+    return await this.#parts.images.resolveImageMetadata(reference, request, context);
+  }
+
+  cacheExporter(type: string): CacheExporter {
+    throw new BuildError("unimplemented", `unknown cache exporter: "${type}"`);
+  }
+
+  async importCache(
+    type: string,
+    _attributes: Readonly<Record<string, string>>,
+    _context: CacheContext,
+  ): Promise<CacheStore | undefined> {
+    throw new BuildError("unimplemented", `Cannot import cache of type "${type}": this daemon reads no remote caches`);
+  }
+
+  collectGarbage(): void {
+    this.#parts.garbage?.schedule();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#parts.resources.disposeAsync();
+  }
+}
+
+async function openExecutor(settings: Settings): Promise<RuncExecutor> {
+  const host = createNetworkProvider("host");
+  return await RuncExecutor.open({
+    directory: join(settings.root, "executor"),
+    networks: { sandbox: createNetworkProvider("auto"), host, none: createNetworkProvider("none") },
+    ...(settings.runtimeBinary !== undefined && { binary: settings.runtimeBinary }),
+    ...(settings.dns !== undefined && { dns: settings.dns }),
+  });
+}
+
+async function openSnapshotter(
+  settings: Settings,
+  options: { readonly database: MetadataDatabase; readonly logger: Logger },
+): Promise<Snapshotter> {
+  const { root } = settings;
+  const name =
+    settings.snapshotter === "auto"
+      ? await probeSnapshotter(root, { signal: new AbortController().signal })
+      : settings.snapshotter;
+  const snapshotter = name === "overlayfs" ? OverlaySnapshotter : NativeSnapshotter;
+  return new snapshotter({ root, database: options.database, reporter: options.logger });
+}
+
+function startGarbageCollector(
+  settings: Settings,
+  options: { readonly cache: LocalCacheManager; readonly logger: Logger; readonly resources: AsyncDisposableStack },
+): GarbageCollector | undefined {
+  if (settings.gcRules.length === 0) return undefined;
+  const { cache, logger, resources } = options;
+  const garbage = resources.use(new GarbageCollector(cache, { policies: settings.gcRules, reporter: logger }));
+  garbage.start();
+  return garbage;
+}
+
+function identify(
+  settings: Settings,
+  options: { readonly workerId: string; readonly snapshotter: string },
+): WorkerIdentity {
+  const configured = settings.platforms?.map((text) => parsePlatform(text));
+  return {
+    id: options.workerId,
+    labels: workerLabels({
+      snapshotter: options.snapshotter,
+      network: "host",
+      processMode: "sandbox",
+      labels: settings.labels,
+    }),
+    platforms: (): readonly Platform[] => configured ?? detectPlatforms(),
+    gcRules: settings.gcRules,
+  };
+}
