@@ -1,1 +1,13 @@
-export {};
+export {
+  anonymousCredentials,
+  type CredentialSource,
+  type Credentials,
+  type Token,
+  type TokenRequest,
+} from "./credential-source.ts";
+export type { FetchedManifest } from "./manifests.ts";
+export type { BlobToPush, PushOutcome } from "./push.ts";
+export { RegistryClient, type RegistryClientOptions } from "./registry-client.ts";
+export type { RegistryConfig, RegistryHostConfig } from "./registry-config.ts";
+export { RegistryStatusError } from "./registry-error.ts";
+export type { RegistryRequestOptions } from "./registry-exchange.ts";

@@ -1,1 +1,1 @@
-export {};
+export { type Fault, TestRegistry, type TestRegistryOptions, type TestRequest } from "./test-registry.ts";

@@ -1,0 +1,202 @@
+import { type Clock, Semaphore } from "@buildkit-ts/async";
+import { BuildError } from "@buildkit-ts/errdefs";
+import type { Authorizer } from "./authorizer.ts";
+import type { CredentialSource } from "./credential-source.ts";
+import type { HttpAnswer, HttpRequest, HttpSender } from "./http-sender.ts";
+import type { RegistryEndpoint } from "./registry-config.ts";
+import { redactUrl, statusError } from "./registry-error.ts";
+
+/** What each request to a registry needs. */
+export interface RegistryRequestOptions {
+  readonly signal: AbortSignal;
+  readonly credentials: CredentialSource;
+  /** Any certificate, or none, is accepted: for this request, whatever the configuration says. */
+  readonly insecure?: boolean;
+}
+
+export interface EndpointRequest extends Omit<HttpRequest, "url" | "tls"> {
+  readonly endpoint: RegistryEndpoint;
+  /** After the endpoint's path, beginning with a slash; or, for the location of an upload, a whole URL. */
+  readonly path: string;
+  readonly scopes: readonly string[];
+  /** The last endpoint that can be asked: only then are its failures worth retries. */
+  readonly isLast: boolean;
+}
+
+const maxAttempts = 5;
+const firstDelayMs = 1000;
+const maxDelayMs = 8000;
+
+/** Sends requests to endpoints: with authorisation, retries after failures that may pass, and TLS or not. */
+export class RegistryExchange {
+  readonly clock: Clock;
+  readonly #sender: HttpSender;
+  readonly #authorizer: Authorizer;
+  readonly #plainHosts = new Set<string>();
+  readonly #limits = new Map<string, { readonly all: Semaphore; readonly blobs: Semaphore }>();
+  readonly #maxTransfers: number;
+
+  constructor(options: {
+    readonly sender: HttpSender;
+    readonly authorizer: Authorizer;
+    readonly clock: Clock;
+    readonly maxTransfers: number;
+  }) {
+    this.clock = options.clock;
+    this.#sender = options.sender;
+    this.#authorizer = options.authorizer;
+    this.#maxTransfers = options.maxTransfers;
+  }
+
+  /** A permit to talk to a registry. Blobs leave one place free, so that manifests never wait for them. */
+  async acquire(domain: string, kind: "blob" | "json", options: { readonly signal: AbortSignal }): Promise<Disposable> {
+    let limits = this.#limits.get(domain);
+    if (limits === undefined) {
+      limits = { all: new Semaphore(this.#maxTransfers + 1), blobs: new Semaphore(this.#maxTransfers) };
+      this.#limits.set(domain, limits);
+    }
+    using permits = new DisposableStack();
+    if (kind === "blob") permits.use(await limits.blobs.acquire(options));
+    permits.use(await limits.all.acquire(options));
+    return permits.move();
+  }
+
+  /** The answer, whatever its status is; statuses that may pass were tried again. */
+  async send(request: EndpointRequest, options: RegistryRequestOptions): Promise<HttpAnswer> {
+    let previousStatus = 0;
+    for (let attempt = 1; ; attempt += 1) {
+      const isFinal = attempt === maxAttempts || !request.isLast;
+      let delayMs = Math.min(firstDelayMs * 2 ** (attempt - 1), maxDelayMs);
+      try {
+        const answer = await this.#authorized(request, options);
+        // The same failure twice in a row will hardly pass.
+        const isStuck = answer.statusCode >= 500 && answer.statusCode === previousStatus;
+        if (isFinal || isStuck || !isPassing(answer.statusCode)) return answer;
+        previousStatus = answer.statusCode;
+        delayMs = retryAfterMs(answer) ?? delayMs;
+        answer.drop();
+      } catch (error) {
+        options.signal.throwIfAborted();
+        if (error instanceof BuildError) throw error;
+        if (isFinal || !isConnectionFailure(error)) throw connectionError(request, error);
+      }
+      await this.clock.sleep(delayMs, options);
+    }
+  }
+
+  async #authorized(request: EndpointRequest, options: RegistryRequestOptions): Promise<HttpAnswer> {
+    const { endpoint, scopes } = request;
+    const authorization = {
+      host: endpoint.host,
+      source: options.credentials,
+      scopes,
+      plainHost: this.#isPlain(endpoint),
+    };
+    // An upload may have been directed elsewhere, and whoever is there gets no secret.
+    const isForeign = /^https?:/.test(request.path) && new URL(request.path).host !== endpoint.host;
+    let isRepeated = false;
+    for (;;) {
+      const header = isForeign ? undefined : await this.#authorizer.header(authorization, options);
+      const headers = header === undefined ? request.headers : { ...request.headers, authorization: header };
+      const answer = await this.#withScheme({ ...request, headers }, options);
+      if (answer.statusCode !== 401 || isForeign) return answer;
+      const again = await this.#authorizer.learn(authorization, answer, { signal: options.signal, isRepeated });
+      if (!again) return answer;
+      await answer.discard();
+      isRepeated = true;
+    }
+  }
+
+  async #withScheme(request: EndpointRequest, options: RegistryRequestOptions): Promise<HttpAnswer> {
+    const { endpoint } = request;
+    try {
+      return await this.#sendOnce(request, options);
+    } catch (error) {
+      if (endpoint.scheme !== "https-or-http" || this.#isPlain(endpoint) || !isNoTls(error)) throw error;
+      options.signal.throwIfAborted();
+      this.#plainHosts.add(endpoint.host);
+      return await this.#sendOnce(request, options);
+    }
+  }
+
+  async #sendOnce(request: EndpointRequest, options: RegistryRequestOptions): Promise<HttpAnswer> {
+    const { endpoint, method, headers, body } = request;
+    const base = `${this.#isPlain(endpoint) ? "http" : "https"}://${endpoint.host}`;
+    const url = new URL(/^https?:/.test(request.path) ? request.path : `${base}${endpoint.path}${request.path}`);
+    if (endpoint.namespace !== undefined) url.searchParams.append("ns", endpoint.namespace);
+    const http = { method, headers, url: url.href, tls: endpoint.tls, ...(body !== undefined && { body }) };
+    return await this.#sender.send(http, options);
+  }
+
+  #isPlain(endpoint: RegistryEndpoint): boolean {
+    return endpoint.scheme === "http" || (endpoint.scheme === "https-or-http" && this.#plainHosts.has(endpoint.host));
+  }
+}
+
+/** The error for an answer that cannot be used; reads what the registry says about it. */
+export async function unexpectedStatus(answer: HttpAnswer): Promise<BuildError> {
+  return statusError(answer, await answer.excerpt(64_000));
+}
+
+function isPassing(statusCode: number): boolean {
+  return statusCode === 408 || statusCode === 429 || (statusCode >= 500 && statusCode !== 501);
+}
+
+const maxRetryAfterMs = 30_000;
+
+function retryAfterMs(answer: HttpAnswer): number | undefined {
+  const seconds = answer.header("retry-after");
+  return seconds !== undefined && /^\d{1,6}$/.test(seconds)
+    ? Math.min(Number(seconds) * 1000, maxRetryAfterMs)
+    : undefined;
+}
+
+// Not a refused connection or an unknown host: those are mostly wrong names, which nobody wants to wait for.
+const passingCodes = new Set([
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+  "EAI_AGAIN",
+  "UND_ERR_SOCKET",
+  "UND_ERR_CONNECT_TIMEOUT",
+  "UND_ERR_HEADERS_TIMEOUT",
+  "UND_ERR_BODY_TIMEOUT",
+  "UND_ERR_RES_CONTENT_LENGTH_MISMATCH",
+]);
+
+/** Whether a connection failed in a way that may pass. */
+export function isConnectionFailure(error: unknown): boolean {
+  return errorCodes(error).some((code) => passingCodes.has(code) || code.startsWith("HPE_"));
+}
+
+/** A server that does not speak TLS answers a greeting with plain text, or hangs up. */
+function isNoTls(error: unknown): boolean {
+  return errorCodes(error).some(
+    (code) => code === "EPROTO" || code.startsWith("ERR_SSL_") || code === "ECONNRESET" || code === "UND_ERR_SOCKET",
+  );
+}
+
+function errorCodes(error: unknown): string[] {
+  const codes: string[] = [];
+  for (
+    let current: unknown = error, depth = 0;
+    current instanceof Error && depth < 5;
+    current = current.cause, depth += 1
+  ) {
+    if ("code" in current && typeof current.code === "string") codes.push(current.code);
+    // Several addresses were tried.
+    if (current instanceof AggregateError) codes.push(...(current.errors as unknown[]).flatMap(errorCodes));
+  }
+  return codes;
+}
+
+function connectionError(request: EndpointRequest, error: unknown): BuildError {
+  const text = error instanceof Error ? error.message || errorCodes(error).join(", ") : String(error);
+  const url = redactUrl(
+    /^https?:/.test(request.path)
+      ? request.path
+      : `https://${request.endpoint.host}${request.endpoint.path}${request.path}`,
+  );
+  const verb = request.method.slice(0, 1) + request.method.slice(1).toLowerCase();
+  return new BuildError("unavailable", `failed to do request: ${verb} "${url}": ${text}`, { cause: error });
+}
