@@ -151,7 +151,7 @@ test("run() shows the selected part of a mount and never what its links lead to 
   const tree = createTree(t, fixture);
   const mount = { mounts: [{ type: "bind", source: tree, options: ["rbind"] }], readonly: true };
   const output = await fixture.run(
-    fixture.request("cat /m/file /f; touch /m/new || echo denied", {}, [
+    fixture.request("cat /m/file /f; touch /m/new 2>&1 || echo denied", {}, [
       { ...mount, destination: "/m", selector: "/sub" },
       { ...mount, destination: "/f", selector: "sub/file" },
     ]),

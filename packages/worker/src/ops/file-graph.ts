@@ -21,6 +21,8 @@ export function createFileGraph(actions: readonly opspb.FileAction[], inputs: nu
   const committed = new Set<number>();
   const take = (input: bigint, kind: string): void => {
     if (input < -1n || input >= BigInt(nodes)) throw invalid(`invalid ${kind}input index ${input}, ${nodes} provided`);
+    // Scratch is new for each that takes it.
+    if (input === -1n) return;
     const index = Number(input);
     if (seen.has(index)) committed.add(index);
     seen.add(index);
