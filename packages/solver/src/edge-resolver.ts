@@ -54,7 +54,7 @@ export class EdgeResolver {
   #sourceDone = false;
   #lookedAt = -1;
   #cacheMap: CacheMap | undefined;
-  #completing: { readonly scope: Scope; readonly fail: (error: unknown) => void } | undefined;
+  #completing: { readonly scope: Scope; readonly fail: (error: unknown) => void; begun: boolean } | undefined;
 
   constructor(node: VertexNode, index: number) {
     this.node = node;
@@ -151,7 +151,8 @@ export class EdgeResolver {
   /** Begins with all inputs: since one of them leads nowhere, no key can match, and all will be needed. */
   #prefetch(): void {
     const completing = this.#completing;
-    if (completing === undefined) return;
+    if (completing === undefined || completing.begun) return;
+    completing.begun = true;
     for (const { edge } of this.#inputs) edge.complete(completing.scope).catch(completing.fail);
   }
 
@@ -246,7 +247,7 @@ export class EdgeResolver {
   async #finish(scope: Scope): Promise<EdgeResult> {
     const { promise: failed, reject: fail } = Promise.withResolvers<never>();
     failed.catch(() => undefined);
-    this.#completing = { scope, fail };
+    this.#completing = { scope, fail, begun: false };
     try {
       return await Promise.race([this.#obtain(scope), failed]);
     } finally {

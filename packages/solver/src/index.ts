@@ -1,4 +1,11 @@
 export { BackedCacheStore, type KeyBackend, type KeyLink, type StoredResult } from "./backed-cache-store.ts";
+export {
+  type ExportedLink,
+  type ExportedResult,
+  type ExportOptions,
+  type ExportTarget,
+  exportChains,
+} from "./export-chains.ts";
 export { GraphSolver, type GraphSolverOptions } from "./graph-solver.ts";
 export { MemoryCacheStore } from "./memory-cache-store.ts";
 export type { ResultLoader } from "./result-loader.ts";

@@ -6,7 +6,7 @@
  */
 export class Scope {
   #reason: { readonly error: unknown } | undefined;
-  readonly #listeners = new Set<() => void>();
+  #listeners: Set<() => void> | undefined;
   #controller: AbortController | undefined;
 
   get aborted(): boolean {
@@ -34,8 +34,9 @@ export class Scope {
     if (this.#reason !== undefined) return;
     this.#reason = { error };
     this.#controller?.abort(error);
-    for (const listener of this.#listeners) listener();
-    this.#listeners.clear();
+    const listeners = this.#listeners;
+    this.#listeners = undefined;
+    for (const listener of listeners ?? []) listener();
   }
 
   /** Gives a function that takes the listener away again. Calls it at once if the scope is aborted. */
@@ -44,8 +45,9 @@ export class Scope {
       listener();
       return () => undefined;
     }
+    this.#listeners ??= new Set();
     this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return () => this.#listeners?.delete(listener);
   }
 
   /** A scope that is aborted by a signal. Dispose it to take the listener away. */

@@ -1,9 +1,17 @@
 import { Scope } from "./scope.ts";
 
+/** One for all: to make an error for each of many thousand scopes would cost more than the work. */
+const ended: DOMException = new DOMException("The work has ended", "AbortError");
+
+interface Waiter<T> {
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: unknown) => void;
+  off: () => void;
+}
+
 interface Flight<T> {
   readonly scope: Scope;
-  readonly promise: Promise<T>;
-  waiters: number;
+  readonly waiters: Set<Waiter<T>>;
 }
 
 /**
@@ -20,7 +28,7 @@ export class SharedTask<T> {
   readonly #work: (scope: Scope) => Promise<T>;
   #flight: Flight<T> | undefined;
   #done: { readonly value: T } | undefined;
-  #last: Promise<unknown> | undefined;
+  #last: Promise<void> | undefined;
 
   constructor(work: (scope: Scope) => Promise<T>) {
     this.#work = work;
@@ -29,10 +37,6 @@ export class SharedTask<T> {
   /** The outcome, if it is there already. */
   get done(): { readonly value: T } | undefined {
     return this.#done;
-  }
-
-  get busy(): boolean {
-    return this.#flight !== undefined;
   }
 
   /** Forgets the outcome: the next `run()` does the work again. */
@@ -45,61 +49,62 @@ export class SharedTask<T> {
     await this.#last;
   }
 
-  run(waiter: Scope): Promise<T> {
+  run(scope: Scope): Promise<T> {
     if (this.#done !== undefined) return Promise.resolve(this.#done.value);
-    return this.#wait(waiter);
+    // Plain callbacks: a race of promises for each wait would be most of what a large graph allocates.
+    return new Promise((resolve, reject) => {
+      if (scope.aborted) {
+        reject(scope.reason as Error);
+        return;
+      }
+      this.#flight ??= this.#start();
+      const flight = this.#flight;
+      const waiter: Waiter<T> = { resolve, reject, off: noop };
+      flight.waiters.add(waiter);
+      waiter.off = scope.onAbort(() => this.#leave(flight, waiter, scope));
+    });
   }
 
-  async #wait(waiter: Scope): Promise<T> {
-    waiter.throwIfAborted();
-    this.#flight ??= this.#start();
-    const flight = this.#flight;
-    flight.waiters += 1;
-    const { promise: left, reject } = Promise.withResolvers<never>();
-    const off = waiter.onAbort(() => reject(waiter.reason as Error));
-    try {
-      return await Promise.race([flight.promise, left]);
-    } finally {
-      off();
-      flight.waiters -= 1;
-      if (flight.waiters === 0 && this.#flight === flight) {
-        // Whoever comes now must not join work that is being aborted.
-        this.#flight = undefined;
-        flight.scope.abort(waiter.aborted ? waiter.reason : new DOMException("No waiter is left", "AbortError"));
-      }
-    }
+  #leave(flight: Flight<T>, waiter: Waiter<T>, scope: Scope): void {
+    if (!flight.waiters.delete(waiter)) return;
+    waiter.reject(scope.reason);
+    if (flight.waiters.size > 0 || this.#flight !== flight) return;
+    // Whoever comes now must not join work that is being aborted.
+    this.#flight = undefined;
+    // Not at once: an abort goes down a chain that may be deeper than the call stack.
+    queueMicrotask(() => flight.scope.abort(scope.reason));
   }
 
   #start(): Flight<T> {
-    const scope = new Scope();
-    const previous = this.#last;
-    const promise = Promise.resolve(previous).then(
-      () => this.#body(scope),
-      () => this.#body(scope),
-    );
-    const flight: Flight<T> = { scope, promise, waiters: 0 };
-    this.#last = promise.then(
-      () => this.#finish(flight),
-      () => this.#finish(flight),
-    );
+    const flight: Flight<T> = { scope: new Scope(), waiters: new Set() };
+    this.#last = this.#fly(flight, this.#last);
     return flight;
   }
 
-  async #body(scope: Scope): Promise<T> {
-    // Work that was given up may have come to its end all the same.
-    if (this.#done !== undefined) return this.#done.value;
-    scope.throwIfAborted();
+  /** Never rejects: failures go to the waiters. */
+  async #fly(flight: Flight<T>, previous: Promise<void> | undefined): Promise<void> {
+    await previous;
+    let outcome: { readonly value: T } | { readonly error: unknown };
     try {
-      const value = await this.#work(scope);
-      this.#done = { value };
-      return value;
-    } finally {
-      // What the work still waits for, such as the siblings of a failed input, is left now.
-      scope.abort(new DOMException("The work has ended", "AbortError"));
+      // Work that was given up may have come to its end all the same.
+      if (this.#done === undefined) {
+        flight.scope.throwIfAborted();
+        this.#done = { value: await this.#work(flight.scope) };
+      }
+      outcome = this.#done;
+    } catch (error) {
+      outcome = { error };
     }
-  }
-
-  #finish(flight: Flight<T>): void {
     if (this.#flight === flight) this.#flight = undefined;
+    for (const waiter of flight.waiters) {
+      waiter.off();
+      if ("value" in outcome) waiter.resolve(outcome.value);
+      else waiter.reject(outcome.error);
+    }
+    flight.waiters.clear();
+    // What the work still waits for, such as the siblings of a failed input, is left now.
+    flight.scope.abort(ended);
   }
 }
+
+function noop(): void {}
