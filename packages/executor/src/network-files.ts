@@ -33,6 +33,11 @@ export class NetworkFileStore {
     this.#dns = options.dns;
   }
 
+  /** The files are gone, or about to go: they are written again when next needed. */
+  forget(): void {
+    this.#written.clear();
+  }
+
   async prepare(id: string, meta: Pick<ProcessMeta, "hostname" | "extraHosts" | "network">): Promise<NetworkFiles> {
     const resolvConfPath = await this.#prepareResolvConf(meta.network === "host");
     const text = formatHosts(meta.hostname, meta.extraHosts);

@@ -33,7 +33,6 @@ interface RunningContainer {
   readonly rootPath: string;
   readonly spec: RuntimeSpec;
   readonly started: Promise<void>;
-  readonly ended: AbortSignal;
 }
 
 /**
@@ -77,14 +76,13 @@ export class RuncExecutor implements Executor {
     if (this.#running.has(request.id)) {
       throw new BuildError("already_exists", `Cannot run container "${request.id}": it runs already`);
     }
-    const ended = new AbortController();
     const started = Promise.withResolvers<void>();
     started.promise.catch(() => undefined);
     try {
       await this.#runPrepared(request, streams, {
         ...options,
         register: (rootPath, spec) => {
-          this.#running.set(request.id, { rootPath, spec, started: started.promise, ended: ended.signal });
+          this.#running.set(request.id, { rootPath, spec, started: started.promise });
         },
         onStarted: () => {
           started.resolve();
@@ -93,9 +91,7 @@ export class RuncExecutor implements Executor {
       });
     } finally {
       this.#running.delete(request.id);
-      const reason = new BuildError("failed_precondition", `container ${request.id} has stopped`);
-      started.reject(reason);
-      ended.abort(reason);
+      started.reject(new BuildError("failed_precondition", `container ${request.id} has stopped`));
     }
   }
 
@@ -205,7 +201,8 @@ export class RuncExecutor implements Executor {
       files: { "process.json": JSON.stringify(specification) },
       args: (pidPath) => ["exec", "--process", join(directory, "process.json"), "--pid-file", pidPath, id],
     });
-    const exit = await process.wait({ signal: AbortSignal.any([options.signal, container.ended]) });
+    // The end of the container needs no watching: the kernel kills all of its pid namespace.
+    const exit = await process.wait({ signal: options.signal });
     options.signal.throwIfAborted();
     checkExit(exit);
   }
@@ -216,6 +213,7 @@ export class RuncExecutor implements Executor {
       await this.#runtime.run(["delete", "--force", id], { logPath: join(this.#directory, "cleanup.log") });
       await rm(join(state, id), { recursive: true, force: true });
     }
+    this.#files.forget();
     await unmountBelow(this.#directory);
     const left = readMountInfo().find(({ mountPoint }) => mountPoint.startsWith(`${this.#directory}/`));
     // Removing through a mount would delete what is mounted.
