@@ -44,42 +44,38 @@ function normalizeVariant(architecture: string, variant: string | undefined): st
  * @throws {BuildError} `invalid_argument`, naming the specifier.
  */
 export function parsePlatform(specifier: string, host: Platform = hostPlatform()): Platform {
-  const parts = specifier.split("/");
-  const ok =
-    parts.length <= 3 &&
-    parts.every((part, i) => (i === 0 ? /^[A-Za-z0-9_.-]+(\([A-Za-z0-9_.+-]*\))*$/ : /^[A-Za-z0-9_.-]+$/).test(part));
-  if (!ok)
-    throw new BuildError(
-      "invalid_argument",
-      `"${specifier}": an invalid platform specifier: must be os/arch[/variant]`,
-    );
-  const [first = "", architecture, variant] = parts;
-  const [, os = first, version, feature] = /^([^()]+)(?:\(([^()]*)\))?(?:\(([^()]*)\))?$/.exec(first) ?? [];
+  const [first = "", architecture, variant, ...rest] = specifier.split("/");
+  const os = osPattern.exec(first);
+  const words = [architecture, variant].filter((part) => part !== undefined);
+  if (os === null || rest.length > 0 || !words.every((word) => /^[A-Za-z0-9_.-]+$/.test(word))) {
+    throw invalid(specifier, "an invalid platform specifier: must be os/arch[/variant]");
+  }
+  const fields = osFields(os);
   if (architecture !== undefined) {
-    return normalizePlatform({
-      os,
-      architecture,
-      ...(variant !== undefined && { variant }),
-      ...(version !== undefined && version !== "" && { "os.version": version }),
-      ...(feature !== undefined && feature !== "" && { "os.features": feature.split("+") }),
-    });
+    return normalizePlatform({ ...fields, architecture, ...(variant !== undefined && { variant }) });
   }
-  if (knownOs.has(os.toLowerCase()) || version !== undefined) {
+  if (knownOs.has(fields.os.toLowerCase()) || os[2] !== undefined) {
     const { "os.version": _version, ...machine } = host;
-    return normalizePlatform({
-      ...machine,
-      os,
-      ...(version !== undefined && version !== "" && { "os.version": version }),
-    });
+    return normalizePlatform({ ...machine, ...fields });
   }
-  const normalized = normalizePlatform({ os: host.os, architecture: os });
-  if (!knownArchitectures.has(normalized.architecture)) {
-    throw new BuildError(
-      "invalid_argument",
-      `"${specifier}": unknown operating system or architecture: invalid argument`,
-    );
-  }
-  return normalized;
+  const normalized = normalizePlatform({ os: host.os, architecture: first });
+  if (knownArchitectures.has(normalized.architecture)) return normalized;
+  throw invalid(specifier, "unknown operating system or architecture: invalid argument");
+}
+
+function osFields([, os = "", version = "", features = ""]: RegExpExecArray): Omit<Platform, "architecture"> {
+  return {
+    os,
+    ...(version !== "" && { "os.version": version }),
+    ...(features !== "" && { "os.features": features.split("+") }),
+  };
+}
+
+/** `os`, `os(version)` or `os(version)(feature+feature)`. */
+const osPattern = /^([A-Za-z0-9_.-]+)(?:\(([A-Za-z0-9_.+-]*)\))?(?:\(([A-Za-z0-9_.+-]*)\))?$/;
+
+function invalid(specifier: string, why: string): BuildError {
+  return new BuildError("invalid_argument", `"${specifier.slice(0, 300)}": ${why}`);
 }
 
 const knownOs = new Set(

@@ -25,27 +25,38 @@ const tagPattern = /^[\w][\w.-]{0,127}$/;
  * @throws {BuildError} `invalid_argument` with distribution's text `invalid reference format`.
  */
 export function parseReference(name: string): Reference {
-  const at = name.indexOf("@");
-  const digest = at < 0 ? undefined : name.slice(at + 1);
-  const named = at < 0 ? name : name.slice(0, at);
-  const slash = named.indexOf("/");
-  const first = slash < 0 ? "" : named.slice(0, slash);
-  const hasDomain = slash >= 0 && (/[.:]/.test(first) || first === "localhost" || first.toLowerCase() !== first);
-  const domain = hasDomain ? (first === "index.docker.io" ? "docker.io" : first) : "docker.io";
-  const rest = hasDomain ? named.slice(slash + 1) : named;
+  const { name: named, digest } = splitAtDigest(name);
+  const { domain, rest } = splitDomain(named);
   const colon = rest.lastIndexOf(":");
   const tag = colon < 0 ? undefined : rest.slice(colon + 1);
   const path = colon < 0 ? rest : rest.slice(0, colon);
   if (path.toLowerCase() !== path && pathPattern.test(path.toLowerCase()))
     throw invalid(name, "repository name must be lowercase");
-  const valid = pathPattern.test(path) && domainPattern.test(domain) && (tag === undefined || tagPattern.test(tag));
-  if (!valid || (digest !== undefined && !isDigest(digest)) || path.length > 255) throw invalid(name);
+  const isValid = pathPattern.test(path) && path.length <= 255 && domainPattern.test(domain);
+  if (!isValid || (tag !== undefined && !tagPattern.test(tag))) throw invalid(name);
   return {
     domain,
     path: domain === "docker.io" && !path.includes("/") ? `library/${path}` : path,
     ...(tag !== undefined && { tag }),
-    ...(digest !== undefined && isDigest(digest) && { digest }),
+    ...(digest !== undefined && { digest }),
   };
+}
+
+function splitAtDigest(text: string): { readonly name: string; readonly digest?: Digest } {
+  const at = text.indexOf("@");
+  if (at < 0) return { name: text };
+  const digest = text.slice(at + 1);
+  if (!isDigest(digest)) throw invalid(text);
+  return { name: text.slice(0, at), digest };
+}
+
+/** What stands before the first slash is a domain if it looks like one: a dot, a port, `localhost`, or upper case. */
+function splitDomain(name: string): { readonly domain: string; readonly rest: string } {
+  const slash = name.indexOf("/");
+  const first = name.slice(0, Math.max(0, slash));
+  const isDomain = /[.:]/.test(first) || first === "localhost" || first.toLowerCase() !== first;
+  if (slash < 0 || !isDomain) return { domain: "docker.io", rest: name };
+  return { domain: first === "index.docker.io" ? "docker.io" : first, rest: name.slice(slash + 1) };
 }
 
 function invalid(name: string, why?: string): BuildError {
