@@ -26,10 +26,12 @@ function diamonds(f: SolverFixture): FakeVertex {
   return top;
 }
 
+/** Time on the processor: what else the machine does makes no difference. */
 async function milliseconds(work: () => Promise<unknown>): Promise<number> {
-  const start = performance.now();
+  const start = process.cpuUsage();
   await work();
-  return performance.now() - start;
+  const { user, system } = process.cpuUsage(start);
+  return (user + system) / 1000;
 }
 
 suite(`a graph of ${count} vertices`, () => {
