@@ -68,32 +68,72 @@ function compile(pattern: string): Pattern {
   const suffix = /^\*\*([^*?[\]\\]+)$/.exec(text)?.[1];
   if (suffix !== undefined)
     return { text, isException, matches: (path) => path.endsWith(suffix) || `/${path}` === suffix };
-  let regex: RegExp;
+  const tokens = tokenize(text);
+  return { text, isException, matches: (path) => matchTokens(tokens, path) };
+}
+
+type Token =
+  | { readonly kind: "rest" | "directories" }
+  | { readonly kind: "segment" | "any" }
+  | { readonly kind: "set"; readonly regex: RegExp }
+  | { readonly kind: "literal"; readonly char: string };
+
+function tokenize(pattern: string): Token[] {
+  const syntax = /(\*\*+\/?)$|(\*\*+\/?)|(\*)|(\?)|(\[\^?[^][^\]]*\])|\\([^])|([^])/gu;
+  return [...pattern.matchAll(syntax)].map(([all, rest, directories, segment, any, set, escaped]) => {
+    if (rest !== undefined) return { kind: "rest" };
+    if (directories !== undefined) return { kind: "directories" };
+    if (segment !== undefined) return { kind: "segment" };
+    if (any !== undefined) return { kind: "any" };
+    if (set !== undefined) return { kind: "set", regex: compileSet(set) };
+    if (all === "[") throw invalid("syntax error in pattern");
+    return { kind: "literal", char: escaped ?? all };
+  });
+}
+
+function compileSet(set: string): RegExp {
   try {
-    regex = new RegExp(`^${translate(text)}$`, "su");
+    return new RegExp(set, "s");
   } catch (cause) {
     throw new BuildError("invalid_argument", "syntax error in pattern", { cause });
   }
-  return { text, isException, matches: (path) => regex.test(path) };
 }
 
-function translate(pattern: string): string {
-  // Runs of `**/` mean the same as one: folded, so that matching cannot take exponential time.
-  const folded = pattern.replace(/(?:\*\*+\/?)+(?=\*\*)/g, "");
-  const token = /(\*\*+\/?)$|(\*\*+\/?)|(\*)|(\?)|\[(\^?[^][^\]]*)\]|\\([^])|([^])/gu;
-  let out = "";
-  for (const [all, end, deep, star, any, set, escaped, literal] of folded.matchAll(token)) {
-    if (end !== undefined) out += ".*";
-    else if (deep !== undefined) out += "(?:.*/)?";
-    else if (star !== undefined) out += "[^/]*";
-    else if (any !== undefined) out += "[^/]";
-    else if (set !== undefined) out += `[${set.replace(/[[\]&~!(){}/|]/g, "\\$&")}]`;
-    else if (all === "[") throw invalid("syntax error in pattern");
-    else out += escapeLiteral(escaped ?? literal ?? "");
+/** In time |pattern| × |path|: as a backtracking regular expression, a hostile pattern would take exponential time. */
+function matchTokens(tokens: readonly Token[], path: string): boolean {
+  const chars = Array.from(path);
+  // ends[i]: whether the tokens so far, read from the last one, match from i to the end.
+  let ends = chars.map(() => false);
+  ends.push(true);
+  for (const token of tokens.toReversed()) {
+    const next = ends;
+    ends = next.slice();
+    let directoryAhead = false;
+    for (let i = chars.length; i >= 0; i--) {
+      ends[i] = matchesAt({ token, next, ends, directoryAhead }, chars[i], i);
+      if (i > 0 && chars[i - 1] === "/" && next[i] === true) directoryAhead = true;
+    }
   }
-  return out;
+  return ends[0] === true;
 }
 
-function escapeLiteral(char: string): string {
-  return /[\\^$.*+?()[\]{}|/]/.test(char) ? `\\${char}` : char;
+interface Step {
+  readonly token: Token;
+  readonly next: readonly boolean[];
+  readonly ends: readonly boolean[];
+  /** Whether the rest matches behind some slash from here on. */
+  readonly directoryAhead: boolean;
+}
+
+function matchesAt({ token, next, ends, directoryAhead }: Step, char: string | undefined, i: number): boolean {
+  if (token.kind === "rest") return true;
+  if (token.kind === "directories") return next[i] === true || directoryAhead;
+  if (token.kind === "segment" && next[i] === true) return true;
+  if (char === undefined || !takes(token, char)) return false;
+  return (token.kind === "segment" ? ends : next)[i + 1] === true;
+}
+
+function takes(token: Exclude<Token, { kind: "rest" | "directories" }>, char: string): boolean {
+  if (token.kind === "set") return token.regex.test(char);
+  return token.kind === "literal" ? char === token.char : char !== "/";
 }

@@ -56,9 +56,9 @@ function objectOr<T extends object>(value: T | null | undefined, fallback: T): T
   return typeof value === "object" && value !== null ? value : fallback;
 }
 
-/** A copy that shares nothing mutable. */
+/** A copy to go on with. Members of the config are replaced, never changed, so they are shared. */
 export function copyImage(image: ImageDraft): ImageDraft {
-  return structuredClone(image);
+  return { ...image, config: { ...image.config }, history: [...image.history] };
 }
 
 /** Adds a line to the image's history. */

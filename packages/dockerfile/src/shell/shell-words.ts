@@ -206,13 +206,9 @@ class Lexer {
     const value = this.#lookup(name);
     if (value === undefined && this.#options.skipUnset === true) return `\${${name}${spelled}${word}}`;
     if (isPattern) return trim(operator, word, value ?? "");
-    if (operator === undefined || !"-+?".includes(operator))
+    if (operator !== "-" && operator !== "+" && operator !== "?")
       throw syntax(`unsupported modifier (${spelled}) in substitution`);
-    const missing = value === undefined || (emptyIsUnset && value === "");
-    if (operator === "+") return missing ? "" : word;
-    if (!missing) return value;
-    if (operator === "-") return word;
-    throw syntax(`${name}: ${word || `is not allowed to be ${value === undefined ? "unset" : "empty"}`}`);
+    return conditional({ operator, name, word }, value, emptyIsUnset);
   }
 
   #replace(name: string): string {
@@ -260,6 +256,20 @@ class Lexer {
     (value === undefined ? this.unmatched : this.matched).add(name);
     return value;
   }
+}
+
+interface Conditional {
+  readonly operator: "-" | "+" | "?";
+  readonly name: string;
+  readonly word: string;
+}
+
+function conditional({ operator, name, word }: Conditional, value: string | undefined, emptyIsUnset: boolean): string {
+  const missing = value === undefined || (emptyIsUnset && value === "");
+  if (operator === "+") return missing ? "" : word;
+  if (!missing) return value;
+  if (operator === "-") return word;
+  throw syntax(`${name}: ${word || `is not allowed to be ${value === undefined ? "unset" : "empty"}`}`);
 }
 
 function trim(operator: "#" | "%", word: string, value: string): string {

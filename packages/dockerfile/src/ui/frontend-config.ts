@@ -1,3 +1,4 @@
+import { BuildError } from "@buildkit-ts/errdefs";
 import { hostPlatform, normalizePlatform, type Platform, parsePlatform } from "@buildkit-ts/oci";
 import type { ConvertSettings } from "../convert/convert-options.ts";
 import type { FrontendClient } from "../frontend-client.ts";
@@ -25,6 +26,7 @@ export interface FrontendConfig {
 export function readConfig(client: FrontendClient): FrontendConfig {
   const { options } = client;
   checkRemoved(client);
+  checkAttestations(options);
   const targetPlatforms = readPlatforms(options["platform"] ?? "");
   const settings = {
     buildArgs: withPrefix(options, "build-arg:"),
@@ -60,6 +62,19 @@ function checkRemoved({ options, llbCapabilities }: FrontendClient): void {
   if (options["override-copy-image"]) throw invalid('support for "override-copy-image" was removed in BuildKit 0.11');
   if (parseBool(options["build-arg:BUILDKIT_DISABLE_FILEOP"] ?? "") === true)
     throw invalid('support for "BUILDKIT_DISABLE_FILEOP" build-arg was removed in BuildKit 0.11');
+}
+
+/** Provenance is the daemon's work; an SBOM would need a scanner to run. */
+function checkAttestations(options: Readonly<Record<string, string>>): void {
+  const requested = { ...withPrefix(options, "attest:"), ...withPrefix(options, "build-arg:BUILDKIT_ATTEST_") };
+  for (const name of Object.keys(requested)) {
+    const type = name.toLowerCase();
+    if (type === "sbom")
+      throw new BuildError("unimplemented", 'Cannot attest "sbom": this frontend runs no scanner', {
+        hint: "Build without --sbom",
+      });
+    if (type !== "provenance") throw invalid(`unknown attestation type ${quote(type)}`);
+  }
 }
 
 function readPlatforms(text: string): Platform[] {
