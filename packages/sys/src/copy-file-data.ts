@@ -1,4 +1,4 @@
-import { ftruncateSync, readSync, writeSync } from "node:fs";
+import { readSync, writeSync } from "node:fs";
 import { NativeCall } from "./native-call.ts";
 import { hasErrno } from "./system-error.ts";
 
@@ -6,67 +6,77 @@ const copyFileRange = new NativeCall(
   "copy_file_range",
   "int64_t copy_file_range(int, void *, int, void *, size_t, unsigned int)",
 );
+const sendfile = new NativeCall("sendfile", "int64_t sendfile(int, int, void *, size_t)");
 const ioctl = new NativeCall("ioctl", "int ioctl(int, unsigned long, int)");
 const FICLONE = 0x40049409;
 // Small enough that an abort between two pieces is soon noticed.
 const pieceBytes = 64 * 1024 * 1024;
+// Up to here one read and one write are faster than asking for anything better.
+const smallBytes = 128 * 1024;
+const scratch = Buffer.allocUnsafeSlow(smallBytes);
+
+/** What {@linkcode copyFileData} needs to know. */
+export interface CopyFileDataOptions {
+  readonly sizeBytes: number;
+  readonly checkAborted?: () => void;
+}
 
 /**
- * Copies all bytes of one open file into another empty one, both at their beginning: as a reflink where the file system
- * can, inside the kernel otherwise, so that they never enter this process unless nothing else works.
+ * Copies all bytes of one open file into another empty one, both at their beginning: large ones as a reflink where the file
+ * system can, and inside the kernel otherwise, so that they never enter this process unless nothing else works.
  *
  * @returns How many bytes were copied.
  */
-export function copyFileData(
-  from: number,
-  to: number,
-  options: { readonly sizeBytes: number; readonly checkAborted?: () => void },
-): number {
-  if (options.sizeBytes > pieceBytes / 64 && tryReflink(from, to)) return options.sizeBytes;
-  let copied = 0;
-  for (;;) {
-    options.checkAborted?.();
-    let count: number;
-    try {
-      count = copyFileRange.call(undefined, from, null, to, null, pieceBytes, 0);
-    } catch (error) {
-      if (copied > 0 || !hasErrno(error, "ENOSYS", "EXDEV", "EPERM", "EIO", "EOPNOTSUPP", "ENOTSUP", "EINVAL"))
-        throw error;
-      return copyThroughMemory(from, to, options.checkAborted);
-    }
-    if (count === 0) {
-      // Files of /proc and some network file systems answer 0 though they have content.
-      return copied === 0 && options.sizeBytes > 0 ? copyThroughMemory(from, to, options.checkAborted) : copied;
-    }
-    copied += count;
-    // Small files need no further call only to hear that nothing is left.
-    if (copied === options.sizeBytes) return copied;
+export function copyFileData(from: number, to: number, options: CopyFileDataOptions): number {
+  if (options.sizeBytes > smallBytes) {
+    if (tryReflink(from, to)) return options.sizeBytes;
+    const copied = copyInKernel(from, to, options);
+    if (copied !== undefined) return copied;
   }
+  return copyThroughMemory(from, to, options.checkAborted);
 }
 
 function tryReflink(from: number, to: number): boolean {
-  try {
-    ioctl.call(undefined, to, FICLONE, from);
-    return true;
-  } catch (error) {
-    if (hasErrno(error, "EOPNOTSUPP", "ENOTSUP", "EXDEV", "EINVAL", "ENOTTY", "ENOSYS", "EPERM", "ETXTBSY", "EISDIR")) {
-      return false;
+  return ioctl.tryCall(to, FICLONE, from) >= 0;
+}
+
+/** Undefined, with nothing copied, where the kernel cannot. */
+function copyInKernel(from: number, to: number, { sizeBytes, checkAborted }: CopyFileDataOptions): number | undefined {
+  const ways = [
+    () => copyFileRange.call(undefined, from, null, to, null, pieceBytes, 0),
+    // Also between file systems, such as from a disk into an overlay.
+    () => sendfile.call(undefined, to, from, null, pieceBytes),
+  ];
+  for (const way of ways) {
+    let copied = 0;
+    try {
+      while (copied < sizeBytes) {
+        checkAborted?.();
+        const count = way();
+        if (count === 0) break;
+        copied += count;
+      }
+    } catch (error) {
+      if (copied > 0 || !hasErrno(error, "ENOSYS", "EXDEV", "EPERM", "EIO", "EOPNOTSUPP", "ENOTSUP", "EINVAL")) {
+        throw error;
+      }
     }
-    throw error;
+    // Some network file systems answer 0 though the file has content.
+    if (copied > 0) return copied;
   }
+  return undefined;
 }
 
 function copyThroughMemory(from: number, to: number, checkAborted: (() => void) | undefined): number {
-  const buffer = Buffer.allocUnsafe(1024 * 1024);
   let copied = 0;
-  ftruncateSync(to, 0);
   for (;;) {
     checkAborted?.();
-    const count = readSync(from, buffer, 0, buffer.length, copied);
-    if (count === 0) return copied;
+    const count = readSync(from, scratch, 0, scratch.length, copied);
     for (let written = 0; written < count; ) {
-      written += writeSync(to, buffer, written, count - written, copied + written);
+      written += writeSync(to, scratch, written, count - written, copied + written);
     }
     copied += count;
+    // A file that is shorter than the buffer needs no further call to hear that it has ended.
+    if (count < scratch.length) return copied;
   }
 }

@@ -113,15 +113,18 @@ function copyRegularFile(from: At, to: At, options: CopyEntryOptions): void {
   try {
     const stat = statOf(source);
     if (!stat.isFile()) throw new SystemError(EINVAL, "copy", from.path.toString());
-    target = openAt(to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+    const { uid, gid, mode, accessNs, modificationNs } = options.attributes;
+    target = openAt(to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode & 0o777);
     const { checkAborted } = options;
     if (stat.sizeBytes > 0) {
       copyFileData(source, target, { sizeBytes: stat.sizeBytes, ...(checkAborted !== undefined && { checkAborted }) });
     }
-    const { uid, gid, mode, accessNs, modificationNs } = options.attributes;
-    fchownSync(target, uid, gid);
+    // Looking is cheap; each change is a transaction of the file system's journal.
+    const made = statOf(target);
+    const isOwned = made.uid === uid && made.gid === gid;
+    if (!isOwned) fchownSync(target, uid, gid);
     // After chown, which clears the bits for set-user-id.
-    fchmodSync(target, mode);
+    if ((made.mode & 0o7777) !== mode || (!isOwned && (mode & 0o6000) !== 0)) fchmodSync(target, mode);
     copyXattrs(source, target, options.acceptXattr);
     utimesOf(target, { accessNs, modificationNs });
   } finally {
