@@ -98,6 +98,9 @@ export interface NewRefOptions {
   readonly recordType?: RecordType;
   /** Keep the record after its last holder left, also when it is mutable (cache mounts, contexts). */
   readonly retain?: boolean;
+  /** What fetching a lazy parent reports to, and with which session it is done. */
+  readonly progress?: ProgressWriter;
+  readonly session?: unknown;
 }
 
 /** Where a lazy blob can be read; called with the session of whoever needs the bytes. */
@@ -164,4 +167,6 @@ export interface ChecksumOptions extends RefOptions {
   readonly wildcard?: boolean;
   readonly includePatterns?: readonly string[];
   readonly excludePatterns?: readonly string[];
+  /** Beginnings of paths (under the checksum's own paths) of which something must be included, or it is `not_found`. */
+  readonly requiredPaths?: readonly string[];
 }

@@ -25,9 +25,9 @@ export function matchPath(pattern: string, path: string): boolean {
   return glob.matches(path);
 }
 
-/** The leading path elements without wildcards, and the others: `/a/b*`, `c` of `/a/b*` … `["/a", "b*"]`. */
+/** The leading path elements without wildcards, and the others: `/a` and `b?` of `/a/b?`. An empty path is the root. */
 export function splitWildcards(path: string): { readonly prefix: string; readonly pattern: string } {
-  const parts = cleanPath(path).split("/");
+  const parts = (path === "" ? "" : cleanPath(path)).split("/");
   const first = parts.findIndex(hasWildcards);
   const cut = first < 0 ? parts.length : first;
   return { prefix: joinParts(parts.slice(0, cut)), pattern: joinParts(parts.slice(cut)) };

@@ -1,1 +1,10 @@
-export {};
+export {
+  commitTree,
+  ensureDirectory,
+  listRoot,
+  makeTestRoot,
+  openTestCache,
+  quiet,
+  readTree,
+  type TestCache,
+} from "./test-cache.ts";

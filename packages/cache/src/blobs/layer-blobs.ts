@@ -1,0 +1,182 @@
+import { rm } from "node:fs/promises";
+import { SingleFlight, TaskGroup } from "@buildkit-ts/async";
+import type { ContentProvider } from "@buildkit-ts/content";
+import { BuildError } from "@buildkit-ts/errdefs";
+import type { MadeLayer, MakeLayerOptions } from "@buildkit-ts/layers";
+import type { Mount } from "@buildkit-ts/mount";
+import type { Descriptor } from "@buildkit-ts/oci";
+import type { CacheRecord } from "../record/cache-record.ts";
+import type { CompressionOptions, HeldMounts, RefOptions, Remote, RemoteLayer } from "../refs.ts";
+import type { TreeServices } from "../trees/tree-services.ts";
+import { compressionOf, withMediaTypeOf } from "./layer-media-type.ts";
+
+/** Unpacks a record and names its snapshot. */
+type Extract = (record: CacheRecord, options: RefOptions) => Promise<string>;
+
+/** Makes layer blobs of trees, each once, and describes chains of them. */
+export class LayerBlobs {
+  readonly #services: TreeServices;
+  readonly #extract: Extract;
+  readonly #flights = new SingleFlight<string, Descriptor>();
+
+  constructor(services: TreeServices, extract: Extract) {
+    this.#services = services;
+    this.#extract = extract;
+  }
+
+  /** The blobs of a record's layers; those that are missing are made, all at the same time. */
+  async describe(record: CacheRecord, compression: CompressionOptions, options: RefOptions): Promise<Remote> {
+    const records = record.layers();
+    const layers: RemoteLayer[] = [];
+    await using group = new TaskGroup({ signal: options.signal });
+    for (const [index, layer] of records.entries())
+      group.run(async (signal) => {
+        const descriptor = await this.#ensure(layer, compression, { ...options, signal });
+        const { diffId, createdAt, description } = layer.values;
+        if (diffId === undefined) throw new BuildError("internal", `Cannot describe layer "${layer.id}": no DiffID`);
+        layers[index] = {
+          descriptor: withMediaTypeOf(descriptor, { oci: compression.ociMediaTypes }),
+          diffId,
+          createdAt,
+          description,
+        };
+      });
+    await group.join();
+    return { layers, provider: this.#provider(records, options.session) };
+  }
+
+  async #ensure(record: CacheRecord, compression: CompressionOptions, options: RefOptions): Promise<Descriptor> {
+    const present = record.values.diffId === undefined ? undefined : await this.#select(record, compression);
+    if (present !== undefined) return present;
+    const key = `${record.id} ${compression.type} ${compression.level ?? ""}`;
+    return await this.#flights.run(
+      key,
+      async (signal) => await this.#make(record, compression, { ...options, signal }),
+      options,
+    );
+  }
+
+  /** The blob to use as it is: one that is here or can still be fetched. */
+  async #select(record: CacheRecord, compression: CompressionOptions): Promise<Descriptor | undefined> {
+    for (const descriptor of record.values.blobs) {
+      if (compression.force === true && compressionOf(descriptor) !== compression.type) continue;
+      if (record.lazy !== undefined || (await this.#services.blobs.has(descriptor.digest))) return descriptor;
+    }
+    return undefined;
+  }
+
+  async #make(record: CacheRecord, compression: CompressionOptions, options: RefOptions): Promise<Descriptor> {
+    const { blobs, codec, registry } = this.#services;
+    const outputPath = blobs.content.createIngestPath();
+    try {
+      const make: MakeLayerOptions = {
+        signal: options.signal,
+        outputPath,
+        compression: {
+          type: compression.type,
+          ociMediaTypes: compression.ociMediaTypes,
+          ...(compression.level !== undefined && { level: compression.level }),
+        },
+      };
+      const source = record.values.blobs.length === 0 ? undefined : await this.#findSource(record, options);
+      const made =
+        source === undefined
+          ? await this.#makeOfTree(record, make, options)
+          : await codec.recompress(blobs.content.pathOf(source.digest), source.mediaType, make);
+      checkDiffId(record, made);
+      const { descriptor, diffId } = made;
+      // Named before it is there, so that nothing that prunes meanwhile finds a blob without an owner.
+      const known = record.values.blobs.filter(({ digest }) => digest !== descriptor.digest);
+      registry.update(record, { diffId, blobs: [...known, descriptor], sizeBytes: undefined });
+      await blobs.adopt(outputPath, descriptor);
+      return descriptor;
+    } finally {
+      await rm(outputPath, { force: true });
+    }
+  }
+
+  /** A blob to compress anew: one that is here, or that can be fetched where there is no tree. */
+  async #findSource(record: CacheRecord, options: RefOptions): Promise<Descriptor | undefined> {
+    const { blobs } = this.#services;
+    const local = await blobs.findLocal(record);
+    if (local !== undefined) return local;
+    if (record.lazy === undefined && record.values.snapshot !== undefined) return undefined;
+    return await blobs.ensureLocal(record, options);
+  }
+
+  /** The difference of the record's tree and what it lies on, as a layer. */
+  async #makeOfTree(record: CacheRecord, make: MakeLayerOptions, options: RefOptions): Promise<MadeLayer> {
+    const { codec, snapshotter } = this.#services;
+    const { structure } = record;
+    if (structure.kind === "merge")
+      throw new BuildError("internal", `Cannot make a layer of "${record.id}": it is a merge of layers`);
+    const isDiff = structure.kind === "diff";
+    const lowerRecord = isDiff ? structure.lower : structure.parent;
+    const upperRecord = isDiff ? structure.upper : record;
+    await using lower = await this.#view(lowerRecord, options);
+    await using upper = await this.#view(upperRecord, options);
+    const upperDir = isDiff ? undefined : await snapshotter.upperDir(await this.#extract(record, options));
+    return await codec.make(lower.mounts.length === 0 ? undefined : lower.mounts, upper.mounts, {
+      ...make,
+      ...(upperDir !== undefined && { upperDir }),
+    });
+  }
+
+  async #view(record: CacheRecord | undefined, options: RefOptions): Promise<HeldMounts> {
+    if (record === undefined) return emptyTree;
+    return await this.#services.views.acquire(await this.#extract(record, options));
+  }
+
+  /** Lets `use` read a record's own layer as a file, without keeping a blob that was made only for that. */
+  async withLayerFile(
+    record: CacheRecord,
+    options: RefOptions,
+    use: (blob: { readonly path: string; readonly mediaType: string }) => Promise<void>,
+  ): Promise<void> {
+    const layer = record.layers()[0] ?? record;
+    const { blobs } = this.#services;
+    const hasBlob = layer.values.blobs.length > 0;
+    const local = hasBlob ? await this.#findSource(layer, options) : undefined;
+    if (local !== undefined) {
+      await use({ path: blobs.content.pathOf(local.digest), mediaType: local.mediaType });
+      return;
+    }
+    const path = blobs.content.createIngestPath();
+    try {
+      const compression = { type: "uncompressed", ociMediaTypes: true } as const;
+      const make = { signal: options.signal, outputPath: path, compression };
+      const { descriptor } = await this.#makeOfTree(layer, make, options);
+      await use({ path, mediaType: descriptor.mediaType });
+    } finally {
+      await rm(path, { force: true });
+    }
+  }
+
+  /** Reads blobs where they are: here, or where the record says that they can be fetched. */
+  #provider(records: readonly CacheRecord[], session: unknown): ContentProvider {
+    const { blobs } = this.#services;
+    return {
+      open: async (descriptor, options) => {
+        if (await blobs.has(descriptor.digest)) return await blobs.content.open(descriptor, options);
+        const owner = records.find(
+          ({ lazy, values }) => lazy !== undefined && values.blobs.some(({ digest }) => digest === descriptor.digest),
+        );
+        if (owner?.lazy === undefined)
+          throw new BuildError("not_found", `Cannot open blob "${descriptor.digest}": not found`);
+        return await owner.lazy(session).open(descriptor, options);
+      },
+    };
+  }
+}
+
+const emptyTree: HeldMounts = {
+  mounts: [] as readonly Mount[],
+  [Symbol.asyncDispose]: async () => await Promise.resolve(),
+};
+
+/** Other records and images name the layer by its DiffID; a blob with another one would be another layer. */
+function checkDiffId(record: CacheRecord, made: MadeLayer): void {
+  const { diffId } = record.values;
+  if (diffId !== undefined && diffId !== made.diffId)
+    throw new BuildError("data_loss", `Cannot make layer "${record.id}": DiffID ${made.diffId} is not ${diffId}`);
+}

@@ -1,0 +1,105 @@
+import type { Clock } from "@buildkit-ts/async";
+import type { FileContentStore } from "@buildkit-ts/content";
+import { BuildError } from "@buildkit-ts/errdefs";
+import type { LayerCodec } from "@buildkit-ts/layers";
+import type { Snapshotter } from "@buildkit-ts/snapshots";
+import { BlobKeeper } from "./blobs/blob-keeper.ts";
+import { LayerBlobs } from "./blobs/layer-blobs.ts";
+import { DiskUsageMeter } from "./prune/disk-usage-meter.ts";
+import type { CacheRecord } from "./record/cache-record.ts";
+import type { RecordRegistry } from "./record/record-registry.ts";
+import type { Metadata } from "./refs.ts";
+import { SnapshotViews } from "./trees/snapshot-views.ts";
+import { stepName, TreeExtractor } from "./trees/tree-extractor.ts";
+import type { TreeServices } from "./trees/tree-services.ts";
+
+/** What {@linkcode CacheCore} is built of. */
+export interface CacheCoreParts {
+  readonly registry: RecordRegistry;
+  readonly snapshotter: Snapshotter;
+  readonly content: FileContentStore;
+  readonly codec: LayerCodec;
+  readonly stagingDirectory: string;
+  readonly clock: Clock;
+}
+
+/** The state that refs and the manager share: holds, removal, and the parts that work on trees. */
+export class CacheCore {
+  readonly registry: RecordRegistry;
+  readonly snapshotter: Snapshotter;
+  readonly views: SnapshotViews;
+  readonly blobs: BlobKeeper;
+  readonly layerBlobs: LayerBlobs;
+  readonly extractor: TreeExtractor;
+  readonly usage: DiskUsageMeter;
+  readonly clock: Clock;
+
+  constructor(parts: CacheCoreParts) {
+    this.registry = parts.registry;
+    this.snapshotter = parts.snapshotter;
+    this.clock = parts.clock;
+    this.views = new SnapshotViews(parts.snapshotter);
+    this.blobs = new BlobKeeper(parts.content, parts.registry);
+    const services: TreeServices = { ...parts, views: this.views, blobs: this.blobs };
+    this.layerBlobs = new LayerBlobs(services, async (record, options) => {
+      return await this.extractor.extract(record, options);
+    });
+    this.extractor = new TreeExtractor(services, this.layerBlobs);
+    this.usage = new DiskUsageMeter(this);
+  }
+
+  /** @throws {BuildError} `not_found` */
+  get(id: string): CacheRecord {
+    const record = this.registry.find(id);
+    if (record === undefined) throw new BuildError("not_found", `Cannot find cache record "${id}": not found`);
+    return record;
+  }
+
+  hold(record: CacheRecord): void {
+    if (record.isGone) throw new BuildError("not_found", `Cannot find cache record "${record.id}": not found`);
+    record.holds += 1;
+  }
+
+  /** Gives up a hold. With the last one a record becomes cache, or is removed, if it is mutable and not to be kept. */
+  async release(record: CacheRecord): Promise<void> {
+    record.holds -= 1;
+    if (record.holds > 0 || record.isGone) return;
+    if (record.values.mutable && !record.values.retain) {
+      await this.remove(record);
+      return;
+    }
+    this.registry.update(record, {
+      lastUsedAt: this.clock.now(),
+      usageCount: record.values.usageCount + 1,
+      // A mutable tree has changed since it was measured.
+      ...(record.values.mutable && { sizeBytes: undefined }),
+    });
+  }
+
+  /** Removes a record that nobody holds; first its row, so that whatever is interrupted leaves only garbage. */
+  async remove(record: CacheRecord): Promise<void> {
+    if (!record.isUnused)
+      throw new BuildError("failed_precondition", `Cannot remove cache record "${record.id}": it is in use`);
+    const { snapshot, blobs } = record.values;
+    this.registry.remove(record);
+    if (snapshot !== undefined) await this.snapshotter.remove(snapshot);
+    if (record.structure.kind === "merge") await this.#removeSteps(record);
+    await this.blobs.unpin(record.id);
+    await this.blobs.deleteUnnamed(blobs.map(({ digest }) => digest));
+  }
+
+  async #removeSteps(record: CacheRecord): Promise<void> {
+    for (let index = record.parents.length; index >= 0; index--) {
+      const name = stepName(record.id, index);
+      if ((await this.snapshotter.find(name)) !== undefined) await this.snapshotter.remove(name);
+    }
+  }
+
+  metadata(id: string): Metadata {
+    const { table } = this.registry;
+    return {
+      get: (key) => table.getMetadata(id, key),
+      set: (key, value, options) => table.setMetadata(id, key, { value, index: options?.index === true }),
+    };
+  }
+}

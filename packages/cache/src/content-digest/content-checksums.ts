@@ -1,0 +1,164 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { Semaphore, WorkerCalls } from "@buildkit-ts/async";
+import { mountTemporarily } from "@buildkit-ts/mount";
+import { type Digest, digestOf } from "@buildkit-ts/oci";
+import type { CacheCore } from "../cache-core.ts";
+import type { CacheRecord } from "../record/cache-record.ts";
+import type { ChecksumOptions, ImmutableRef } from "../refs.ts";
+import { byteText, keyPath } from "./byte-text.ts";
+import type { ChecksumAnswer, ChecksumRequest } from "./checksum-request.ts";
+import type { ContentEntry } from "./content-entry.ts";
+import { DigestTree, type TreeNode } from "./digest-tree.ts";
+import type { ChecksumQuery } from "./select-paths.ts";
+import { decodeTree, encodeTree } from "./tree-codec.ts";
+
+const cachedTrees = 20;
+const entriesPerTurn = 1000;
+
+/** Content checksums of records, computed in worker threads and kept with the record. */
+export class ContentChecksums implements AsyncDisposable {
+  readonly #core: CacheCore;
+  readonly #mountDirectory: string;
+  readonly #worker = new WorkerCalls<ChecksumRequest, ChecksumAnswer>(new URL("./checksum.worker.ts", import.meta.url).href);
+  readonly #turns = new Map<string, Semaphore>();
+  readonly #trees = new Map<string, Uint8Array>();
+
+  /** @param mountDirectory Where trees are mounted to be read. */
+  constructor(core: CacheCore, mountDirectory: string) {
+    this.#core = core;
+    this.#mountDirectory = mountDirectory;
+  }
+
+  async checksum(ref: ImmutableRef, path: string, options: ChecksumOptions): Promise<Digest> {
+    const { signal } = options;
+    signal.throwIfAborted();
+    const query = queryOf(path, options);
+    const key = JSON.stringify(query);
+    const { table } = this.#core.registry;
+    const known = table.getChecksum(ref.id, key);
+    if (known !== undefined) return known;
+    await using hold = ref.clone();
+    // One at a time for a record: what the first one reads, the next one knows.
+    const turn = this.#turns.get(hold.id) ?? new Semaphore(1);
+    this.#turns.set(hold.id, turn);
+    using _turn = await turn.acquire({ signal });
+    const digest = await this.#compute(hold, query, options);
+    table.setChecksum(hold.id, key, digest);
+    return digest;
+  }
+
+  async #compute(ref: ImmutableRef, query: ChecksumQuery, options: ChecksumOptions): Promise<Digest> {
+    const known = this.#loadTree(ref.id);
+    let answer: ChecksumAnswer = { kind: "sourceNeeded" };
+    // All may be known already, and then mounting would be in vain.
+    if (known !== undefined) answer = await this.#worker.call({ query, known, root: undefined }, options);
+    if (answer.kind === "sourceNeeded") answer = await this.#computeMounted(ref, { query, known, options });
+    if (answer.kind === "sourceNeeded") throw new Error("The checksum worker did not read the tree");
+    if (answer.known !== undefined) this.#storeTree(ref.id, answer.known);
+    return answer.digest;
+  }
+
+  async #computeMounted(
+    ref: ImmutableRef,
+    request: {
+      readonly query: ChecksumQuery;
+      readonly known: Uint8Array | undefined;
+      readonly options: ChecksumOptions;
+    },
+  ): Promise<ChecksumAnswer> {
+    const { query, known, options } = request;
+    await using held = await ref.mount(options);
+    const { signal } = options;
+    await using mounted = await mountTemporarily(held.mounts, {
+      signal,
+      parent: this.#mountDirectory,
+      onlyReads: true,
+    });
+    return await this.#worker.call({ query, known, root: mounted.path }, { signal });
+  }
+
+  /** @param entries Of the whole tree, parents before or after what they hold. */
+  async setEntries(
+    record: CacheRecord,
+    entries: Iterable<ContentEntry>,
+    options: { readonly signal: AbortSignal },
+  ): Promise<void> {
+    const tree = new DigestTree();
+    tree.root.kind = "directory";
+    // BuildKit gives the root of a received tree no attributes.
+    tree.root.header = digestOf("");
+    let count = 0;
+    for (const entry of entries) {
+      if (++count % entriesPerTurn === 0) await nextTurn(undefined, options);
+      const path = keyPath(byteText(entry.path));
+      if (path === "") continue;
+      setEntry(tree.ensure(path), entry);
+    }
+    this.#core.registry.table.clearChecksums(record.id);
+    this.#storeTree(record.id, encodeTree(tree));
+  }
+
+  /** The digests that are known of a record's tree; undefined unless all are. */
+  getEntries(record: CacheRecord): ContentEntry[] | undefined {
+    const known = this.#loadTree(record.id);
+    if (known === undefined) return undefined;
+    const entries: ContentEntry[] = [];
+    const isComplete = collectEntries(decodeTree(known).root, "", entries);
+    return isComplete ? entries : undefined;
+  }
+
+  #loadTree(id: string): Uint8Array | undefined {
+    const cached = this.#trees.get(id);
+    const tree = cached ?? this.#core.registry.table.getTree(id);
+    if (tree !== undefined) this.#remember(id, tree);
+    return tree;
+  }
+
+  #storeTree(id: string, tree: Uint8Array): void {
+    this.#remember(id, tree);
+    this.#core.registry.table.setTree(id, tree);
+  }
+
+  #remember(id: string, tree: Uint8Array): void {
+    this.#trees.delete(id);
+    this.#trees.set(id, tree);
+    for (const oldest of this.#trees.keys()) {
+      if (this.#trees.size <= cachedTrees) return;
+      this.#trees.delete(oldest);
+      this.#turns.delete(oldest);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#worker[Symbol.asyncDispose]();
+  }
+}
+
+function queryOf(path: string, options: ChecksumOptions): ChecksumQuery {
+  return {
+    path,
+    followLinks: options.followLinks === true,
+    wildcard: options.wildcard === true,
+    includePatterns: options.includePatterns ?? [],
+    excludePatterns: options.excludePatterns ?? [],
+    requiredPaths: options.requiredPaths ?? [],
+  };
+}
+
+function setEntry(node: TreeNode, entry: ContentEntry): void {
+  node.kind = entry.kind;
+  if (entry.kind === "directory") node.header = entry.digest;
+  else node.digest = entry.digest;
+  if (entry.kind === "symlink") node.link = byteText(entry.linkname ?? "");
+}
+
+function collectEntries(node: TreeNode, path: string, entries: ContentEntry[]): boolean {
+  if (node.kind === "gap") return false;
+  const digest = node.kind === "directory" ? node.header : node.digest;
+  if (digest === undefined) return false;
+  if (path !== "") {
+    const link = node.kind === "symlink" && { linkname: Buffer.from(node.link, "latin1") };
+    entries.push({ path: Buffer.from(path.slice(1), "latin1"), kind: node.kind, digest, ...link });
+  }
+  return node.children.every((child) => collectEntries(child, `${path}/${child.name}`, entries));
+}

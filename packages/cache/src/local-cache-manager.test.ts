@@ -1,0 +1,208 @@
+import assert from "node:assert/strict";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { chainIds, type Digest } from "@buildkit-ts/oci";
+import { noProgress } from "@buildkit-ts/progress";
+import { fileHeaderHash } from "./content-digest/file-header-hash.ts";
+import type { CompressionOptions } from "./refs.ts";
+import {
+  commitTree,
+  ensureDirectory,
+  listRoot,
+  makeTestRoot,
+  openTestCache,
+  quiet,
+  readTree,
+} from "./testing/index.ts";
+
+const { signal } = quiet;
+const gzip: CompressionOptions = { type: "gzip", ociMediaTypes: true };
+const named = (description: string): { signal: AbortSignal; description: string } => ({ signal, description });
+const write =
+  (name: string, text = name) =>
+  (directory: string): void =>
+    writeFileSync(join(directory, name), text);
+const noLazy = (): never => {
+  throw new Error("nothing may be fetched");
+};
+
+for (const driver of ["overlay", "native"] as const) {
+  test(`${driver}: a tree is written, committed, built on, and there after a restart`, async () => {
+    using root = makeTestRoot();
+    let id: string;
+    {
+      await using opened = await openTestCache(root.path, driver);
+      const { cache } = opened;
+      await using base = await commitTree(cache, undefined, { run: write("a") });
+      await using top = await commitTree(cache, base, { run: write("b"), description: "top" });
+      assert.deepEqual(await listRoot(top), ["a", "b"]);
+      assert.deepEqual(await listRoot(base), ["a"]);
+      cache.metadata(top.id).set("key", "value", { index: true });
+      id = top.id;
+    }
+    await using opened = await openTestCache(root.path, driver);
+    const { cache } = opened;
+    assert.deepEqual(cache.search("key", "value"), [id]);
+    await using again = await cache.get(id, { signal });
+    assert.equal(again.description, "top");
+    assert.deepEqual(await listRoot(again), ["a", "b"]);
+    assert.equal(again.isLazy, false);
+    assert.deepEqual(opened.reported, []);
+  });
+
+  test(`${driver}: layers become blobs once, and blobs become the same trees elsewhere`, async () => {
+    using root = makeTestRoot();
+    using otherRoot = makeTestRoot();
+    await using source = await openTestCache(root.path, driver);
+    await using base = await commitTree(source.cache, undefined, {
+      run: (directory) => {
+        write("gone")(directory);
+        write("inside")(ensureDirectory(directory, "d"));
+      },
+    });
+    await using top = await commitTree(source.cache, base, {
+      run: (directory) => {
+        rmSync(join(directory, "gone"));
+        write("more")(join(directory, "d"));
+      },
+    });
+    assert.equal(top.chainId, undefined);
+    const [remote, same] = await Promise.all([top.remote(gzip, quiet), top.remote(gzip, quiet)]);
+    assert.deepEqual(same.layers, remote.layers);
+    assert.equal(remote.layers.length, 2);
+    assert.equal(top.chainId, chainIds(remote.layers.map(({ diffId }) => diffId))[1]);
+
+    await using target = await openTestCache(otherRoot.path, driver);
+    let opened = 0;
+    const lazy = () => ({
+      open: async (...args: Parameters<typeof remote.provider.open>) => {
+        opened += 1;
+        return await remote.provider.open(...args);
+      },
+    });
+    await using pulled = await target.cache.getByLayers(remote.layers, lazy, named("pulled"));
+    assert.equal(pulled.isLazy, true);
+    assert.equal(pulled.chainId, top.chainId);
+    await pulled.remote(gzip, quiet);
+    assert.equal(opened, 0, "describing fetches nothing");
+    const statuses: string[] = [];
+    const progress = { ...noProgress, status: ({ id }: { id: string }) => void statuses.push(id) };
+    await Promise.all([pulled.extract({ signal, progress }), pulled.extract({ signal, progress })]);
+    assert.equal(opened, 2, "each blob is fetched once");
+    for (const { descriptor } of remote.layers) assert.ok(statuses.includes(`extracting ${descriptor.digest}`));
+    assert.deepEqual(await listRoot(pulled), ["d"]);
+    assert.deepEqual(await readTree(pulled, (path) => readFileSync(join(path, "d/more"), "utf8")), "more");
+    await using equal = await target.cache.getByLayers(remote.layers, noLazy, named("again"));
+    assert.equal(equal.id, pulled.id);
+  });
+
+  test(`${driver}: a merge shows its parts one over the other, and keeps their layers`, async () => {
+    using root = makeTestRoot();
+    await using opened = await openTestCache(root.path, driver);
+    const { cache } = opened;
+    await using a = await commitTree(cache, undefined, { run: write("a") });
+    await using b = await commitTree(cache, undefined, { run: write("b") });
+    await using merged = await cache.merge([a, b], named("merged"));
+    assert.equal(merged.isLazy, true);
+    assert.deepEqual(await listRoot(merged), ["a", "b"]);
+    const remote = await merged.remote(gzip, quiet);
+    const parts = [...(await a.remote(gzip, quiet)).layers, ...(await b.remote(gzip, quiet)).layers];
+    assert.deepEqual(remote.layers, parts);
+    await using nested = await cache.merge([merged, a], named("nested"));
+    const chain = nested.layerChain();
+    assert.deepEqual(
+      chain.map(({ id }) => id),
+      [a.id, b.id, a.id],
+    );
+    for (const ref of chain) await ref[Symbol.asyncDispose]();
+    await using onTop = await commitTree(cache, merged, { run: write("c") });
+    assert.deepEqual(await listRoot(onTop), ["a", "b", "c"]);
+    assert.equal((await onTop.remote(gzip, quiet)).layers.length, 3);
+  });
+
+  test(`${driver}: a difference holds what changed, deletions included`, async () => {
+    using root = makeTestRoot();
+    await using opened = await openTestCache(root.path, driver);
+    const { cache } = opened;
+    await using lower = await commitTree(cache, undefined, {
+      run: (directory) => ["keep", "gone"].map((name) => write(name)(directory)),
+    });
+    await using upper = await commitTree(cache, lower, {
+      run: (directory) => {
+        rmSync(join(directory, "gone"));
+        write("new")(directory);
+      },
+    });
+    await using difference = await cache.diff(lower, upper, named("difference"));
+    assert.deepEqual(await listRoot(difference), ["new"]);
+    await using other = await commitTree(cache, undefined, {
+      run: (directory) => ["gone", "other"].map((name) => write(name)(directory)),
+    });
+    await using merged = await cache.merge([other, difference], named("merged"));
+    assert.deepEqual(await listRoot(merged), ["new", "other"]);
+    assert.deepEqual(
+      (await difference.remote(gzip, quiet)).layers.map(({ diffId }) => diffId),
+      (await upper.remote(gzip, quiet)).layers.slice(1).map(({ diffId }) => diffId),
+    );
+
+    await using top = await commitTree(cache, upper, { run: write("top") });
+    await using twoLayers = await cache.diff(lower, top, named("two layers"));
+    assert.deepEqual(await listRoot(twoLayers), ["new", "top"]);
+    await using unrelated = await cache.diff(other, upper, named("unrelated"));
+    assert.deepEqual(await listRoot(unrelated), ["keep", "new"]);
+    await using removed = await cache.diff(lower, undefined, named("removed"));
+    await using emptied = await cache.merge([lower, removed], named("emptied"));
+    assert.deepEqual(await listRoot(emptied), []);
+    await using nothing = await cache.diff(lower, lower, named("nothing"));
+    assert.deepEqual(await listRoot(nothing), []);
+  });
+
+  test(`${driver}: a throw-away view is written to without changing the ref`, async () => {
+    using root = makeTestRoot();
+    await using opened = await openTestCache(root.path, driver);
+    await using ref = await commitTree(opened.cache, undefined, { run: write("a") });
+    const before = await Array.fromAsync(opened.snapshotter.walk());
+    {
+      await using held = await ref.mount({ ...quiet, writable: true });
+      assert.ok(held.mounts.length > 0);
+      await using _shared = await ref.mount(quiet);
+      await using _again = await ref.mount(quiet);
+    }
+    assert.deepEqual(await Array.fromAsync(opened.snapshotter.walk()), before);
+  });
+
+  test(`${driver}: content checksums are computed once, and as told where they are told`, async () => {
+    using root = makeTestRoot();
+    await using opened = await openTestCache(root.path, driver);
+    const { cache } = opened;
+    await using ref = await commitTree(cache, undefined, {
+      run: (directory) => write("abc", "data0")(ensureDirectory(directory, "d0")),
+    });
+    const data0 = "sha256:cd8e75bca50f2d695f220d0cb0997d8ead387e4f926e8669a92d7f104cc9885b" as Digest;
+    assert.equal(await cache.contentChecksum(ref, "/d0/abc", quiet), data0);
+    assert.equal(await cache.contentChecksum(ref, "/d0/abc", quiet), data0);
+    await assert.rejects(cache.contentChecksum(ref, "/absent", quiet), { code: "not_found" });
+    const whole = await cache.contentChecksum(ref, "/d0", quiet);
+    await using received = await commitTree(cache, undefined, { run: () => undefined });
+    const header = `sha256:${fileHeaderHash({ mode: 0o40755, uid: 0, gid: 0, sizeBytes: 0 }).digest("hex")}` as Digest;
+    await cache.setContentDigests(
+      received.id,
+      [
+        { path: "d0/abc", kind: "file", digest: data0 },
+        { path: "d0", kind: "directory", digest: header },
+      ],
+      { signal },
+    );
+    assert.equal(await cache.contentChecksum(received, "d0/abc", quiet), data0);
+    assert.equal(await cache.contentChecksum(received, "d0", quiet), whole);
+    assert.deepEqual(
+      cache.getContentDigests(received.id)?.map(({ path, kind }) => [path.toString(), kind]),
+      [
+        ["d0", "directory"],
+        ["d0/abc", "file"],
+      ],
+    );
+    assert.equal(cache.getContentDigests(ref.id), undefined);
+  });
+}

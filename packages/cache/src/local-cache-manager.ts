@@ -1,0 +1,261 @@
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type Clock, systemClock } from "@buildkit-ts/async";
+import type { FileContentStore } from "@buildkit-ts/content";
+import { BuildError } from "@buildkit-ts/errdefs";
+import type { LayerCodec } from "@buildkit-ts/layers";
+import type { MetadataDatabase } from "@buildkit-ts/metadata";
+import { chainIds, type Digest } from "@buildkit-ts/oci";
+import { noProgress } from "@buildkit-ts/progress";
+import type { Snapshotter } from "@buildkit-ts/snapshots";
+import { CacheCore } from "./cache-core.ts";
+import { ContentChecksums } from "./content-digest/content-checksums.ts";
+import type { ContentEntry } from "./content-digest/content-entry.ts";
+import { LocalImmutableRef } from "./local-immutable-ref.ts";
+import { LocalMutableRef } from "./local-mutable-ref.ts";
+import { Pruner } from "./prune/pruner.ts";
+import type { CacheRecord, RecordStructure, RecordValues } from "./record/cache-record.ts";
+import { loadRecords } from "./record/load-records.ts";
+import { newId, RecordRegistry } from "./record/record-registry.ts";
+import { RecordTable } from "./record/record-table.ts";
+import type {
+  BlobLayer,
+  CacheManager,
+  ChecksumOptions,
+  ImmutableRef,
+  LazyProvider,
+  Metadata,
+  MutableRef,
+  NewRefOptions,
+  PruneOptions,
+  UsageRecord,
+} from "./refs.ts";
+
+/** What a {@linkcode LocalCacheManager} works with. All of it stays the caller's. */
+export interface LocalCacheOptions {
+  /** The daemon's state directory, on the file system that holds the snapshots. */
+  readonly root: string;
+  readonly database: MetadataDatabase;
+  readonly snapshotter: Snapshotter;
+  readonly content: FileContentStore;
+  readonly codec: LayerCodec;
+  readonly clock?: Clock;
+}
+
+/** The cache of one daemon: rows in its database, trees in its snapshotter, layers in its content store. */
+export class LocalCacheManager implements CacheManager, AsyncDisposable {
+  readonly #core: CacheCore;
+  readonly #pruner: Pruner;
+  readonly #checksums: ContentChecksums;
+
+  private constructor(core: CacheCore, root: string) {
+    this.#core = core;
+    this.#pruner = new Pruner(core, root);
+    this.#checksums = new ContentChecksums(core, root);
+  }
+
+  /** Loads the records and removes all that an interrupted daemon left over. */
+  static async open(options: LocalCacheOptions): Promise<LocalCacheManager> {
+    const { root, database, snapshotter, content } = options;
+    const stagingDirectory = join(root, "staging");
+    await rm(stagingDirectory, { recursive: true, force: true });
+    await mkdir(stagingDirectory, { recursive: true, mode: 0o700 });
+    const registry = new RecordRegistry(new RecordTable(database));
+    await loadRecords(registry, { snapshotter, content });
+    const core = new CacheCore({ ...options, registry, stagingDirectory, clock: options.clock ?? systemClock });
+    return new LocalCacheManager(core, root);
+  }
+
+  async get(id: string, options: { readonly signal: AbortSignal }): Promise<ImmutableRef> {
+    options.signal.throwIfAborted();
+    const record = this.#core.get(id);
+    if (record.values.mutable)
+      throw new BuildError("not_found", `Cannot find immutable cache record "${id}": it is mutable`);
+    return await Promise.resolve(this.#ref(record));
+  }
+
+  async getMutable(id: string, options: { readonly signal: AbortSignal }): Promise<MutableRef> {
+    options.signal.throwIfAborted();
+    const record = this.#core.get(id);
+    if (!record.values.mutable)
+      throw new BuildError("not_found", `Cannot find mutable cache record "${id}": it is immutable`);
+    if (record.holds > 0)
+      throw new BuildError("failed_precondition", `Cannot take mutable cache record "${id}": it is locked`);
+    return await Promise.resolve(new LocalMutableRef(this.#core, record));
+  }
+
+  async create(parent: ImmutableRef | undefined, options: NewRefOptions): Promise<MutableRef> {
+    const { signal, progress = noProgress, session } = options;
+    signal.throwIfAborted();
+    await using hold = parent?.clone();
+    const parentRecord = hold === undefined ? undefined : this.#core.get(hold.id);
+    const parentSnapshot =
+      parentRecord === undefined
+        ? undefined
+        : await this.#core.extractor.extract(parentRecord, { signal, progress, session });
+    const id = newId();
+    const snapshot = `${id}-active`;
+    await this.#core.snapshotter.prepare(snapshot, parentSnapshot);
+    const values = { ...this.#valuesOf(options), mutable: true, snapshot };
+    const record = this.#core.registry.addNamed(id, { kind: "layer", parent: parentRecord }, values);
+    return new LocalMutableRef(this.#core, record);
+  }
+
+  async getByLayers(layers: readonly BlobLayer[], lazy: LazyProvider, options: NewRefOptions): Promise<ImmutableRef> {
+    options.signal.throwIfAborted();
+    if (layers.length === 0) return await this.#emptyRef(options);
+    const ids = chainIds(layers.map(({ diffId }) => diffId));
+    const { registry } = this.#core;
+    let record: CacheRecord | undefined;
+    for (const [index, layer] of layers.entries()) {
+      const chainId = ids[index];
+      const known = chainId === undefined ? undefined : registry.findLayer(chainId, layer.descriptor.digest);
+      record =
+        known ??
+        registry.add(
+          { kind: "layer", parent: record },
+          {
+            ...this.#valuesOf(options),
+            description: layer.description ?? options.description,
+            ...(layer.createdAt !== undefined && { createdAt: layer.createdAt }),
+            diffId: layer.diffId,
+            blobs: [layer.descriptor],
+          },
+        );
+      // The newest provider: those of earlier builds may have lost their sessions.
+      record.lazy = lazy;
+    }
+    if (record === undefined) throw new BuildError("internal", "Cannot find ref of layers: there are none");
+    return this.#ref(record);
+  }
+
+  async merge(parents: readonly ImmutableRef[], options: NewRefOptions): Promise<ImmutableRef> {
+    options.signal.throwIfAborted();
+    const records = parents
+      .map(({ id }) => this.#core.get(id))
+      .flatMap((record) => (record.structure.kind === "merge" ? record.structure.parents : [record]));
+    const [only] = records;
+    if (only === undefined) return await this.#emptyRef(options);
+    if (records.length === 1) return this.#ref(only);
+    return this.#addComposed({ kind: "merge", parents: records }, options);
+  }
+
+  async diff(
+    lower: ImmutableRef | undefined,
+    upper: ImmutableRef | undefined,
+    options: NewRefOptions,
+  ): Promise<ImmutableRef> {
+    options.signal.throwIfAborted();
+    if (lower?.id === upper?.id) return await this.#emptyRef(options);
+    if (lower === undefined && upper !== undefined) return upper.clone();
+    const lowerRecord = lower && this.#core.get(lower.id);
+    const upperRecord = upper && this.#core.get(upper.id);
+    const between = layersBetween(lowerRecord, upperRecord);
+    if (between === undefined)
+      return this.#addComposed({ kind: "diff", lower: lowerRecord, upper: upperRecord }, options);
+    const parts = between.map((layer) => {
+      const parent = layer.structure.kind === "layer" ? layer.structure.parent : undefined;
+      if (parent === undefined) return layer;
+      const description = `diff "${parent.id}" -> "${layer.id}"`;
+      const values = { ...this.#valuesOf(options), description };
+      return this.#core.registry.add({ kind: "diff", lower: parent, upper: layer }, values);
+    });
+    return this.#addComposed({ kind: "merge", parents: parts }, options);
+  }
+
+  #addComposed(structure: RecordStructure, options: NewRefOptions): ImmutableRef {
+    return this.#ref(this.#core.registry.add(structure, this.#valuesOf(options)));
+  }
+
+  async #emptyRef(options: NewRefOptions): Promise<ImmutableRef> {
+    return await (await this.create(undefined, options)).commit();
+  }
+
+  #ref(record: CacheRecord): ImmutableRef {
+    return new LocalImmutableRef(this.#core, record);
+  }
+
+  #valuesOf(options: NewRefOptions): Partial<RecordValues> & { readonly createdAt: number } {
+    return {
+      createdAt: this.#core.clock.now(),
+      description: options.description,
+      recordType: options.recordType ?? "regular",
+      retain: options.retain === true,
+    };
+  }
+
+  search(key: string, value: string): string[] {
+    return this.#core.registry.table.search(key, value);
+  }
+
+  metadata(id: string): Metadata {
+    return this.#core.metadata(this.#core.get(id).id);
+  }
+
+  async diskUsage(options: {
+    readonly signal: AbortSignal;
+    readonly filters?: readonly string[];
+  }): Promise<UsageRecord[]> {
+    return await this.#core.usage.list(options);
+  }
+
+  prune(options: PruneOptions & { readonly signal: AbortSignal }): AsyncIterable<UsageRecord> {
+    return this.#pruner.prune(options);
+  }
+
+  async contentChecksum(ref: ImmutableRef, path: string, options: ChecksumOptions): Promise<Digest> {
+    return await this.#checksums.checksum(ref, path, options);
+  }
+
+  /**
+   * Tells the digests of all that a record's tree holds, by whoever hashed the files while they arrived. No later checksum
+   * reads the tree then.
+   */
+  async setContentDigests(
+    id: string,
+    entries: Iterable<ContentEntry>,
+    options: { readonly signal: AbortSignal },
+  ): Promise<void> {
+    await this.#checksums.setEntries(this.#core.get(id), entries, options);
+  }
+
+  /** What {@linkcode LocalCacheManager.setContentDigests} would take to say the same of another record; undefined unless all is known. */
+  getContentDigests(id: string): ContentEntry[] | undefined {
+    return this.#checksums.getEntries(this.#core.get(id));
+  }
+
+  /**
+   * Keeps blobs that are no layers of records (manifests, histories) for as long as `owner` names them. An owner that is a
+   * record's id ends with that record.
+   */
+  async pinBlobs(owner: string, digests: readonly Digest[]): Promise<void> {
+    await this.#core.blobs.pin(owner, digests);
+  }
+
+  /** Ends all pins of the owner; blobs that nobody else names are deleted. */
+  async unpinBlobs(owner: string): Promise<void> {
+    await this.#core.blobs.unpin(owner);
+  }
+
+  /** Pins blobs until it is disposed, for those who read or push them meanwhile. */
+  async lease(digests: readonly Digest[]): Promise<AsyncDisposable> {
+    const owner = `lease-${newId()}`;
+    await this.pinBlobs(owner, digests);
+    return { [Symbol.asyncDispose]: async () => await this.unpinBlobs(owner) };
+  }
+
+  /** Ends the worker threads. Refs must have been disposed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#checksums[Symbol.asyncDispose]();
+  }
+}
+
+/** The layers that lie on `lower` in `upper`, if it lies on `lower` at all, and with more than one layer between. */
+function layersBetween(lower: CacheRecord | undefined, upper: CacheRecord | undefined): CacheRecord[] | undefined {
+  if (lower === undefined || upper === undefined) return undefined;
+  const below = lower.layers();
+  const all = upper.layers();
+  // With one layer only, the difference itself stands for that layer.
+  if (all.length <= below.length + 1 || below.some((record, index) => record !== all[index])) return undefined;
+  return all.slice(below.length);
+}

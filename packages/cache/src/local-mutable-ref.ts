@@ -1,0 +1,73 @@
+import { BuildError } from "@buildkit-ts/errdefs";
+import type { CacheCore } from "./cache-core.ts";
+import { LocalImmutableRef } from "./local-immutable-ref.ts";
+import type { CacheRecord } from "./record/cache-record.ts";
+import type { HeldMounts, ImmutableRef, Metadata, MutableRef } from "./refs.ts";
+import { heldMounts, readonlyMounts } from "./trees/snapshot-views.ts";
+
+/** The one hold on a mutable record. */
+export class LocalMutableRef implements MutableRef {
+  readonly #core: CacheCore;
+  readonly #record: CacheRecord;
+  readonly metadata: Metadata;
+  #mounts = 0;
+  #isEnded = false;
+
+  /** Takes the hold. */
+  constructor(core: CacheCore, record: CacheRecord) {
+    this.#core = core;
+    this.#record = record;
+    this.metadata = core.metadata(record.id);
+    core.hold(record);
+  }
+
+  get id(): string {
+    return this.#record.id;
+  }
+
+  async mount(options: { readonly signal: AbortSignal; readonly readonly?: boolean }): Promise<HeldMounts> {
+    options.signal.throwIfAborted();
+    const snapshot = this.#snapshot();
+    this.#mounts += 1;
+    try {
+      const mounts = await this.#core.snapshotter.mounts(snapshot);
+      return heldMounts(options.readonly === true ? readonlyMounts(mounts) : mounts, async () => {
+        this.#mounts -= 1;
+        await Promise.resolve();
+      });
+    } catch (error) {
+      this.#mounts -= 1;
+      throw error;
+    }
+  }
+
+  async commit(): Promise<ImmutableRef> {
+    const key = this.#snapshot();
+    if (this.#mounts > 0) throw new BuildError("failed_precondition", `Cannot commit ref "${this.id}": it is mounted`);
+    this.#isEnded = true;
+    try {
+      await this.#core.snapshotter.commit(this.id, key);
+    } catch (error) {
+      this.#isEnded = false;
+      throw error;
+    }
+    this.#core.registry.update(this.#record, { mutable: false, snapshot: this.id, sizeBytes: undefined });
+    const committed = new LocalImmutableRef(this.#core, this.#record);
+    // This hold passes to the new ref, so that the record counts one use.
+    this.#record.holds -= 1;
+    return committed;
+  }
+
+  #snapshot(): string {
+    const { snapshot } = this.#record.values;
+    if (this.#isEnded || snapshot === undefined)
+      throw new BuildError("failed_precondition", `Cannot use ref "${this.id}": it was released`);
+    return snapshot;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    await this.#core.release(this.#record);
+  }
+}

@@ -1,0 +1,134 @@
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import fc from "fast-check";
+import type { CompressionOptions } from "../refs.ts";
+import { commitTree, makeTestRoot, openTestCache, quiet } from "../testing/index.ts";
+import { GarbageCollector } from "./garbage-collector.ts";
+import { keepBytes } from "./keep-bytes.ts";
+import { rankForRemoval } from "./rank-for-removal.ts";
+
+const { signal } = quiet;
+const gzip: CompressionOptions = { type: "gzip", ociMediaTypes: true };
+
+const everything = { keepDurationMs: 0, reservedSpaceBytes: 0, maxUsedSpaceBytes: 0, minFreeSpaceBytes: 0 };
+const bytes = (size: number) => (directory: string) => writeFileSync(join(directory, "x"), Buffer.alloc(size, 1));
+
+test("what is held stays, with all it is built on; the rest goes, and its disk space with it", async () => {
+  using root = makeTestRoot();
+  await using opened = await openTestCache(root.path);
+  const { cache } = opened;
+  await using base = await commitTree(cache, undefined, { run: bytes(100_000) });
+  const top = await commitTree(cache, base, { run: bytes(200_000), description: "top" });
+  await top.remote(gzip, quiet);
+  const hold = top.clone();
+  await top[Symbol.asyncDispose]();
+  assert.deepEqual(await removed(cache.prune({ ...everything, filters: [], all: true, signal })), []);
+  const usage = await cache.diskUsage({ signal });
+  assert.deepEqual(
+    usage.map(({ inUse }) => inUse),
+    [true, true],
+  );
+  const own = usage.find(({ id }) => id === hold.id);
+  assert.ok(own !== undefined && own.sizeBytes >= 200_000 && own.sizeBytes < 300_000);
+  assert.deepEqual(own.parents, [base.id]);
+  await hold[Symbol.asyncDispose]();
+  const [after] = await cache.diskUsage({ signal, filters: [`id==${hold.id}`] });
+  assert.equal(after?.inUse, false);
+  assert.equal(after.usageCount, 1);
+  assert.deepEqual(
+    await removed(cache.prune({ ...everything, filters: ["description==other"], all: true, signal })),
+    [],
+  );
+  assert.deepEqual(await removed(cache.prune({ ...everything, filters: [], all: true, signal })), [hold.id]);
+  assert.deepEqual(await cache.diskUsage({ signal, filters: ["mutable"] }), []);
+  assert.deepEqual(
+    (await Array.fromAsync(opened.content.walk())).length,
+    1,
+    "the layer's blob is gone, its parent's is not",
+  );
+  assert.deepEqual(
+    (await Array.fromAsync(opened.snapshotter.walk())).map(({ name }) => name),
+    [base.id],
+  );
+});
+
+test("with a limit only as much goes as must, the least used first; internal records stay unless all", async () => {
+  using root = makeTestRoot();
+  await using opened = await openTestCache(root.path);
+  const { cache } = opened;
+  const ids: string[] = [];
+  for (const recordType of ["internal", "regular", "regular"] as const) {
+    const ref = await commitTree(cache, undefined, { run: bytes(1_000_000), recordType });
+    ids.push(ref.id);
+    await ref[Symbol.asyncDispose]();
+  }
+  const second = await cache.get(ids[1] ?? "", { signal });
+  await second[Symbol.asyncDispose]();
+  const limit = { ...everything, maxUsedSpaceBytes: 2_500_000, filters: [], all: false, signal };
+  assert.deepEqual(await removed(cache.prune(limit)), [ids[2]]);
+  assert.deepEqual(await removed(cache.prune({ ...limit, maxUsedSpaceBytes: 1 })), [ids[1]]);
+  assert.deepEqual(
+    await removed(cache.prune({ ...limit, keepDurationMs: 60_000, maxUsedSpaceBytes: 1, all: true })),
+    [],
+  );
+  assert.deepEqual(await removed(cache.prune({ ...limit, maxUsedSpaceBytes: 1, all: true })), [ids[0]]);
+});
+
+async function removed(pruned: AsyncIterable<{ readonly id: string }>): Promise<string[]> {
+  return (await Array.fromAsync(pruned)).map(({ id }) => id);
+}
+
+test("keepBytes() shrinks from the maximum by what the disk lacks, down to what is reserved", () => {
+  const state = { usedBytes: 100, freeBytes: 20 };
+  const limits = { reservedSpaceBytes: 0, maxUsedSpaceBytes: 0, minFreeSpaceBytes: 0 };
+  assert.equal(keepBytes(limits, state), undefined);
+  assert.equal(keepBytes({ ...limits, maxUsedSpaceBytes: 70 }, state), 70);
+  assert.equal(keepBytes({ ...limits, minFreeSpaceBytes: 20 }, state), 100, "enough is free: nothing goes");
+  assert.equal(keepBytes({ ...limits, minFreeSpaceBytes: 50 }, state), 70);
+  assert.equal(keepBytes({ ...limits, minFreeSpaceBytes: 50, maxUsedSpaceBytes: 90 }, state), 70);
+  assert.equal(keepBytes({ ...limits, minFreeSpaceBytes: 50, maxUsedSpaceBytes: 60 }, state), 60);
+  assert.equal(keepBytes({ ...limits, minFreeSpaceBytes: 500, reservedSpaceBytes: 30 }, state), 30);
+  assert.equal(keepBytes({ ...limits, minFreeSpaceBytes: 500 }, state), 0);
+});
+
+test("rankForRemoval() puts first what was used neither lately nor often", () => {
+  const use = fc.record({ lastUsedAt: fc.option(fc.nat(5), { nil: undefined }), usageCount: fc.nat(5) });
+  fc.assert(
+    fc.property(fc.array(use), (records) => {
+      const ranked = rankForRemoval(records);
+      assert.equal(ranked.length, records.length);
+      for (const [index, record] of ranked.entries())
+        for (const later of ranked.slice(index + 1))
+          assert.ok(
+            !((record.lastUsedAt ?? 0) > (later.lastUsedAt ?? 0) && record.usageCount > later.usageCount),
+            "one that is worth more by both comes later",
+          );
+    }),
+  );
+});
+
+test("the garbage collector runs its policies in order, soon after it was asked", async () => {
+  using root = makeTestRoot();
+  await using opened = await openTestCache(root.path);
+  const { cache } = opened;
+  for (const description of ["a", "b"]) {
+    const ref = await commitTree(cache, undefined, { run: bytes(1000), description });
+    await ref[Symbol.asyncDispose]();
+  }
+  const policy = { ...everything, all: false };
+  const policies = [
+    { ...policy, filters: ["description==a"] },
+    { ...policy, filters: ["description==c"] },
+  ];
+  await using collector = new GarbageCollector(cache, { policies, reporter: { report: assert.fail } });
+  collector.schedule();
+  collector.schedule();
+  for (let left = 2; left > 1; left = (await cache.diskUsage({ signal })).length)
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.deepEqual(
+    (await cache.diskUsage({ signal })).map(({ description }) => description),
+    ["b"],
+  );
+});

@@ -1,0 +1,223 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Semaphore, SingleFlight, TaskGroup } from "@buildkit-ts/async";
+import { BuildError } from "@buildkit-ts/errdefs";
+import { mountTemporarily } from "@buildkit-ts/mount";
+import { withStatus } from "@buildkit-ts/progress";
+import type { LayerBlobs } from "../blobs/layer-blobs.ts";
+import type { CacheRecord } from "../record/cache-record.ts";
+import { newId } from "../record/record-registry.ts";
+import type { RefOptions } from "../refs.ts";
+import { createStagingDirectory, moveTreeInto } from "./move-tree-into.ts";
+import type { TreeServices } from "./tree-services.ts";
+
+const parallelUnpacks = 4;
+
+/** Makes snapshots of records that have none: unpacks blobs, merges, applies differences. Once per record at a time. */
+export class TreeExtractor {
+  readonly #services: TreeServices;
+  readonly #layerBlobs: LayerBlobs;
+  readonly #flights = new SingleFlight<CacheRecord, void>();
+  readonly #unpacks = new Semaphore(parallelUnpacks);
+
+  constructor(services: TreeServices, layerBlobs: LayerBlobs) {
+    this.#services = services;
+    this.#layerBlobs = layerBlobs;
+  }
+
+  /** @returns The record's committed snapshot. */
+  async extract(record: CacheRecord, options: RefOptions): Promise<string> {
+    if (record.values.mutable)
+      throw new BuildError("failed_precondition", `Cannot extract cache record "${record.id}": it is mutable`);
+    if (record.values.snapshot === undefined) {
+      let started = false;
+      const work = async (signal: AbortSignal): Promise<void> => {
+        started = true;
+        await this.#make(record, { ...options, signal });
+      };
+      try {
+        await this.#flights.run(record, work, options);
+      } catch (error) {
+        // It failed with the session of another build; ours may be able to do it.
+        if (started || options.signal.aborted) throw error;
+        await this.#flights.run(record, work, options);
+      }
+    }
+    const { snapshot } = record.values;
+    if (snapshot === undefined) throw new BuildError("internal", `Cannot extract cache record "${record.id}"`);
+    return snapshot;
+  }
+
+  async #make(record: CacheRecord, options: RefOptions): Promise<void> {
+    if (record.values.snapshot !== undefined) return;
+    const { structure } = record;
+    switch (structure.kind) {
+      case "layer":
+        await this.#unpackLayer(record, structure.parent, options);
+        break;
+      case "merge":
+        await this.#mergeParents(record, structure.parents, options);
+        break;
+      case "diff":
+        await this.#makeDifference(record, options);
+        break;
+      default:
+        structure satisfies never;
+    }
+    this.#services.registry.update(record, { snapshot: record.id, sizeBytes: undefined });
+  }
+
+  /** Fetches and unpacks the layer beside its parents: only committing waits for them. */
+  async #unpackLayer(record: CacheRecord, parent: CacheRecord | undefined, options: RefOptions): Promise<void> {
+    const staging = join(this.#services.stagingDirectory, newId());
+    // Whether layers can be unpacked apart from their parents shows only at a snapshot; one without parents costs little.
+    const isStaged = await this.#hasUpperDirectories();
+    try {
+      await using group = new TaskGroup({ signal: options.signal });
+      let parentSnapshot: string | undefined;
+      group.run(async (signal) => {
+        if (parent !== undefined) parentSnapshot = await this.extract(parent, { ...options, signal });
+      });
+      group.run(async (signal) => {
+        await this.#services.blobs.ensureLocal(record, { ...options, signal });
+        if (!isStaged) return;
+        createStagingDirectory(staging);
+        await this.#apply(record, { directory: staging, form: "overlay-upper" }, { ...options, signal });
+      });
+      await group.join();
+      await this.#commit(record.id, parentSnapshot, async (key) => {
+        if (!isStaged) return await this.#applyMounted(record, key, options);
+        const upper = await this.#services.snapshotter.upperDir(key);
+        if (upper === undefined) throw new BuildError("internal", `Cannot find upper directory of snapshot "${key}"`);
+        moveTreeInto(staging, upper);
+      });
+    } finally {
+      await rm(staging, { recursive: true, force: true });
+    }
+  }
+
+  #stages: Promise<boolean> | undefined;
+
+  async #hasUpperDirectories(): Promise<boolean> {
+    this.#stages ??= (async () => {
+      const key = `probe-${newId()}`;
+      const { snapshotter } = this.#services;
+      await snapshotter.prepare(key, undefined);
+      try {
+        return (await snapshotter.upperDir(key)) !== undefined;
+      } finally {
+        await snapshotter.remove(key);
+      }
+    })();
+    return await this.#stages;
+  }
+
+  async #applyMounted(record: CacheRecord, key: string, options: RefOptions): Promise<void> {
+    const { signal } = options;
+    await using mounted = await mountTemporarily(await this.#services.snapshotter.mounts(key), { signal });
+    await this.#apply(record, { directory: mounted.path, form: "merged" }, options);
+  }
+
+  async #apply(
+    record: CacheRecord,
+    target: { readonly directory: string; readonly form: "overlay-upper" | "merged" },
+    options: RefOptions,
+  ): Promise<void> {
+    const { signal, progress } = options;
+    const { blobs, codec } = this.#services;
+    const descriptor = await blobs.ensureLocal(record, options);
+    using _permit = await this.#unpacks.acquire({ signal });
+    const { diffId } = record.values;
+    await withStatus(progress, `extracting ${descriptor.digest}`, async () => {
+      const blob = { path: blobs.content.pathOf(descriptor.digest), mediaType: descriptor.mediaType };
+      await codec.apply(blob, target, { signal, ...(diffId !== undefined && { expected: diffId }) });
+    });
+  }
+
+  /** Prepares a snapshot, lets `fill` write to it, and commits it under `name`; or leaves nothing. */
+  async #commit(name: string, parent: string | undefined, fill: (key: string) => Promise<void>): Promise<void> {
+    const { snapshotter } = this.#services;
+    const key = `${name}-new-${newId()}`;
+    await snapshotter.prepare(key, parent);
+    try {
+      await fill(key);
+      await snapshotter.commit(name, key);
+    } catch (error) {
+      await snapshotter.remove(key);
+      throw error;
+    }
+  }
+
+  async #mergeParents(record: CacheRecord, parents: readonly CacheRecord[], options: RefOptions): Promise<void> {
+    const { snapshotter } = this.#services;
+    const { signal } = options;
+    const steps = groupSteps(parents);
+    let base: string | undefined;
+    for (const [index, step] of steps.entries()) {
+      const name = index === steps.length - 1 ? record.id : stepName(record.id, index);
+      // What an earlier attempt left behind under that name.
+      if ((await snapshotter.find(name)) !== undefined) await snapshotter.remove(name);
+      if (step.kind === "trees") {
+        const snapshots = await this.#extractAll(step.records, options);
+        await snapshotter.merge(name, base === undefined ? snapshots : [base, ...snapshots], { signal });
+      } else await this.#applyDifference(step.record, { name, base, options });
+      base = name;
+    }
+  }
+
+  async #extractAll(records: readonly CacheRecord[], options: RefOptions): Promise<string[]> {
+    const snapshots: string[] = [];
+    await using group = new TaskGroup({ signal: options.signal });
+    for (const [index, record] of records.entries())
+      group.run(async (signal) => {
+        snapshots[index] = await this.extract(record, { ...options, signal });
+      });
+    await group.join();
+    return snapshots;
+  }
+
+  async #makeDifference(record: CacheRecord, options: RefOptions): Promise<void> {
+    await this.#applyDifference(record, { name: record.id, base: undefined, options });
+  }
+
+  /** A snapshot of `base` with the changes that a difference stands for, deletions included. */
+  async #applyDifference(
+    record: CacheRecord,
+    target: { readonly name: string; readonly base: string | undefined; readonly options: RefOptions },
+  ): Promise<void> {
+    const { name, base, options } = target;
+    const { signal } = options;
+    const { codec, snapshotter } = this.#services;
+    await this.#layerBlobs.withLayerFile(record, options, async (blob) => {
+      await this.#commit(name, base, async (key) => {
+        await using mounted = await mountTemporarily(await snapshotter.mounts(key), { signal });
+        await codec.apply(blob, { directory: mounted.path, form: "merged" }, { signal });
+      });
+    });
+  }
+}
+
+type MergeStep =
+  | { readonly kind: "trees"; readonly records: readonly CacheRecord[] }
+  | { readonly kind: "difference"; readonly record: CacheRecord };
+
+/** Whole trees that follow one another are merged in one go; a difference also deletes, which a tree cannot express. */
+function groupSteps(parents: readonly CacheRecord[]): MergeStep[] {
+  const steps: MergeStep[] = [];
+  let trees: CacheRecord[] = [];
+  for (const record of parents) {
+    if (record.structure.kind !== "diff") {
+      if (trees.length === 0) steps.push({ kind: "trees", records: trees });
+      trees.push(record);
+    } else {
+      steps.push({ kind: "difference", record });
+      trees = [];
+    }
+  }
+  return steps;
+}
+
+/** The snapshot of a merge's step; it goes with the record's own. */
+export function stepName(id: string, index: number): string {
+  return `${id}-step-${index}`;
+}
