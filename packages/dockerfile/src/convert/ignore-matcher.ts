@@ -73,7 +73,8 @@ function compile(pattern: string): Pattern {
 }
 
 type Token =
-  | { readonly kind: "rest" | "directories" }
+  | { readonly kind: "rest" }
+  | { readonly kind: "directories" }
   | { readonly kind: "segment" | "any" }
   | { readonly kind: "set"; readonly regex: RegExp }
   | { readonly kind: "literal"; readonly char: string };
