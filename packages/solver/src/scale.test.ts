@@ -1,55 +1,34 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { suite, test } from "node:test";
-import { FakeVertex } from "./testing/fake-vertex.ts";
+import { Worker } from "node:worker_threads";
+import type { LargeGraphReport } from "./testing/large-graph-worker.ts";
 import { SolverFixture } from "./testing/solver-fixture.ts";
 
 const count = 10_000;
 
-function deep(f: SolverFixture): FakeVertex {
-  let top = f.vertex("0");
-  for (let i = 1; i < count; i++) top = f.vertex(String(i), { inputs: [top.edge()] });
-  return top;
-}
-
-function wide(f: SolverFixture): FakeVertex {
-  const inputs = Array.from({ length: count }, (_, i) => f.vertex(String(i)).edge());
-  return f.vertex("top", { inputs });
-}
-
-function diamonds(f: SolverFixture): FakeVertex {
-  let top = f.vertex("0");
-  for (let i = 1; i < count / 3; i++) {
-    const left = f.vertex(`l${i}`, { inputs: [top.edge()], content: [0] });
-    const right = f.vertex(`r${i}`, { inputs: [top.edge()] });
-    top = f.vertex(String(i), { inputs: [left.edge(), right.edge()] });
-  }
-  return top;
-}
-
-/** Time on the processor: what else the machine does makes no difference. */
-async function milliseconds(work: () => Promise<unknown>): Promise<number> {
-  const start = process.cpuUsage();
-  await work();
-  const { user, system } = process.cpuUsage(start);
-  return (user + system) / 1000;
+/** In a thread of its own: the test runner follows every promise, which makes them several times slower. */
+async function measure(kind: string): Promise<LargeGraphReport> {
+  const worker = new Worker(new URL("./testing/large-graph-worker.ts", import.meta.url), {
+    workerData: { kind, count },
+  });
+  const [report] = (await once(worker, "message")) as [LargeGraphReport];
+  await worker.terminate();
+  return report;
 }
 
 suite(`a graph of ${count} vertices`, () => {
-  for (const [name, make] of Object.entries({ deep, wide, diamonds })) {
-    test(`is solved in little time when it is ${name}`, async (t) => {
-      const f = new SolverFixture();
-      const [cold, cached] = [make(f), make(f)];
-      const coldMs = await milliseconds(() => f.build(cold.edge()));
-      const cachedMs = await milliseconds(() => f.build(cached.edge()));
+  for (const kind of ["deep", "wide", "diamonds"]) {
+    test(`is solved in little time when it is ${kind}`, async (t) => {
+      const { coldMs, cachedMs, cachedExecs, heldResults } = await measure(kind);
       t.diagnostic(`cold ${coldMs.toFixed(0)} ms, cached ${cachedMs.toFixed(0)} ms`);
-      assert.equal(cached.execs, 0);
-      assert.equal(f.results.holds.count, 0);
+      assert.deepEqual([cachedExecs, heldResults], [0, 0]);
       // Far more than it takes, so that only growth with the square of the graph fails on a busy machine.
-      assert.ok(coldMs < 10_000 && cachedMs < 10_000);
+      assert.ok(coldMs < 30_000 && cachedMs < 30_000);
     });
   }
 
-  test("is given up in little time when its build is canceled", async () => {
+  test("is given up when its build is canceled", async () => {
     const f = new SolverFixture();
     const started = Promise.withResolvers<void>();
     let top = f.vertex("0", {
