@@ -9,7 +9,7 @@ interface Request {
 }
 
 function makeCalls(maxThreads = 1): WorkerCalls<Request, number> {
-  return new WorkerCalls(import.meta.resolve("./testing/calls.worker.ts"), { maxThreads, idleMs: 20 });
+  return new WorkerCalls(new URL("./testing/calls.worker.ts", import.meta.url).href, { maxThreads, idleMs: 20 });
 }
 
 const { signal } = new AbortController();

@@ -44,7 +44,7 @@ export class WorkerCalls<Request, Result> implements AsyncDisposable {
   readonly #threads = new Set<CallThread>();
   readonly #waiting: (() => void)[] = [];
 
-  /** @param url Of the worker's module: `import.meta.resolve("./x.worker.ts")`, which calls {@linkcode serveWorkerCalls}. */
+  /** @param url Of the worker's module: `new URL("./x.worker.ts", import.meta.url).href`, which calls {@linkcode serveWorkerCalls}. */
   constructor(url: string, options: WorkerCallsOptions = {}) {
     this.#url = url;
     this.#maxThreads = options.maxThreads ?? Math.min(4, availableParallelism());

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { Worker, type WorkerOptions } from "node:worker_threads";
 
 /**
- * Starts a worker thread from `*.worker.ts` beside the caller: `startWorker(import.meta.resolve("./hash.worker.ts"))`.
+ * Starts a worker thread from `*.worker.ts` beside the caller: `startWorker(new URL("./hash.worker.ts", import.meta.url).href)`.
  *
  * In the single executable there are no files: each worker is bundled into an asset named `workers/<basename>.js`,
  * since a worker started from the executable itself would parse the whole binary.

@@ -8,7 +8,7 @@ export class ThreadedFileBackend implements FileBackend, AsyncDisposable {
   readonly #calls: WorkerCalls<FileRequest, FileResult>;
 
   constructor(options: WorkerCallsOptions = {}) {
-    this.#calls = new WorkerCalls(import.meta.resolve("./backend/file.worker.ts"), options);
+    this.#calls = new WorkerCalls(new URL("./backend/file.worker.ts", import.meta.url).href, options);
   }
 
   async apply(

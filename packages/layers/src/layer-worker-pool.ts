@@ -56,7 +56,7 @@ export class LayerWorkerPool implements AsyncDisposable {
 
   #take(): Worker {
     const idle = this.#idle.pop();
-    if (idle === undefined) return startWorker(import.meta.resolve("./layer.worker.ts"));
+    if (idle === undefined) return startWorker(new URL("./layer.worker.ts", import.meta.url).href);
     clearTimeout(idle.timer);
     idle.worker.ref();
     return idle.worker;

@@ -109,10 +109,12 @@ export class RegistryExchange {
 
   async #withScheme(request: EndpointRequest, options: RegistryRequestOptions): Promise<HttpAnswer> {
     const { endpoint } = request;
+    // Another request may learn meanwhile that the host is plain: what counts is how this one was sent.
+    const wasPlain = this.#isPlain(endpoint);
     try {
       return await this.#sendOnce(request, options);
     } catch (error) {
-      if (endpoint.scheme !== "https-or-http" || this.#isPlain(endpoint) || !isNoTls(error)) throw error;
+      if (endpoint.scheme !== "https-or-http" || wasPlain || !isNoTls(error)) throw error;
       options.signal.throwIfAborted();
       this.#plainHosts.add(endpoint.host);
       return await this.#sendOnce(request, options);

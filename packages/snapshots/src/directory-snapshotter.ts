@@ -43,7 +43,7 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
     this.#root = join(options.root, "snapshots");
     this.#reporter = options.reporter;
     this.#syncDelayMs = options.syncDelayMs ?? defaultSyncDelayMs;
-    this.#trees = new WorkerCalls(import.meta.resolve("./tree/tree.worker.ts"), { maxThreads: 2 });
+    this.#trees = new WorkerCalls(new URL("./tree/tree.worker.ts", import.meta.url).href, { maxThreads: 2 });
     const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
     this.table = new SnapshotTable(options.database, { driver, boot });
     mkdirSync(this.#root, { recursive: true, mode: 0o700 });

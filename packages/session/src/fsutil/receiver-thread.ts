@@ -53,7 +53,7 @@ class ReceiverThread {
   }
 
   #launch(): Worker {
-    const worker = startWorker(import.meta.resolve("./receive.worker.ts"), {
+    const worker = startWorker(new URL("./receive.worker.ts", import.meta.url).href, {
       // Descriptors come from calls that Node does not see, and are closed through Node.
       trackUnmanagedFds: false,
     });
