@@ -23,5 +23,6 @@ export const bulkSessionOptions = {
 
 /** Widens the connection's window, which settings do not cover. */
 export function widenWindow(session: Http2Session): void {
-  session.setLocalWindowSize(connectionWindowBytes);
+  // The peer may be gone before its connection was made.
+  if (!session.destroyed) session.setLocalWindowSize(connectionWindowBytes);
 }

@@ -1,0 +1,106 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { duplexPair } from "node:stream";
+import { LocalCacheManager } from "@buildkit-ts/cache";
+import { LocalContentStore } from "@buildkit-ts/content";
+import type { ExportContext } from "@buildkit-ts/exporters";
+import { WorkerLayerCodec } from "@buildkit-ts/layers";
+import { MetadataDatabase } from "@buildkit-ts/metadata";
+import { hostPlatform } from "@buildkit-ts/oci";
+import type { ProgressWriter, StatusUpdate } from "@buildkit-ts/progress";
+import { RegistryClient } from "@buildkit-ts/registry";
+import { LocalSessionManager } from "@buildkit-ts/session";
+import { type Attachable, ClientSession } from "@buildkit-ts/session/serving";
+import { OverlaySnapshotter } from "@buildkit-ts/snapshots";
+
+const reporter = {
+  report: (error: unknown): void => {
+    throw error;
+  },
+};
+
+/** The parts of a daemon that sources and exporters work with, in one process. */
+export class Parts implements AsyncDisposable {
+  readonly sessions: LocalSessionManager = new LocalSessionManager();
+  readonly registry: RegistryClient = new RegistryClient();
+  readonly database: MetadataDatabase;
+  readonly content: LocalContentStore;
+  readonly cache: LocalCacheManager;
+  readonly statuses: StatusUpdate[] = [];
+  readonly #stack: AsyncDisposableStack;
+  readonly #controller = new AbortController();
+
+  private constructor(
+    built: {
+      readonly database: MetadataDatabase;
+      readonly content: LocalContentStore;
+      readonly cache: LocalCacheManager;
+    },
+    stack: AsyncDisposableStack,
+  ) {
+    this.database = built.database;
+    this.content = built.content;
+    this.cache = built.cache;
+    this.#stack = stack;
+  }
+
+  static async open(root: string): Promise<Parts> {
+    mkdirSync(root, { recursive: true });
+    const stack = new AsyncDisposableStack();
+    const database = stack.use(MetadataDatabase.open(join(root, "state.db"), { reporter }));
+    const content = await LocalContentStore.open(root);
+    const snapshotter = new OverlaySnapshotter({ root: join(root, "snapshots"), database, reporter });
+    const codec = stack.use(new WorkerLayerCodec());
+    const cache = stack.use(await LocalCacheManager.open({ root, database, snapshotter, content, codec }));
+    return new Parts({ database, content, cache }, stack);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  get progress(): ProgressWriter {
+    const writer: ProgressWriter = {
+      status: (update) => this.statuses.push(update),
+      log: () => undefined,
+      warn: () => undefined,
+      vertex: () => ({ ...writer, complete: () => undefined }),
+    };
+    return writer;
+  }
+
+  /** Opens a client's session and gives its id. */
+  async connect(attachables: readonly Attachable[], sharedKey = "key"): Promise<string> {
+    const client = new ClientSession({ sharedKey, attachables });
+    const [ours, theirs] = duplexPair();
+    const ended = Promise.allSettled([
+      this.sessions.handle(ours, client.metadata, { signal: this.signal }),
+      client.serve(theirs, { signal: this.signal }),
+    ]);
+    this.#stack.defer(async () => {
+      // A pair in memory does not notice that its other end is gone.
+      ours.destroy();
+      theirs.destroy();
+      await ended;
+    });
+    await this.sessions.get(client.id, { signal: this.signal });
+    return client.id;
+  }
+
+  context(session: string): ExportContext {
+    return {
+      signal: this.signal,
+      progress: this.progress,
+      session,
+      sessions: () => [session],
+      exporterIndex: 0,
+      platform: hostPlatform(),
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#controller.abort(new Error("The test is over"));
+    await this.registry[Symbol.asyncDispose]();
+    await this.#stack.disposeAsync();
+  }
+}
