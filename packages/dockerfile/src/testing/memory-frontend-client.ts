@@ -1,6 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { opspb } from "@buildkit-ts/api";
-import { BuildError } from "@buildkit-ts/errdefs";
+import { BuildError, type Code } from "@buildkit-ts/errdefs";
 import type { Definition } from "@buildkit-ts/llb";
 import { digestOf } from "@buildkit-ts/oci";
 import type {
@@ -19,6 +19,8 @@ export interface MemoryWorld {
   /** Image configs by qualified reference. */
   readonly images: Readonly<Record<string, string>>;
   readonly capabilities: ReadonlySet<string>;
+  /** How solves with another frontend fail; `unavailable` by default. */
+  readonly gatewayCode?: Code;
 }
 
 /** A frontend client without a daemon: it records what is asked, and reads files of locals from memory. */
@@ -45,7 +47,7 @@ export class MemoryFrontendClient implements FrontendClient {
   solve(request: Parameters<FrontendClient["solve"]>[0]): Promise<FrontendResult> {
     this.solves.push(request);
     if (request.frontend !== undefined)
-      return Promise.reject(new BuildError("unimplemented", "gateway.v0 is not here"));
+      return Promise.reject(new BuildError(this.#world.gatewayCode ?? "unavailable", "gateway.v0 is not here"));
     const files = this.#world.locals[localName(request.definition)] ?? {};
     return Promise.resolve({ ref: new MemoryRef(files), refs: new Map(), metadata: new Map() });
   }

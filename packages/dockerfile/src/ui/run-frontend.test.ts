@@ -39,6 +39,30 @@ suite("runDockerfileFrontend() asks and answers as the reference frontend does",
     });
 });
 
+suite("runDockerfileFrontend() where no frontend image can be run", () => {
+  const build = async (syntax: string): Promise<ReadonlyMap<string, Uint8Array>> => {
+    const client = new MemoryFrontendClient({
+      options: {},
+      locals: { dockerfile: { Dockerfile: `# syntax=${syntax}\nFROM scratch\nLABEL a=b\n` } },
+      images: {},
+      capabilities: new Set(goldens.capabilities),
+      gatewayCode: "unimplemented",
+    });
+    return (await runDockerfileFrontend(client, { signal })).metadata;
+  };
+
+  test("builds by itself what asks for its own image", async () => {
+    assert.ok((await build("docker/dockerfile:1.7-labs")).has("containerimage.config"));
+  });
+
+  test("passes the failure on for others, pointing at the line", async () => {
+    await assert.rejects(
+      build("example.com/other"),
+      (error) => error instanceof SourceError && error.code === "unimplemented",
+    );
+  });
+});
+
 async function run(golden: GoldenCase): Promise<GoldenCase["expected"]> {
   const client = new MemoryFrontendClient({
     options: golden.options,
