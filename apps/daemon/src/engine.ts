@@ -37,16 +37,20 @@ import {
   type CacheStore,
   type Edge,
   GraphSolver,
+  type Job,
   type Result,
   type Solver,
   SqliteCacheStore,
 } from "@buildkit-ts/solver";
 import { HttpSource, ImageSource, LocalSource, RegistryOrigin, type SourceContext } from "@buildkit-ts/sources";
 import {
+  CacheMounts,
   createOpResolver,
   detectPlatforms,
   ensureWorkerId,
+  ignoredCacheMounts,
   loadDefinition,
+  type NestedSolve,
   refOfResult,
   WorkerResultLoader,
   workerLabels,
@@ -61,6 +65,7 @@ interface Parts {
   readonly resources: AsyncDisposableStack;
   readonly database: MetadataDatabase;
   readonly cache: LocalCacheManager;
+  readonly cacheMounts: CacheMounts;
   readonly solver: Solver;
   readonly worker: WorkerIdentity;
   readonly exporters: ReadonlyMap<string, Exporter>;
@@ -90,9 +95,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const snapshotter = await openSnapshotter(settings, { database, logger });
     const content = await LocalContentStore.open(join(root, "content"));
     const codec = resources.use(new WorkerLayerCodec());
-    const cache = resources.use(
-      await LocalCacheManager.open({ root, database, snapshotter, content, codec, reporter: logger }),
-    );
+    const cache = resources.use(await LocalCacheManager.open({ root, database, snapshotter, content, codec }));
     const imageStore = new DatabaseImageStore({ database, content, pins: cache });
     const registry = resources.use(new RegistryClient({ config: registryConfig(settings.registries) }));
     const origin = new RegistryOrigin({ registry, sessions });
@@ -100,12 +103,15 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const workerId = await ensureWorkerId(root);
     const temporaryDirectory = join(root, "tmp");
     mkdirSync(temporaryDirectory, { recursive: true, mode: 0o700 });
+    const cacheMounts = new CacheMounts(cache);
     const resolveOp = createOpResolver({
       workerId,
       cache,
       executor,
       sessions,
       temporaryDirectory,
+      cacheMounts,
+      solveNested,
       sources: [images, new LocalSource({ cache, sessions }), resources.use(new HttpSource({ cache, sessions }))],
       fileBackend: resources.use(new ThreadedFileBackend()),
       parallelism: new Semaphore(settings.maxParallelism === 0 ? Number.POSITIVE_INFINITY : settings.maxParallelism),
@@ -127,6 +133,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
       resources: resources.move(),
       database,
       cache,
+      cacheMounts,
       solver,
       worker,
       exporters,
@@ -156,7 +163,10 @@ export class Engine implements BuildEngine, AsyncDisposable {
   }
 
   async load(definition: opspb.Definition, options: LoadOptions): Promise<Edge> {
-    return await loadDefinition(definitionFromProto(definition), options);
+    const decoded = definitionFromProto(definition);
+    // Steps that ignore the cache shall find their cache mounts empty, as on BuildKit.
+    await this.#parts.cacheMounts.prune(ignoredCacheMounts(decoded), options);
+    return await loadDefinition(decoded, options);
   }
 
   refOf(result: Result): ImmutableRef | undefined {
@@ -187,6 +197,15 @@ export class Engine implements BuildEngine, AsyncDisposable {
     await this.#parts.resources.disposeAsync();
   }
 }
+
+/** What an op's result describes is built within the build that waits for the op. */
+const solveNested: NestedSolve = async (definition, context) => {
+  const [job] = context.values("job") as readonly Job[];
+  if (job === undefined) throw new BuildError("internal", "Cannot build nested definition: no build waits for it");
+  const [entitlements = new Set<string>()] = context.values("entitlements") as readonly ReadonlySet<string>[];
+  const edge = await loadDefinition(definition, { signal: context.signal, entitlements });
+  return await job.build(edge, context);
+};
 
 async function openExecutor(settings: Settings): Promise<RuncExecutor> {
   const host = createNetworkProvider("host");

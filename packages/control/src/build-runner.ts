@@ -49,6 +49,7 @@ export class BuildRunner {
     const job = engine.solver.createJob(request.ref);
     if (request.session !== "") job.addSession(request.session);
     job.setValue("entitlements", entitlements);
+    job.setValue("job", job);
     const recorder = new BuildRecorder({ job, request, history });
     try {
       await using bridge = this.#bridge(request, job, entitlements);
