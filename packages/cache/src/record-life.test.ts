@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { chmodSync, chownSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { type ContentStore, MemoryContentStore } from "@buildkit-ts/content";
-import type { Digest } from "@buildkit-ts/oci";
+import { type ContentProvider, type ContentStore, MemoryContentStore } from "@buildkit-ts/content";
+import { type DiffId, type Digest, digestOf, mediaTypes } from "@buildkit-ts/oci";
 import type { BlobLayer, CompressionOptions } from "./refs.ts";
-import { commitTree, listRoot, makeTestRoot, openTestCache, quiet } from "./testing/index.ts";
+import { commitTree, listRoot, makeTestRoot, openTestCache, quiet, readTree } from "./testing/index.ts";
 
 const { signal } = quiet;
 const gzip: CompressionOptions = { type: "gzip", ociMediaTypes: true };
@@ -106,8 +107,40 @@ test("layers that only claim another image's ChainID do not take its place", asy
   assert.deepEqual(leftovers, [honest.id]);
 });
 
-async function put(store: ContentStore, text: string): Promise<Digest> {
+test("directories that a layer only implies keep what they are below, though layers are unpacked side by side", async () => {
+  using root = makeTestRoot();
+  using otherRoot = makeTestRoot();
+  await using source = await openTestCache(otherRoot.path);
+  const chmodded = (directory: string): void => {
+    mkdirSync(join(directory, "d/e"), { recursive: true });
+    chmodSync(join(directory, "d/e"), 0o2770);
+    chownSync(join(directory, "d/e"), 7, 8);
+  };
+  await using base = await commitTree(source.cache, undefined, { run: chmodded });
+  const { layers, provider } = await base.remote(gzip, quiet);
+  const staging = join(otherRoot.path, "files");
+  mkdirSync(join(staging, "d/e"), { recursive: true });
+  writeFileSync(join(staging, "d/e/file"), "");
+  const tar = execFileSync("tar", ["-c", "-C", staging, "d/e/file"]);
+  const diffId = digestOf(tar) as DiffId;
+  const store = new MemoryContentStore();
+  await put(store, tar);
+  const implying: BlobLayer = {
+    diffId,
+    descriptor: { mediaType: mediaTypes.ociLayer, digest: diffId, size: tar.byteLength },
+  };
+  const lazy = (): ContentProvider => ({
+    open: async (descriptor, options) =>
+      await (descriptor.digest === diffId ? store : provider).open(descriptor, options),
+  });
+  await using opened = await openTestCache(root.path);
+  await using ref = await opened.cache.getByLayers([...layers, implying], lazy, named("pulled"));
+  const { mode, uid, gid } = await readTree(ref, (directory) => statSync(join(directory, "d/e")));
+  assert.deepEqual([mode & 0o7777, uid, gid], [0o2770, 7, 8]);
+});
+
+async function put(store: ContentStore, content: string | Uint8Array): Promise<Digest> {
   await using writer = await store.openWriter({ signal });
-  await writer.write(Buffer.from(text));
+  await writer.write(Buffer.from(content as string));
   return (await writer.commit({})).digest;
 }

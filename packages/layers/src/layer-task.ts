@@ -1,5 +1,6 @@
 import type { Code } from "@buildkit-ts/errdefs";
-import type { AppliedLayer, ApplyLayerTask } from "./apply/apply-layer.ts";
+import type { ApplyLayerTask, InheritTask } from "./apply/apply-layer.ts";
+import type { AppliedLayer } from "./layers.ts";
 import type { WrittenLayer } from "./make/layer-output.ts";
 import type { MakeLayerTask } from "./make/make-layer.ts";
 import type { RecompressTask } from "./make/recompress-layer.ts";
@@ -8,7 +9,8 @@ import type { RecompressTask } from "./make/recompress-layer.ts";
 export type LayerTask =
   | ({ readonly kind: "make" } & MakeLayerTask)
   | ({ readonly kind: "recompress" } & RecompressTask)
-  | ({ readonly kind: "apply" } & ApplyLayerTask);
+  | ({ readonly kind: "apply" } & ApplyLayerTask)
+  | ({ readonly kind: "inherit" } & InheritTask);
 
 /** The message to a worker. `abort[0]` becomes 1 when it shall stop: a worker that reads files synchronously gets no messages. */
 export interface LayerTaskMessage {
@@ -20,6 +22,7 @@ export interface LayerTaskMessage {
 export type LayerTaskAnswer =
   | { readonly kind: "written"; readonly layer: WrittenLayer }
   | { readonly kind: "applied"; readonly layer: AppliedLayer }
+  | { readonly kind: "inherited" }
   /** The upper directory cannot be read alone, see {@linkcode UnsupportedUpperError}. */
   | { readonly kind: "unsupportedUpper"; readonly message: string }
   | {

@@ -1,7 +1,7 @@
 import { parentPort } from "node:worker_threads";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { hasErrno } from "@buildkit-ts/sys";
-import { applyLayer } from "./apply/apply-layer.ts";
+import { applyLayer, inheritAttributes } from "./apply/apply-layer.ts";
 import type { LayerTask, LayerTaskAnswer, LayerTaskMessage } from "./layer-task.ts";
 import { makeLayer } from "./make/make-layer.ts";
 import { recompressLayer } from "./make/recompress-layer.ts";
@@ -15,6 +15,9 @@ async function run(task: LayerTask, checkAborted: () => void): Promise<LayerTask
       return { kind: "written", layer: await recompressLayer(task, checkAborted) };
     case "apply":
       return { kind: "applied", layer: await applyLayer(task, checkAborted) };
+    case "inherit":
+      inheritAttributes(task, checkAborted);
+      return { kind: "inherited" };
     default:
       return task satisfies never;
   }

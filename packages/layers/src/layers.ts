@@ -16,6 +16,15 @@ export interface MakeLayerOptions {
   readonly sourceDateEpoch?: number;
 }
 
+/** A layer that was unpacked. */
+export interface AppliedLayer {
+  readonly diffId: DiffId;
+  /** Of the uncompressed tar. */
+  readonly sizeBytes: number;
+  /** Directories that were made because something is in them, without an entry of their own. */
+  readonly impliedDirectories: readonly string[];
+}
+
 /**
  * Turns trees into layers and layers into trees, in worker threads that read and write by file descriptor.
  */
@@ -42,5 +51,19 @@ export interface LayerCodec {
       readonly parents?: readonly string[];
     },
     options: { readonly signal: AbortSignal; readonly expected?: DiffId },
-  ): Promise<{ readonly diffId: DiffId; readonly sizeBytes: number }>;
+  ): Promise<AppliedLayer>;
+  /**
+   * Gives directories that a layer only implied the attributes that they have in lower layers: what `parents` does while a
+   * layer is applied, for layers that were applied before those below them.
+   */
+  inheritAttributes(
+    target: {
+      readonly directory: string;
+      /** As {@linkcode AppliedLayer.impliedDirectories} names them. */
+      readonly paths: readonly string[];
+      /** Directories of lower layers, highest first. */
+      readonly parents: readonly string[];
+    },
+    options: { readonly signal: AbortSignal },
+  ): Promise<void>;
 }

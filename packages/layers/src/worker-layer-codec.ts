@@ -3,7 +3,7 @@ import { type Mount, mountTemporarily } from "@buildkit-ts/mount";
 import { type DiffId, mediaTypes } from "@buildkit-ts/oci";
 import type { LayerTask, LayerTaskAnswer } from "./layer-task.ts";
 import { LayerWorkerPool, type LayerWorkerPoolOptions } from "./layer-worker-pool.ts";
-import type { LayerCodec, MadeLayer, MakeLayerOptions } from "./layers.ts";
+import type { AppliedLayer, LayerCodec, MadeLayer, MakeLayerOptions } from "./layers.ts";
 import type { WrittenLayer } from "./make/layer-output.ts";
 
 export interface WorkerLayerCodecOptions extends LayerWorkerPoolOptions {
@@ -59,13 +59,25 @@ export class WorkerLayerCodec implements LayerCodec, AsyncDisposable {
       readonly parents?: readonly string[];
     },
     options: { readonly signal: AbortSignal; readonly expected?: DiffId },
-  ): Promise<{ readonly diffId: DiffId; readonly sizeBytes: number }> {
+  ): Promise<AppliedLayer> {
     const { directory, form, parents = [] } = target;
     const expected = options.expected === undefined ? {} : { expected: options.expected };
     const task: LayerTask = { kind: "apply", blobPath: blob.path, directory, form, parents, ...expected };
     const answer = await this.#pool.run(task, options);
     if (answer.kind === "applied") return answer.layer;
     throw failureOf(answer);
+  }
+
+  async inheritAttributes(
+    target: {
+      readonly directory: string;
+      readonly paths: readonly string[];
+      readonly parents: readonly string[];
+    },
+    options: { readonly signal: AbortSignal },
+  ): Promise<void> {
+    const answer = await this.#pool.run({ kind: "inherit", ...target }, options);
+    if (answer.kind !== "inherited") throw failureOf(answer);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -19,7 +19,9 @@ const entriesPerTurn = 1000;
 export class ContentChecksums implements AsyncDisposable {
   readonly #core: CacheCore;
   readonly #mountDirectory: string;
-  readonly #worker = new WorkerCalls<ChecksumRequest, ChecksumAnswer>(new URL("./checksum.worker.ts", import.meta.url).href);
+  readonly #worker = new WorkerCalls<ChecksumRequest, ChecksumAnswer>(
+    new URL("./checksum.worker.ts", import.meta.url).href,
+  );
   readonly #turns = new Map<string, Semaphore>();
   readonly #trees = new Map<string, Uint8Array>();
 

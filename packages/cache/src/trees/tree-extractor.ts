@@ -1,14 +1,15 @@
-import { rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Semaphore, SingleFlight, TaskGroup } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
+import type { AppliedLayer } from "@buildkit-ts/layers";
 import { mountTemporarily } from "@buildkit-ts/mount";
 import { withStatus } from "@buildkit-ts/progress";
 import type { LayerBlobs } from "../blobs/layer-blobs.ts";
 import type { CacheRecord } from "../record/cache-record.ts";
 import { newId } from "../record/record-registry.ts";
 import type { RefOptions } from "../refs.ts";
-import { createStagingDirectory, moveTreeInto } from "./move-tree-into.ts";
+import { moveTreeInto } from "./move-tree-into.ts";
 import type { TreeServices } from "./tree-services.ts";
 
 const parallelUnpacks = 4;
@@ -19,6 +20,7 @@ export class TreeExtractor {
   readonly #layerBlobs: LayerBlobs;
   readonly #flights = new SingleFlight<CacheRecord, void>();
   readonly #unpacks = new Semaphore(parallelUnpacks);
+  #stages: Promise<boolean> | undefined;
 
   constructor(services: TreeServices, layerBlobs: LayerBlobs) {
     this.#services = services;
@@ -70,34 +72,60 @@ export class TreeExtractor {
   /** Fetches and unpacks the layer beside its parents: only committing waits for them. */
   async #unpackLayer(record: CacheRecord, parent: CacheRecord | undefined, options: RefOptions): Promise<void> {
     const staging = join(this.#services.stagingDirectory, newId());
-    // Whether layers can be unpacked apart from their parents shows only at a snapshot; one without parents costs little.
     const isStaged = await this.#hasUpperDirectories();
     try {
       await using group = new TaskGroup({ signal: options.signal });
       let parentSnapshot: string | undefined;
+      let implied: readonly string[] = [];
       group.run(async (signal) => {
         if (parent !== undefined) parentSnapshot = await this.extract(parent, { ...options, signal });
       });
       group.run(async (signal) => {
         await this.#services.blobs.ensureLocal(record, { ...options, signal });
         if (!isStaged) return;
-        createStagingDirectory(staging);
-        await this.#apply(record, { directory: staging, form: "overlay-upper" }, { ...options, signal });
+        await mkdir(staging, { mode: 0o755 });
+        const target = { directory: staging, form: "overlay-upper" } as const;
+        implied = (await this.#apply(record, target, { ...options, signal })).impliedDirectories;
       });
       await group.join();
       await this.#commit(record.id, parentSnapshot, async (key) => {
-        if (!isStaged) return await this.#applyMounted(record, key, options);
-        const upper = await this.#services.snapshotter.upperDir(key);
-        if (upper === undefined) throw new BuildError("internal", `Cannot find upper directory of snapshot "${key}"`);
-        moveTreeInto(staging, upper);
+        if (isStaged) await this.#moveStaged(staging, { key, implied, parent: parentSnapshot }, options);
+        else await this.#applyMounted(record, key, options);
       });
     } finally {
       await rm(staging, { recursive: true, force: true });
     }
   }
 
-  #stages: Promise<boolean> | undefined;
+  async #moveStaged(
+    staging: string,
+    target: { readonly key: string; readonly implied: readonly string[]; readonly parent: string | undefined },
+    options: RefOptions,
+  ): Promise<void> {
+    const { snapshotter, codec } = this.#services;
+    const { key, implied, parent } = target;
+    if (implied.length > 0 && parent !== undefined) {
+      // They exist in lower layers with an owner and a mode that the layer did not mean to change.
+      const parents = await this.#upperDirectories(parent);
+      await codec.inheritAttributes({ directory: staging, paths: implied, parents }, options);
+    }
+    const upper = await snapshotter.upperDir(key);
+    if (upper === undefined) throw new BuildError("internal", `Cannot find upper directory of snapshot "${key}"`);
+    moveTreeInto(staging, upper);
+  }
 
+  /** Of a committed snapshot and of those below it, highest first. */
+  async #upperDirectories(snapshot: string): Promise<string[]> {
+    const { snapshotter } = this.#services;
+    const directories: string[] = [];
+    for (let name: string | undefined = snapshot; name !== undefined; name = (await snapshotter.find(name))?.parent) {
+      const directory = await snapshotter.upperDir(name);
+      if (directory !== undefined) directories.push(directory);
+    }
+    return directories;
+  }
+
+  /** Whether layers can be unpacked apart from their parents; shows only at a snapshot, and one without parents costs little. */
   async #hasUpperDirectories(): Promise<boolean> {
     this.#stages ??= (async () => {
       const key = `probe-${newId()}`;
@@ -122,15 +150,15 @@ export class TreeExtractor {
     record: CacheRecord,
     target: { readonly directory: string; readonly form: "overlay-upper" | "merged" },
     options: RefOptions,
-  ): Promise<void> {
+  ): Promise<AppliedLayer> {
     const { signal, progress } = options;
     const { blobs, codec } = this.#services;
     const descriptor = await blobs.ensureLocal(record, options);
     using _permit = await this.#unpacks.acquire({ signal });
     const { diffId } = record.values;
-    await withStatus(progress, `extracting ${descriptor.digest}`, async () => {
+    return await withStatus(progress, `extracting ${descriptor.digest}`, async () => {
       const blob = { path: blobs.content.pathOf(descriptor.digest), mediaType: descriptor.mediaType };
-      await codec.apply(blob, target, { signal, ...(diffId !== undefined && { expected: diffId }) });
+      return await codec.apply(blob, target, { signal, ...(diffId !== undefined && { expected: diffId }) });
     });
   }
 

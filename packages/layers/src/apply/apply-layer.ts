@@ -4,6 +4,7 @@ import { decompress } from "@buildkit-ts/compression";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { DiffId } from "@buildkit-ts/oci";
 import { TarDecoder } from "@buildkit-ts/tar";
+import type { AppliedLayer } from "../layers.ts";
 import { LayerUnpacker } from "./layer-unpacker.ts";
 import { TargetTree } from "./target-tree.ts";
 
@@ -15,10 +16,19 @@ export interface ApplyLayerTask {
   readonly expected?: DiffId;
 }
 
-export interface AppliedLayer {
-  readonly diffId: DiffId;
-  /** Of the uncompressed tar. */
-  readonly sizeBytes: number;
+export interface InheritTask {
+  readonly directory: string;
+  readonly paths: readonly string[];
+  readonly parents: readonly string[];
+}
+
+/** Gives directories the attributes that they have in lower layers. */
+export function inheritAttributes(task: InheritTask, checkAborted: () => void): void {
+  using tree = new TargetTree(task.directory, task.parents);
+  for (const path of task.paths) {
+    checkAborted();
+    tree.inherit(path);
+  }
 }
 
 /** Unpacks a layer blob. @throws {BuildError} `data_loss`, if the DiffID is not the expected one. */
@@ -44,5 +54,5 @@ export async function applyLayer(task: ApplyLayerTask, checkAborted: () => void)
     );
   }
   unpacker.finish();
-  return { diffId, sizeBytes };
+  return { diffId, sizeBytes, impliedDirectories: [...tree.implied] };
 }

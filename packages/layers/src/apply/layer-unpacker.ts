@@ -100,6 +100,7 @@ export class LayerUnpacker implements TarVisitor, Disposable {
         break;
       case "directory":
         this.#makeDirectory(at);
+        this.#tree.implied.delete(parts.join("/"));
         setNameAttributes(at, header, { isLink: false });
         this.#directories.push({ parts, header });
         break;

@@ -43,6 +43,8 @@ export class TargetTree implements Disposable {
   readonly #parents: readonly RootedDirectory[];
   readonly #open = new Map<string, CachedDirectory>();
   readonly #resources: DisposableStack;
+  /** Directories that were made since something is in them. */
+  readonly implied: Set<string> = new Set();
   #isStale = false;
 
   constructor(directory: string, parents: readonly string[]) {
@@ -111,7 +113,9 @@ export class TargetTree implements Disposable {
     if (existing === undefined) {
       mkdirAt(at, 0o755);
       chmodAt(at, 0o755);
-      this.#copyAttributes(at, parts.join("/"));
+      const path = parts.join("/");
+      this.implied.add(path);
+      this.#copyAttributes(at, path);
       return;
     }
     // A symbolic link that leads nowhere: what it names is made. Anything else that is there is an error.
@@ -119,6 +123,15 @@ export class TargetTree implements Disposable {
     if (!existing.isSymbolicLink() || links.followed > maxLinks) throw asError(cause);
     const target = nameText(readlinkAt(at));
     this.directory(splitTarName(target.startsWith("/") ? target : joinPath(before.join("/"), target)), links);
+  }
+
+  /** Gives a directory the attributes that it has in `parents`; what is no directory (any more) is left alone. */
+  inherit(path: string): void {
+    const parts = path.split("/");
+    const stat = findIn(this.#root, parts.slice(0, -1).join("/") || ".");
+    if (stat?.isDirectory() !== true) return;
+    const { at } = this.locate(parts);
+    if (findLstatAt(at)?.isDirectory() === true) this.#copyAttributes(at, path);
   }
 
   #copyAttributes(at: At, path: string): void {
