@@ -35,9 +35,12 @@ export function fileHeaderHash(attributes: HashedAttributes): Hash {
   const permissions = type === symlinkType ? 0o777 | (mode & 0o7000) : mode & 0o7777;
   const size = flag === "0" ? attributes.sizeBytes : 0;
   const hash = createHash("sha256");
-  hash.update(`namemode${permissions}uid${uid}gid${gid}size${size}typeflag${flag}linkname`);
-  hash.update(attributes.linkname ?? "");
-  hash.update(`unamegnamedevmajor${device?.major ?? 0}devminor${device?.minor ?? 0}`);
+  const { linkname = "" } = attributes;
+  const start = `namemode${permissions}uid${uid}gid${gid}size${size}typeflag${flag}linkname`;
+  const end = `unamegnamedevmajor${device?.major ?? 0}devminor${device?.minor ?? 0}`;
+  // One call where it can be one: for small files the calls cost more than the hashing.
+  if (typeof linkname === "string") hash.update(`${start}${linkname}${end}`);
+  else hash.update(start).update(linkname).update(end);
   if (xattrs === undefined) return hash;
   const names = [...xattrs.keys()].filter(isHashedXattr);
   for (const name of names.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))))

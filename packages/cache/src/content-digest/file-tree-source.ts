@@ -120,13 +120,16 @@ export class FileTreeSource implements Disposable {
     const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
     const fd = openInRoot(this.#root.fd, relative(path), { flags });
     try {
-      const hash = fileHeaderHash({ ...attributesOf(statOf(fd)), xattrs: readXattrs(fd) });
-      for (;;) {
+      const stat = statOf(fd);
+      const hash = fileHeaderHash({ ...attributesOf(stat), xattrs: readXattrs(fd) });
+      for (let left = stat.sizeBytes; left > 0; ) {
         this.#checkAborted();
         const count = readSync(fd, this.#buffer, 0, this.#buffer.length, null);
-        if (count === 0) return toDigest(hash.digest("hex"));
+        if (count === 0) break;
+        left -= count;
         hash.update(this.#buffer.subarray(0, count));
       }
+      return toDigest(hash.digest("hex"));
     } finally {
       closeSync(fd);
     }

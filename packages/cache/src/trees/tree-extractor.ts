@@ -52,6 +52,9 @@ export class TreeExtractor {
 
   async #make(record: CacheRecord, options: RefOptions): Promise<void> {
     if (record.values.snapshot !== undefined) return;
+    const { snapshotter } = this.#services;
+    // What an attempt left behind that failed after it had committed.
+    if ((await snapshotter.find(record.id)) !== undefined) await snapshotter.remove(record.id);
     const { structure } = record;
     switch (structure.kind) {
       case "layer":
@@ -183,7 +186,7 @@ export class TreeExtractor {
     let base: string | undefined;
     for (const [index, step] of steps.entries()) {
       const name = index === steps.length - 1 ? record.id : stepName(record.id, index);
-      // What an earlier attempt left behind under that name.
+      // Steps of a failed attempt.
       if ((await snapshotter.find(name)) !== undefined) await snapshotter.remove(name);
       if (step.kind === "trees") {
         const snapshots = await this.#extractAll(step.records, options);
