@@ -7,8 +7,8 @@ import type { Attachable, OutputTarget } from "@buildkit-ts/session/serving";
 export interface BuildExport {
   readonly type: string;
   readonly attributes: Readonly<Record<string, string>>;
-  /** Where a file or a directory goes; for outputs that come to the client. */
-  readonly target?: OutputTarget;
+  /** Where a file, a directory or the blobs of an OCI layout go; for outputs that come to the client. */
+  readonly target?: OutputTarget | { readonly kind: "store"; readonly path: string };
 }
 
 /** A cache to read or to write. */
@@ -32,6 +32,8 @@ export interface BuildRequest {
   readonly cacheImports?: readonly CacheEntry[];
   /** Directories that the build may read, by name. */
   readonly directories?: Readonly<Record<string, string>>;
+  /** OCI layouts that the build may read, by id. */
+  readonly ociLayouts?: Readonly<Record<string, string>>;
   /** Secrets, credentials and what else the client serves. */
   readonly attachables?: readonly Attachable[];
   readonly entitlements?: readonly string[];

@@ -13,11 +13,13 @@ import {
   type OutputTarget,
   openStream,
   RpcError,
+  shareContentStores,
   shareDirectories,
   statusFromError,
   takeOutputs,
 } from "@buildkit-ts/session/serving";
-import type { BuildRequest, BuildResponse } from "./build-request.ts";
+import type { BuildRequest, BuildResponse, CacheEntry } from "./build-request.ts";
+import { ContentStores } from "./content-stores.ts";
 import { GatewayClient } from "./gateway-client.ts";
 
 /** How long the progress stream may stay silent after the build has ended. */
@@ -45,6 +47,8 @@ class RunningBuild {
   readonly #request: BuildRequest;
   readonly #ref: string;
   readonly #session: ClientSession;
+  readonly #stores: ContentStores;
+  readonly #attributes: Readonly<Record<string, string>>;
   readonly #afterwards = new AbortController();
   #lastStatusAt = 0;
 
@@ -52,7 +56,14 @@ class RunningBuild {
     this.#connection = connection;
     this.#request = request;
     this.#ref = request.ref ?? randomBytes(16).toString("hex");
-    this.#session = new ClientSession({ sharedKey: request.sharedKey ?? "", attachables: attachablesOf(request) });
+    this.#stores = ContentStores.forBuild(request);
+    const imports = this.#stores.cacheImports.map(entryMessage);
+    this.#attributes = {
+      ...request.attributes,
+      ...(imports.length > 0 && { "cache-imports": JSON.stringify(imports) }),
+    };
+    const attachables = attachablesOf(request, this.#stores);
+    this.#session = new ClientSession({ sharedKey: request.sharedKey ?? "", attachables });
   }
 
   async run(options: { readonly signal: AbortSignal; readonly run?: BuildFunction }): Promise<BuildResponse> {
@@ -74,6 +85,7 @@ class RunningBuild {
     try {
       const [solved, result] = await settle(answer, gateway);
       metadata = result?.metadata ?? {};
+      this.#stores.tag(solved.ExporterResponse);
       return { ref: this.#ref, exporterResponse: solved.ExporterResponse, metadata };
     } catch (error) {
       options.signal.throwIfAborted();
@@ -84,16 +96,15 @@ class RunningBuild {
   }
 
   readonly #defaultFunction: BuildFunction = async (gateway, { signal }) => {
-    const { attributes, cacheImports, definition, frontend, inputs } = this.#request;
-    const frontendOptions: Record<string, string> = { ...attributes };
+    const { definition, frontend, inputs } = this.#request;
+    const frontendOptions: Record<string, string> = { ...this.#attributes };
     if (frontendOptions["requestid"] !== undefined) {
       frontendOptions["frontend.caps"] ??= "moby.buildkit.frontend.subrequests";
     }
-    const imports = (cacheImports ?? []).map(({ type, attributes: attrs }) => ({ Type: type, Attrs: { ...attrs } }));
     const message = {
       Frontend: frontend ?? "",
       FrontendOpt: frontendOptions,
-      CacheImports: imports,
+      CacheImports: this.#stores.cacheImports.map(entryMessage),
       FrontendInputs: { ...inputs },
       ...(definition !== undefined && { Definition: definition }),
     };
@@ -156,22 +167,18 @@ class RunningBuild {
 
   #solveRequest(): MessageInitShape<typeof SolveRequestSchema> {
     const request = this.#request;
-    const exports = (request.exports ?? []).map(({ type, attributes }) => ({ Type: type, Attrs: { ...attributes } }));
-    const entry = ({ type, attributes }: { type: string; attributes: Readonly<Record<string, string>> }) => ({
-      Type: type,
-      Attrs: { ...attributes },
-    });
+    const exports = (request.exports ?? []).map(entryMessage);
     return {
       Ref: this.#ref,
       Session: this.#session.id,
-      FrontendAttrs: { ...request.attributes },
+      FrontendAttrs: { ...this.#attributes },
       Exporters: exports,
       // Daemons of old read these.
       ExporterDeprecated: exports[0]?.Type ?? "",
       ExporterAttrsDeprecated: { ...exports[0]?.Attrs },
       Cache: {
-        Exports: (request.cacheExports ?? []).map(entry),
-        Imports: (request.cacheImports ?? []).map(entry),
+        Exports: (request.cacheExports ?? []).map(entryMessage),
+        Imports: this.#stores.cacheImports.map(entryMessage),
       },
       Entitlements: [...(request.entitlements ?? [])],
       Internal: request.internal ?? false,
@@ -181,14 +188,19 @@ class RunningBuild {
   }
 }
 
-function attachablesOf(request: BuildRequest): Attachable[] {
+function entryMessage({ type, attributes }: CacheEntry): { Type: string; Attrs: Record<string, string> } {
+  return { Type: type, Attrs: { ...attributes } };
+}
+
+function attachablesOf(request: BuildRequest, stores: ContentStores): Attachable[] {
   const attachables = [...(request.attachables ?? [])];
   const directories = request.directories ?? {};
   if (Object.keys(directories).length > 0) attachables.push(shareDirectories(directories));
   const targets = new Map<number, OutputTarget>();
   for (const [index, { target }] of (request.exports ?? []).entries()) {
-    if (target !== undefined) targets.set(index, target);
+    if (target !== undefined && target.kind !== "store") targets.set(index, target);
   }
+  if (stores.byId.size > 0) attachables.push(shareContentStores(stores.byId));
   if (targets.size > 0) attachables.push(takeOutputs(targets));
   return attachables;
 }

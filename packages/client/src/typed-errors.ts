@@ -54,14 +54,14 @@ export function typedError(error: unknown): BuildError {
   return vertex === undefined ? known : new VertexError(vertex, known);
 }
 
-function detailsOf(error: unknown): RpcErrorDetail[] {
-  const details: RpcErrorDetail[] = [];
+function detailsOf(error: unknown): readonly RpcErrorDetail[] {
   let current = error;
   for (let depth = 0; depth < 32 && current instanceof Error; depth += 1) {
-    if (current instanceof RpcError) details.push(...current.details);
+    // An error that adds context repeats the details of its cause.
+    if (current instanceof RpcError && current.details.length > 0) return current.details;
     current = current.cause;
   }
-  return details;
+  return [];
 }
 
 function typeName(detail: RpcErrorDetail): string {

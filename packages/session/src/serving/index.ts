@@ -12,7 +12,9 @@ export {
   streamOutcome,
 } from "../wire/rpc-client.ts";
 export { type CallContext, RpcServer, type StreamHandler } from "../wire/rpc-server.ts";
+export { BlobDirectory } from "./blob-directory.ts";
 export { type Attachable, ClientSession } from "./client-session.ts";
+export { shareContentStores } from "./content-stores.ts";
 export { type DockerAuth, DockerConfig } from "./docker-config.ts";
 export type { TokenTls } from "./fetch-token.ts";
 export { type OutputTarget, takeOutputs } from "./file-send.ts";
