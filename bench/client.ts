@@ -1,0 +1,60 @@
+import { mkdirSync } from "node:fs";
+import { basename, join } from "node:path";
+import { runCommand } from "./run-command.ts";
+
+/** A build of a Dockerfile as every client can be asked for. */
+export interface BuildRequest {
+  /** The context; its `Dockerfile` is built unless `dockerfile` names another folder. */
+  readonly context: string;
+  readonly dockerfile?: string;
+  /** In the syntax of `--output`; without it the result stays in the daemon. */
+  readonly output?: string;
+  readonly noCache?: boolean;
+}
+
+/** The client's side of one daemon: the same binary asks both daemons. */
+export interface Client {
+  build(request: BuildRequest): Promise<void>;
+  /** Removes all that the daemon can build or pull again. */
+  prune(): Promise<void>;
+}
+
+/** `binary` is a buildctl or, if so named, a docker-buildx. */
+export async function connectClient(binary: string, address: string, directory: string): Promise<Client> {
+  if (basename(binary).includes("buildx")) return await connectBuildx(binary, address, directory);
+  const ask = async (...args: string[]): Promise<void> => void (await runCommand(binary, ["--addr", address, ...args]));
+  return {
+    build: async ({ context, dockerfile = context, output, noCache = false }): Promise<void> =>
+      await ask(
+        "build",
+        "--progress=plain",
+        "--frontend=dockerfile.v0",
+        `--local=context=${context}`,
+        `--local=dockerfile=${dockerfile}`,
+        ...(output === undefined ? [] : [`--output=${output}`]),
+        ...(noCache ? ["--no-cache"] : []),
+      ),
+    prune: async (): Promise<void> => await ask("prune", "--all"),
+  };
+}
+
+async function connectBuildx(binary: string, address: string, directory: string): Promise<Client> {
+  const config = join(directory, "buildx");
+  mkdirSync(config, { recursive: true });
+  const env = { BUILDX_CONFIG: config, BUILDX_NO_DEFAULT_ATTESTATIONS: "1" };
+  const ask = async (...args: string[]): Promise<void> => void (await runCommand(binary, args, { env }));
+  await ask("create", "--name=bench", "--driver=remote", address);
+  return {
+    build: async ({ context, dockerfile = context, output, noCache = false }): Promise<void> =>
+      await ask(
+        "build",
+        "--builder=bench",
+        "--progress=plain",
+        `--file=${join(dockerfile, "Dockerfile")}`,
+        ...(output === undefined ? [] : [`--output=${output}`]),
+        ...(noCache ? ["--no-cache"] : []),
+        context,
+      ),
+    prune: async (): Promise<void> => await ask("prune", "--builder=bench", "--all", "--force"),
+  };
+}

@@ -1,0 +1,92 @@
+// `npm run bench -- --peer ADDRESS`: asks this daemon and another one for the same work in turn and prints the ratios.
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { loadavg, tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { connectClient } from "./client.ts";
+import { compare, type Measurement } from "./compare.ts";
+import { type LocalRegistry, startLocalRegistry } from "./local-registry.ts";
+import { startOwnDaemon } from "./own-daemon.ts";
+import { findListener, readUsage } from "./process-usage.ts";
+import type { Spread } from "./statistics.ts";
+import type { Contender } from "./workload.ts";
+import { largeDataWorkloads } from "./workloads/large-data.ts";
+import { manyFilesWorkloads } from "./workloads/many-files.ts";
+import { stepWorkloads } from "./workloads/steps.ts";
+
+const usage = `usage: npm run bench -- --peer ADDRESS [--client buildctl|docker-buildx] [--only NAME] [--runs N] [--directory DIR]
+Compares this daemon (of the folder in BUILDKIT_TS_BIN, else of the source tree) with the one that listens at ADDRESS.
+`;
+
+const { values } = parseArgs({
+  options: {
+    peer: { type: "string" },
+    client: { type: "string", default: "buildctl" },
+    only: { type: "string" },
+    runs: { type: "string", default: "5" },
+    directory: { type: "string", default: tmpdir() },
+  },
+});
+
+if (values.peer === undefined) {
+  process.stderr.write(usage);
+  process.exitCode = 2;
+} else {
+  await main(values.peer);
+}
+
+async function main(peer: string): Promise<void> {
+  const directory = mkdtempSync(join(values.directory, "buildkit-bench-"));
+  await using resources = new AsyncDisposableStack();
+  resources.defer(() => rmSync(directory, { recursive: true, force: true }));
+  const own = resources.use(await startOwnDaemon(join(directory, "daemon")));
+  const contenders = [
+    await meet("ours", own.address, join(directory, "ours")),
+    await meet("peer", peer, join(directory, "peer")),
+  ];
+  const idle = contenders.map(({ name, pid }) => `${name} ${readUsage(pid).residentMiB.toFixed(0)} MiB`).join(", ");
+  print(`listening after ${own.startMs.toFixed(0)} ms; idle memory: ${idle}`);
+  print("min / median / max; CPU is that of the daemon and its steps");
+  let registry: Promise<LocalRegistry> | undefined;
+  const openRegistry = async (): Promise<LocalRegistry> => {
+    registry ??= startLocalRegistry(join(directory, "registry")).then((started) => resources.use(started));
+    return await registry;
+  };
+  const all = [...(await stepWorkloads()), ...manyFilesWorkloads(), ...largeDataWorkloads(openRegistry)];
+  const { only } = values;
+  for (const workload of all.filter(({ name }) => only === undefined || name.includes(only))) {
+    const results = await compare(workload, contenders, Number(values.runs));
+    printResults(workload.name, results);
+  }
+}
+
+async function meet(name: Contender["name"], address: string, directory: string): Promise<Contender> {
+  mkdirSync(directory, { recursive: true });
+  const client = await connectClient(values.client, address, directory);
+  return { name, client, pid: findListener(address), directory };
+}
+
+function printResults(name: string, results: ReadonlyMap<Contender["name"], Measurement>): void {
+  const ours = results.get("ours");
+  const peer = results.get("peer");
+  if (ours === undefined || peer === undefined) return;
+  const wall = ours.seconds.median / peer.seconds.median;
+  const cpu = ours.cpuSeconds.median / peer.cpuSeconds.median;
+  print(
+    `${name}: ${wall.toFixed(2)} (CPU ${cpu.toFixed(2)}, memory ${(ours.residentMiB / peer.residentMiB).toFixed(2)})`,
+  );
+  print(`  ours ${formatMeasurement(ours)}`);
+  print(`  peer ${formatMeasurement(peer)}; load ${loadavg()[0]?.toFixed(1)}`);
+}
+
+function formatMeasurement({ seconds, cpuSeconds, residentMiB }: Measurement): string {
+  return `${formatSpread(seconds)} s; CPU ${formatSpread(cpuSeconds)} s; ${residentMiB.toFixed(0)} MiB`;
+}
+
+function formatSpread({ min, median, max }: Spread): string {
+  return [min, median, max].map((value) => value.toFixed(2)).join(" / ");
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}

@@ -1,0 +1,40 @@
+import { spawn } from "node:child_process";
+import { createWriteStream } from "node:fs";
+import { finished } from "node:stream/promises";
+
+/** Where a command runs, and where its output goes; without `output` the output is returned. */
+export interface CommandOptions {
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly output?: string;
+}
+
+/** Runs a command to its end and returns what it printed. Throws with its error output if it fails. */
+export async function runCommand(
+  command: string,
+  args: readonly string[],
+  options: CommandOptions = {},
+): Promise<string> {
+  const child = spawn(command, args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    ...(options.cwd !== undefined && { cwd: options.cwd }),
+    env: { ...process.env, ...options.env },
+  });
+  let printed = "";
+  let complaints = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    complaints = (complaints + text).slice(-4000);
+  });
+  const end = Promise.withResolvers<number | null>();
+  child.once("error", end.reject).once("close", end.resolve);
+  if (options.output === undefined) {
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      printed += text;
+    });
+  } else {
+    await finished(child.stdout.pipe(createWriteStream(options.output)));
+  }
+  const code = await end.promise;
+  if (code !== 0) throw new Error(`${command} ${args.join(" ")} ended with ${code}:\n${complaints}`);
+  return printed;
+}
