@@ -20,7 +20,8 @@ function findViolations(folder: string, source: string, allowed: ReadonlySet<str
     ...source.matchAll(/^(?:import|export)\b[^;]*?["']([^"']+)["'];?$|\bimport\(\s*["']([^"']+)["']/gms),
   ].map(([, s = "", dynamic]) => dynamic ?? s);
   return specifiers.filter((specifier) => {
-    const [, target] = /^@buildkit-ts\/([\w-]+)(\/testing)?$/.exec(specifier) ?? [];
+    // A path after the name is one of the package's own `exports`; what they leave out cannot be imported at all.
+    const [, target] = /^@buildkit-ts\/([\w-]+)(\/(?!src\/).+)?$/.exec(specifier) ?? [];
     if (target !== undefined) return allowed !== undefined && `packages/${target}` !== folder && !allowed.has(target);
     return specifier.startsWith("@buildkit-ts/") || /^(\.\.\/)+((packages|apps)\/)?[\w-]+\/src\//.test(specifier);
   });
