@@ -23,8 +23,8 @@ FROM base AS three
 RUN <<EOT
 set -e
 echo "$GREETING" > three.txt
-chmod 4755 three.txt
 chown 65534:65534 three.txt
+chmod 4755 three.txt
 ln three.txt three-hard.txt
 ln -s three.txt three-soft.txt
 EOT

@@ -9,7 +9,7 @@ export function unary<I, O>(
     try {
       return await handler(request, context);
     } catch (error) {
-      throw connectErrorFrom(error);
+      throw connectErrorFrom(error, context.responseTrailer);
     }
   };
 }
@@ -22,7 +22,7 @@ export function serverStream<I, O>(
     try {
       yield* handler(request, context);
     } catch (error) {
-      throw connectErrorFrom(error);
+      throw connectErrorFrom(error, context.responseTrailer);
     }
   };
 }

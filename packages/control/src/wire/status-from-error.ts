@@ -42,16 +42,19 @@ function textOf(error: BuildError): string {
   return error.hint === undefined ? error.message : `${error.message} (${error.hint})`;
 }
 
-/** The failure as Connect's servers send it. */
-export function connectErrorFrom(thrown: unknown): ConnectError {
+/**
+ * The failure as Connect's servers send it, and its details in `trailer`.
+ *
+ * Connect would prefix the type URLs, which clients compare as they stand, and drops an encoded status from an error's
+ * metadata: so the details go past it, into the call's own trailers.
+ */
+export function connectErrorFrom(thrown: unknown, trailer?: Headers): ConnectError {
   if (thrown instanceof ConnectError) return thrown;
   const status = statusFromError(thrown);
-  const error = new ConnectError(status.message, status.code, undefined, undefined, thrown);
-  // Connect would prefix the type URLs, which clients compare as they stand: so the encoded status goes past it.
   if (status.details.length > 0) {
-    error.metadata.set("grpc-status-details-bin", encodeBinaryHeader(toBinary(rpcpb.StatusSchema, status)));
+    trailer?.set("grpc-status-details-bin", encodeBinaryHeader(toBinary(rpcpb.StatusSchema, status)));
   }
-  return error;
+  return new ConnectError(status.message, status.code, undefined, undefined, thrown);
 }
 
 function errorChain(thrown: unknown): unknown[] {
