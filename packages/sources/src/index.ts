@@ -1,3 +1,4 @@
+export { GitSource, type GitSourceOptions } from "./git/git-source.ts";
 export { HttpSource, type HttpSourceOptions } from "./http/http-source.ts";
 export type { ImageOrigin, LocalImages, OriginAccess } from "./image/image-origin.ts";
 export {

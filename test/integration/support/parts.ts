@@ -55,6 +55,12 @@ export class Parts implements AsyncDisposable {
     return new Parts({ database, content, cache }, stack);
   }
 
+  /** What sources and exporters are constructed with. */
+  get services(): Pick<Parts, "sessions" | "registry" | "database" | "content" | "cache"> {
+    const { sessions, registry, database, content, cache } = this;
+    return { sessions, registry, database, content, cache };
+  }
+
   get signal(): AbortSignal {
     return this.#controller.signal;
   }

@@ -1,0 +1,146 @@
+import { spawn } from "node:child_process";
+import { BuildError } from "@buildkit-ts/errdefs";
+import type { ProgressWriter } from "@buildkit-ts/progress";
+import { redactUrls } from "./git-identifier.ts";
+
+/** What commands on one remote have in common. */
+export interface GitCommandOptions {
+  readonly progress: ProgressWriter;
+  /** Value of the `Authorization` header, for URLs that begin with `scope`. Secret. */
+  readonly authorization?: { readonly scope: string; readonly value: string };
+  readonly knownHostsFile?: string;
+}
+
+/** Where a command works. */
+export interface GitPlace {
+  readonly gitDirectory?: string;
+  readonly workTree?: string;
+}
+
+const maxOutputBytes = 32 << 20;
+const killAfterMs = 10_000;
+
+/** Runs git without any configuration of this machine, never asking anybody. */
+export class GitCommand {
+  readonly #options: GitCommandOptions;
+  readonly #place: GitPlace;
+
+  constructor(options: GitCommandOptions, place: GitPlace = {}) {
+    this.#options = options;
+    this.#place = place;
+  }
+
+  at(place: GitPlace): GitCommand {
+    return new GitCommand(this.#options, place);
+  }
+
+  /**
+   * The command's output. A server that cannot give a part of the history, or one commit, is asked for more.
+   *
+   * @throws {BuildError} `unknown`, with what git said.
+   */
+  async run(args: readonly string[], options: { readonly signal: AbortSignal }): Promise<string> {
+    const { status, stdout, stderr } = await this.#spawn(args, options);
+    if (status === 0) return stdout;
+    options.signal.throwIfAborted();
+    const withoutDepth = args.filter((arg) => arg !== "--depth=1");
+    if (/--depth|shallow/.test(stderr) && withoutDepth.length < args.length)
+      return await this.run(withoutDepth, options);
+    const last = args.at(-1) ?? "";
+    if (/not our ref|unadvertised object/.test(stderr) && args[0] === "fetch" && /^[0-9a-f]{40,64}$/.test(last))
+      return await this.run(args.slice(0, -1), options);
+    throw new BuildError("unknown", redactUrls(`git stderr:\n${stderr.slice(0, 16_384)}: exit status ${status}`));
+  }
+
+  /** Whether the command succeeds. */
+  async succeeds(args: readonly string[], options: { readonly signal: AbortSignal }): Promise<boolean> {
+    const { status } = await this.#spawn(args, options);
+    options.signal.throwIfAborted();
+    return status === 0;
+  }
+
+  async #spawn(
+    args: readonly string[],
+    options: { readonly signal: AbortSignal },
+  ): Promise<{ readonly status: number; readonly stdout: string; readonly stderr: string }> {
+    const { signal } = options;
+    signal.throwIfAborted();
+    const { gitDirectory, workTree } = this.#place;
+    const all = [
+      // Repositories must not reach others on this machine through submodules.
+      "-c",
+      "protocol.file.allow=user",
+      ...(workTree === undefined ? [] : ["--work-tree", workTree]),
+      ...(gitDirectory === undefined ? [] : ["--git-dir", gitDirectory]),
+      ...args,
+    ];
+    // Modes of files must not depend on the daemon's umask.
+    const child = spawn("/bin/sh", ["-c", 'umask 022 && exec git "$@"', "git", ...all], {
+      cwd: workTree ?? gitDirectory ?? "/",
+      env: this.#environment(),
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+    });
+    const kill = (name: NodeJS.Signals): void => {
+      // The helpers that git starts are in its process group.
+      if (child.pid !== undefined && child.exitCode === null && child.signalCode === null)
+        process.kill(-child.pid, name);
+    };
+    let killTimer: NodeJS.Timeout | undefined;
+    const onAbort = (): void => {
+      kill("SIGTERM");
+      killTimer = setTimeout(() => kill("SIGKILL"), killAfterMs);
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    const output = { 1: [] as Buffer[], 2: [] as Buffer[] };
+    let bytes = 0;
+    const collect = (stream: 1 | 2) => (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > maxOutputBytes) kill("SIGKILL");
+      else output[stream].push(chunk);
+      this.#options.progress.log(stream, Buffer.from(redactUrls(chunk.toString("utf8"))));
+    };
+    child.stdout.on("data", collect(1));
+    child.stderr.on("data", collect(2));
+    try {
+      const status = await new Promise<number>((resolve, reject) => {
+        child.once("error", (cause) =>
+          reject(new BuildError("failed_precondition", "failed to find git binary", { cause })),
+        );
+        child.once("close", (code) => resolve(code ?? 128));
+      });
+      const [stdout, stderr] = [output[1], output[2]].map((chunks) => Buffer.concat(chunks).toString("utf8"));
+      return { status, stdout: stdout ?? "", stderr: stderr ?? "" };
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      clearTimeout(killTimer);
+    }
+  }
+
+  #environment(): NodeJS.ProcessEnv {
+    const { authorization, knownHostsFile } = this.#options;
+    const proxies = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"].flatMap((name) => [
+      name,
+      name.toLowerCase(),
+    ]);
+    const hosts = knownHostsFile === undefined ? "StrictHostKeyChecking=no" : `UserKnownHostsFile=${knownHostsFile}`;
+    return {
+      ...Object.fromEntries(
+        proxies.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+      ),
+      PATH: process.env["PATH"] ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+      LC_ALL: "C",
+      GIT_TERMINAL_PROMPT: "0",
+      GIT_SSH_COMMAND: `ssh -F /dev/null -o ${hosts}`,
+      GIT_CONFIG_NOSYSTEM: "1",
+      GIT_CONFIG_GLOBAL: "/dev/null",
+      HOME: "/dev/null",
+      // Not as an argument: all users of the machine can read those.
+      ...(authorization !== undefined && {
+        GIT_CONFIG_COUNT: "1",
+        GIT_CONFIG_KEY_0: `http.${authorization.scope}.extraheader`,
+        GIT_CONFIG_VALUE_0: `Authorization: ${authorization.value}`,
+      }),
+    };
+  }
+}

@@ -1,0 +1,109 @@
+import { posix } from "node:path";
+import { BuildError } from "@buildkit-ts/errdefs";
+import type { SourceRequest } from "../source.ts";
+import { invalidAttribute, stripScheme } from "../source-attributes.ts";
+
+/** A `git://` source: which tree of which repository. */
+export interface GitIdentifier {
+  /** A URL, or `user@host:path`. */
+  readonly remote: string;
+  /** Branch, tag, full ref or commit; empty for the default branch. */
+  readonly ref: string;
+  /** Directory of the repository that becomes the root; empty for all of it. */
+  readonly subdirectory: string;
+  readonly keepGitDirectory: boolean;
+  /** Beginning of the commit's (or tag's) id that must be found. */
+  readonly checksum: string;
+  readonly skipSubmodules: boolean;
+  readonly authTokenSecret: string;
+  readonly authHeaderSecret: string;
+  readonly knownSshHosts: string;
+  /** Time of the files: of the checkout, or of the commit. */
+  readonly mtime: "checkout" | "commit";
+  /** Fetch the commit of the checksum, without asking what the ref is. */
+  readonly fetchByCommit: boolean;
+}
+
+const unsupported = ["git.bundle", "git.checkoutbundle", "git.sig.pubkey"];
+
+/** @throws {BuildError} `invalid_argument`, naming the attribute; `unimplemented`, for bundles and signatures. */
+export function parseGitIdentifier(request: SourceRequest): GitIdentifier {
+  const { attributes } = request;
+  const text = (name: string): string => attributes[name] ?? "";
+  for (const name of unsupported) {
+    if (text(name) !== "" && text(name) !== "false")
+      throw new BuildError("unimplemented", `Cannot use attribute "${name}" of a git source: not supported`);
+  }
+  const [address, fragment = ""] = splitOnce(stripScheme(request.identifier, "git"), "#");
+  const [ref, subdirectory = ""] = splitOnce(fragment, ":");
+  const checksum = text("git.checksum");
+  if (checksum !== "" && !/^[0-9a-fA-F]{1,64}$/.test(checksum))
+    throw new BuildError(
+      "invalid_argument",
+      `invalid checksum ${checksum.slice(0, 100)} for Git URL, expected hex commit hash`,
+    );
+  const mtime = text("git.mtime");
+  if (mtime !== "" && mtime !== "checkout" && mtime !== "commit")
+    throw invalidAttribute("git.mtime", mtime, "neither checkout nor commit");
+  return {
+    remote: parseRemote(attributes["git.fullurl"] ?? address),
+    ref: parseRef(ref),
+    subdirectory: posix.join("/", subdirectory).replace(/^\/|\/$/g, ""),
+    keepGitDirectory: attributes["git.keepgitdir"] === "true",
+    checksum: checksum.toLowerCase(),
+    skipSubmodules: attributes["git.skipsubmodules"] === "true",
+    authTokenSecret: text("git.authtokensecret"),
+    authHeaderSecret: text("git.authheadersecret"),
+    knownSshHosts: text("git.knownsshhosts"),
+    mtime: mtime === "commit" ? "commit" : "checkout",
+    fetchByCommit: attributes["git.fetchbycommit"] === "true",
+  };
+}
+
+/** The key of the tree of one commit, in BuildKit's bytes (`source/git/source.go`). */
+export function gitCacheKey(id: GitIdentifier, commit: string, ref: string): string {
+  return [
+    commit,
+    id.keepGitDirectory ? `.git${ref === "" ? "" : `#${ref}`}` : "",
+    id.subdirectory === "" ? "" : `:${id.subdirectory}`,
+    id.skipSubmodules ? "(skip-submodules)" : "",
+    id.mtime === "commit" ? "(mtime=commit)" : "",
+  ].join("");
+}
+
+/** Whether the text is a whole commit id, of SHA-1 or SHA-256. */
+export function isCommitId(text: string): boolean {
+  return /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(text);
+}
+
+/** @throws {BuildError} `invalid_argument`, for what git would take for an option. */
+export function parseRef(ref: string): string {
+  // oxlint-disable-next-line no-control-regex
+  if (ref.startsWith("-") || /[\u0000-\u0020\u007f]/.test(ref))
+    throw new BuildError("invalid_argument", `invalid git ref ${JSON.stringify(ref.slice(0, 200))}`);
+  return ref;
+}
+
+/** The text without user name and password of its URLs. */
+export function redactUrls(text: string): string {
+  return text.replace(/:\/\/[^/@\s]+@/g, "://xxxxx:xxxxx@");
+}
+
+function parseRemote(address: string): string {
+  // `user@host:path` is what scp and git take, without a scheme.
+  const isScp = /^[a-zA-Z0-9-_]+@[a-zA-Z0-9-.]+:(?!\/\/)/.test(address);
+  const remote = isScp || /^[a-zA-Z0-9]+:\/\//.test(address) ? address : `https://${address}`;
+  const [scheme] = splitOnce(remote, "://");
+  const isKnown = isScp || ["http", "https", "ssh", "git"].includes(scheme.toLowerCase());
+  if (!isKnown || (!isScp && !URL.canParse(remote)) || remote.startsWith("-"))
+    throw new BuildError(
+      "invalid_argument",
+      `Cannot use git remote "${redactUrls(remote).slice(0, 200)}": invalid protocol`,
+    );
+  return splitOnce(splitOnce(remote, "#")[0], "?")[0];
+}
+
+function splitOnce(text: string, separator: string): [string, string?] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text] : [text.slice(0, at), text.slice(at + separator.length)];
+}
