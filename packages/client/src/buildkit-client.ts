@@ -13,10 +13,10 @@ import {
 import type { WorkerRecord } from "@buildkit-ts/api/buildkit/worker";
 import { systemClock } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
-import { callStreaming, callUnary } from "@buildkit-ts/session/serving";
+import { callStreaming, callUnary } from "@buildkit-ts/session/rpc";
 import type { BuildRequest, BuildResponse } from "./build-request.ts";
 import { type ConnectOptions, connectDaemon } from "./connect.ts";
-import { type BuildFunction, runBuild } from "./run-build.ts";
+import type { BuildFunction } from "./run-build.ts";
 
 /** Options that every call takes. */
 export interface ClientCallOptions {
@@ -48,6 +48,8 @@ export class BuildkitClient implements AsyncDisposable {
     request: BuildRequest,
     options: ClientCallOptions & { readonly run?: BuildFunction },
   ): Promise<BuildResponse> {
+    // Most programs that connect only ask; building brings the session and all that it serves.
+    const { runBuild } = await import("./run-build.ts");
     return await runBuild(this.#connection, request, options);
   }
 

@@ -3,7 +3,7 @@ import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { connect as connectSocket } from "node:net";
 import { Duplex } from "node:stream";
 import { BuildError } from "@buildkit-ts/errdefs";
-import { bulkSessionOptions, widenWindow } from "@buildkit-ts/session/serving";
+import { bulkSessionOptions, widenWindow } from "@buildkit-ts/session/rpc";
 import type { ClientTls } from "./client-tls.ts";
 import { type DialCommand, dialCommand } from "./connection-helper.ts";
 

@@ -11,7 +11,7 @@ import {
 } from "@buildkit-ts/api/buildkit/gateway";
 import type { Stat } from "@buildkit-ts/api/fsutil/stat";
 import type { StatusSchema } from "@buildkit-ts/api/google/rpc/status";
-import { callUnary, RpcError } from "@buildkit-ts/session/serving";
+import { callUnary, RpcError } from "@buildkit-ts/session/rpc";
 
 const pingTimeoutMs = 15_000;
 

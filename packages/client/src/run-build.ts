@@ -5,17 +5,19 @@ import { Control, type SolveRequestSchema } from "@buildkit-ts/api/buildkit/cont
 import type { Result } from "@buildkit-ts/api/buildkit/gateway";
 import { BuildError } from "@buildkit-ts/errdefs";
 import {
-  type Attachable,
-  ClientSession,
   callStreaming,
   callUnary,
   GrpcByteStream,
-  type OutputTarget,
   openStream,
   RpcError,
+  statusFromError,
+} from "@buildkit-ts/session/rpc";
+import {
+  type Attachable,
+  ClientSession,
+  type OutputTarget,
   shareContentStores,
   shareDirectories,
-  statusFromError,
   takeOutputs,
 } from "@buildkit-ts/session/serving";
 import type { BuildRequest, BuildResponse, CacheEntry } from "./build-request.ts";

@@ -1,6 +1,6 @@
 import { BuildError, SourceError, type SourceFile, type SourceRange, VertexError } from "@buildkit-ts/errdefs";
-import type { RpcErrorDetail } from "@buildkit-ts/session/serving";
-import { RpcError } from "@buildkit-ts/session/serving";
+import type { RpcErrorDetail } from "@buildkit-ts/session/rpc";
+import { RpcError } from "@buildkit-ts/session/rpc";
 
 const prefix = /^(?:type\.googleapis\.com\/)?github\.com\/moby\/buildkit\//;
 

@@ -1,3 +1,4 @@
+export { type BlobName, SessionBlobs } from "./content/session-blobs.ts";
 export { type FileStat, goMode, goModeFrom } from "./fsutil/file-stat.ts";
 export { comparePaths } from "./fsutil/path-order.ts";
 export type { ReceiveResult, TreeChange } from "./fsutil/receive-engine.ts";

@@ -5,7 +5,7 @@ import { Auth } from "@buildkit-ts/api/buildkit/auth";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { Attachable } from "./client-session.ts";
 import type { DockerAuth, DockerConfig } from "./docker-config.ts";
-import { fetchRegistryToken, type TokenTls } from "./fetch-token.ts";
+import type { TokenTls } from "./fetch-token.ts";
 
 /** The fixed beginning of an Ed25519 private key in DER. */
 const privateKeyPrefix = Buffer.from("302e020100300506032b657004220420", "hex");
@@ -49,6 +49,7 @@ export function provideRegistryAuth(options: RegistryAuthOptions): Attachable {
       }
       const { Realm: realm, Service: service, Scopes: scopes } = request;
       const tls = options.tls?.get(request.Host);
+      const { fetchRegistryToken } = await import("./fetch-token.ts");
       const token = await fetchRegistryToken({ realm, service, scopes, tls, ...credentials }, { signal });
       return { Token: token.token, ExpiresIn: BigInt(token.expiresInSeconds), IssuedAt: BigInt(token.issuedAt) };
     });
