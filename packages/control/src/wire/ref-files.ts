@@ -133,7 +133,8 @@ function statMessage(root: RootedDirectory, path: string, name: string): statpb.
     mode: goFileMode(stat),
     uid: stat.uid,
     gid: stat.gid,
-    size: BigInt(stat.isFile() ? stat.sizeBytes : 0),
+    // A symbolic link's size is its target's length, as `lstat` says it.
+    size: BigInt(stat.isDirectory() ? 0 : stat.sizeBytes),
     modTime: stat.modificationNs,
     linkname: stat.isSymbolicLink() ? String(root.readlink(path)) : "",
     devmajor: BigInt(stat.specialDevice.major),
