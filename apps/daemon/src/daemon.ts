@@ -64,7 +64,8 @@ export class Daemon implements AsyncDisposable {
       frontends: new Map([["dockerfile.v0", dockerfileFrontend]]),
       allowedEntitlements: settings.entitlements,
     });
-    const control = { engine, runner, history, registry, sessions, errors: logger, signal: stopped.signal };
+    const { content } = engine;
+    const control = { engine, runner, history, registry, sessions, content, errors: logger, signal: stopped.signal };
     const listeners = await listenAll(settings, control, logger);
     for (const { address, server } of listeners) {
       resources.defer(() => void server.close());

@@ -4,7 +4,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { opspb } from "@buildkit-ts/api";
 import { Semaphore } from "@buildkit-ts/async";
 import { GarbageCollector, type ImmutableRef, LocalCacheManager } from "@buildkit-ts/cache";
-import { LocalContentStore } from "@buildkit-ts/content";
+import { type ContentStore, LocalContentStore } from "@buildkit-ts/content";
 import type {
   BuildEngine,
   CacheContext,
@@ -64,6 +64,7 @@ interface Parts {
   readonly settings: Settings;
   readonly resources: AsyncDisposableStack;
   readonly database: MetadataDatabase;
+  readonly content: ContentStore;
   readonly cache: LocalCacheManager;
   readonly cacheMounts: CacheMounts;
   readonly solver: Solver;
@@ -132,6 +133,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
       settings,
       resources: resources.move(),
       database,
+      content,
       cache,
       cacheMounts,
       solver,
@@ -144,6 +146,10 @@ export class Engine implements BuildEngine, AsyncDisposable {
 
   get database(): DatabaseSync {
     return this.#parts.database.sqlite;
+  }
+
+  get content(): ContentStore {
+    return this.#parts.content;
   }
 
   get solver(): Solver {

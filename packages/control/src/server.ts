@@ -9,14 +9,16 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import { create } from "@bufbuild/protobuf";
-import { controlpb, gatewaypb, healthpb, tracepb } from "@buildkit-ts/api";
+import { contentpb, controlpb, gatewaypb, healthpb, tracepb } from "@buildkit-ts/api";
 import type { ErrorReporter } from "@buildkit-ts/async";
+import type { ContentStore } from "@buildkit-ts/content";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { SessionManager } from "@buildkit-ts/session";
 import { Code, type ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { BridgeRegistry } from "./bridge/bridge-registry.ts";
 import { llbBridgeService } from "./bridge/llb-bridge-service.ts";
+import { contentService } from "./content-service.ts";
 import { type ControlServiceOptions, controlService } from "./control-service.ts";
 import { SessionStream } from "./wire/session-stream.ts";
 import { connectErrorFrom } from "./wire/status-from-error.ts";
@@ -31,6 +33,8 @@ const sessionPath = "/moby.buildkit.v1.Control/Session";
 export interface ControlServerOptions extends ControlServiceOptions {
   readonly registry: BridgeRegistry;
   readonly sessions: SessionManager;
+  /** What clients may list and read by digest. */
+  readonly content: ContentStore;
   readonly errors: ErrorReporter;
   /** Aborted when the daemon stops. */
   readonly signal: AbortSignal;
@@ -82,6 +86,7 @@ function createHandler(options: ControlServerOptions): Handler {
 
 function addRoutes(router: ConnectRouter, options: ControlServerOptions): void {
   router.service(controlpb.Control, controlService(options));
+  router.service(contentpb.Content, contentService(options.content));
   router.service(gatewaypb.LLBBridge, llbBridgeService(options.registry));
   router.service(healthpb.Health, {
     check: () =>
