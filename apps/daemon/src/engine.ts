@@ -42,7 +42,14 @@ import {
   type Solver,
   SqliteCacheStore,
 } from "@buildkit-ts/solver";
-import { HttpSource, ImageSource, LocalSource, RegistryOrigin, type SourceContext } from "@buildkit-ts/sources";
+import {
+  GitSource,
+  HttpSource,
+  ImageSource,
+  LocalSource,
+  RegistryOrigin,
+  type SourceContext,
+} from "@buildkit-ts/sources";
 import {
   CacheMounts,
   createOpResolver,
@@ -57,6 +64,7 @@ import {
 } from "@buildkit-ts/worker";
 import type { Logger } from "./logger.ts";
 import { registryConfig } from "./registry-config.ts";
+import { RemoteCaches } from "./remote-caches.ts";
 import type { Settings } from "./settings.ts";
 
 /** What the parts are put together from. */
@@ -71,6 +79,7 @@ interface Parts {
   readonly worker: WorkerIdentity;
   readonly exporters: ReadonlyMap<string, Exporter>;
   readonly images: ImageSource;
+  readonly remoteCaches: RemoteCaches;
   readonly garbage: GarbageCollector | undefined;
 }
 
@@ -113,7 +122,12 @@ export class Engine implements BuildEngine, AsyncDisposable {
       temporaryDirectory,
       cacheMounts,
       solveNested,
-      sources: [images, new LocalSource({ cache, sessions }), resources.use(new HttpSource({ cache, sessions }))],
+      sources: [
+        images,
+        new LocalSource({ cache, sessions }),
+        new GitSource({ cache, sessions }),
+        resources.use(new HttpSource({ cache, sessions })),
+      ],
       fileBackend: resources.use(new ThreadedFileBackend()),
       parallelism: new Semaphore(settings.maxParallelism === 0 ? Number.POSITIVE_INFINITY : settings.maxParallelism),
     });
@@ -140,6 +154,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
       worker,
       exporters,
       images,
+      remoteCaches: new RemoteCaches({ cache, content, registry, sessions, workerId }),
       garbage,
     });
   }
@@ -183,16 +198,16 @@ export class Engine implements BuildEngine, AsyncDisposable {
     return await this.#parts.images.resolveImageMetadata(reference, request, context);
   }
 
-  cacheExporter(type: string): CacheExporter {
-    throw new BuildError("unimplemented", `unknown cache exporter: "${type}"`);
+  cacheExporter(type: string, attributes: Readonly<Record<string, string>>): CacheExporter {
+    return this.#parts.remoteCaches.exporter(type, attributes);
   }
 
   async importCache(
     type: string,
-    _attributes: Readonly<Record<string, string>>,
-    _context: CacheContext,
+    attributes: Readonly<Record<string, string>>,
+    context: CacheContext,
   ): Promise<CacheStore | undefined> {
-    throw new BuildError("unimplemented", `Cannot import cache of type "${type}": this daemon reads no remote caches`);
+    return await this.#parts.remoteCaches.import(type, attributes, context);
   }
 
   collectGarbage(): void {

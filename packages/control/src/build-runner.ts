@@ -1,6 +1,7 @@
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { ExportContext, ExporterInstance, ExportInput, ExportOutput } from "@buildkit-ts/exporters";
 import type { Digest } from "@buildkit-ts/oci";
+import { withStatus } from "@buildkit-ts/progress";
 import type { CachedResult, Job, OpContext } from "@buildkit-ts/solver";
 import { type BridgeRef, type BridgeResult, refsOf } from "./bridge/bridge-ref.ts";
 import { type BridgeRegistry, RegisteredBridge } from "./bridge/bridge-registry.ts";
@@ -114,6 +115,7 @@ export class BuildRunner {
     signal: AbortSignal,
   ): Promise<Response> {
     const { job, request, result, exports, cacheExporters } = build;
+    const inline = cacheExporters.findLast((exporter) => exporter.inline !== undefined);
     const input = await exportInput(result, signal);
     const outputs = await Promise.all(
       exports.map(async ({ exporter, index }) => {
@@ -122,7 +124,8 @@ export class BuildRunner {
           exporter.name,
           async (context) => {
             const exportContext = this.#exportContext(context, request, index);
-            const output = await exporter.export(input, exportContext);
+            const withCache = inline === undefined ? input : withInlineCache(input, { result, inline, context });
+            const output = await exporter.export(withCache, exportContext);
             return { output, finalize: async () => await output.finalize?.(exportContext) };
           },
           { signal, digest: digest as Digest },
@@ -163,7 +166,8 @@ export class BuildRunner {
     },
     signal: AbortSignal,
   ): Promise<Response[]> {
-    const { job, request, result, cacheExporters } = build;
+    const { job, request, result } = build;
+    const cacheExporters = build.cacheExporters.filter((exporter) => exporter.inline === undefined);
     if (cacheExporters.length === 0) return [];
     const results = await Promise.all(refsOf(result).map(async (ref: BridgeRef) => await ref.result({ signal })));
     const present = results.filter((cached): cached is CachedResult => cached !== undefined);
@@ -190,5 +194,22 @@ async function exportInput(result: BridgeResult, signal: AbortSignal): Promise<E
     ref: await result.ref?.tree({ signal }),
     refs: new Map(await Promise.all(trees)),
     metadata: result.metadata,
+  };
+}
+
+/** The input with the cache of each platform's result for whichever image it becomes. */
+function withInlineCache(
+  input: ExportInput,
+  cache: { readonly result: BridgeResult; readonly inline: CacheExporter; readonly context: OpContext },
+): ExportInput {
+  const { result, inline, context } = cache;
+  return {
+    ...input,
+    inlineCache: async (platform, image, { signal, progress }) =>
+      await withStatus(progress, "preparing layers for inline cache", async () => {
+        const ref = result.refs === undefined ? result.ref : result.refs.get(platform);
+        const cached = await ref?.result({ signal });
+        return cached === undefined ? undefined : await inline.inline?.(cached, image, context);
+      }),
   };
 }

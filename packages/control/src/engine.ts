@@ -1,8 +1,8 @@
 import type { opspb } from "@buildkit-ts/api";
-import type { CacheManager, ImmutableRef } from "@buildkit-ts/cache";
+import type { CacheManager, CompressionOptions, ImmutableRef } from "@buildkit-ts/cache";
 import type { Exporter } from "@buildkit-ts/exporters";
 import type { Digest, Platform } from "@buildkit-ts/oci";
-import type { CachedResult, CacheStore, Edge, Job, Result, Solver } from "@buildkit-ts/solver";
+import type { CachedResult, CacheStore, Edge, Job, OpContext, Result, Solver } from "@buildkit-ts/solver";
 
 /** The rules by which one worker's cache is collected, as clients see them. */
 export interface GcRule {
@@ -42,6 +42,12 @@ export interface ResolveImageRequest {
   readonly attributes: Readonly<Record<string, string>>;
 }
 
+/** An image whose config shall hold the cache of its own layers, bottom first. */
+export interface InlineCacheImage {
+  readonly layers: readonly Digest[];
+  readonly compression: CompressionOptions;
+}
+
 /** One place that a build's cache is exported to. */
 export interface CacheExporter {
   /** The vertex name, such as `exporting cache to registry`. */
@@ -49,14 +55,14 @@ export interface CacheExporter {
   readonly mode: "min" | "max";
   readonly ignoreError: boolean;
   export(results: readonly CachedResult[], context: CacheContext): Promise<Readonly<Record<string, string>>>;
+  /** Makes the cache of one result for the image that it becomes: present where the build's images take the cache. */
+  inline?(result: CachedResult, image: InlineCacheImage, context: OpContext): Promise<Uint8Array | undefined>;
 }
 
 /** What cache imports and exports work with. */
-export interface CacheContext {
+export interface CacheContext extends OpContext {
   readonly job: Job;
   readonly session: string;
-  readonly signal: AbortSignal;
-  readonly progress: import("@buildkit-ts/progress").ProgressWriter;
 }
 
 /** Everything that control needs from what executes builds; the daemon puts it together. */

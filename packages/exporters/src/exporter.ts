@@ -1,5 +1,5 @@
-import type { ImmutableRef } from "@buildkit-ts/cache";
-import type { Platform } from "@buildkit-ts/oci";
+import type { CompressionOptions, ImmutableRef } from "@buildkit-ts/cache";
+import type { Digest, Platform } from "@buildkit-ts/oci";
 import type { ProgressWriter } from "@buildkit-ts/progress";
 
 /** The result of a build: one ref, or one for each platform id, with the metadata the frontend gave. A ref may be undefined (`scratch`). */
@@ -9,8 +9,15 @@ export interface ExportInput {
   readonly refs: ReadonlyMap<string, ImmutableRef | undefined>;
   /** `containerimage.config`, `refs.platforms`, annotations… */
   readonly metadata: ReadonlyMap<string, Uint8Array>;
-  /** Inline cache JSON by platform id ("" for a single result), where asked for. */
-  readonly inlineCache?: (platform: string, layerCount: number) => Promise<Uint8Array | undefined>;
+  /**
+   * Inline cache JSON by platform id ("" for a single result) for an image of these layers, where asked for. They were
+   * made as `compression` of the output says.
+   */
+  readonly inlineCache?: (
+    platform: string,
+    image: { readonly layers: readonly Digest[]; readonly compression: CompressionOptions },
+    context: ExportContext,
+  ) => Promise<Uint8Array | undefined>;
 }
 
 export interface ExportContext {
@@ -36,7 +43,7 @@ export interface ExporterInstance {
   /** The vertex name, such as `exporting to image`. */
   readonly name: string;
   /** What kind of blobs it wants, for inline caches. */
-  readonly compression: import("@buildkit-ts/cache").CompressionOptions;
+  readonly compression: CompressionOptions;
   export(input: ExportInput, context: ExportContext): Promise<ExportOutput>;
 }
 

@@ -93,8 +93,20 @@ class ExportWalk<N, R> {
     }
     if (this.#options.ignoreBacklinks !== true) this.#addBacklinks(key);
     if (deps.some((links) => links.length === 0)) return [];
+    if (deps.length === 0) this.#addEqualRoots(key, results);
     const record = target.add(rootKey(key.digest, key.output), deps, results);
     return record === undefined ? [] : [record];
+  }
+
+  /** Adds the other keys without inputs by which the result is known, such as both keys of a base image. */
+  #addEqualRoots(key: CacheKey, results: readonly ExportedResult<R>[]): void {
+    const found = key instanceof SolverKey ? (key.origin?.records ?? []) : [];
+    for (const { store, record } of found) {
+      if (!(store instanceof BackedCacheStore)) continue;
+      for (const id of store.backend.keysOfResult(record.id)) {
+        if (isDigest(id) && store.backend.sources(id).length === 0) this.#options.target.add(id, [], results);
+      }
+    }
   }
 
   /** The newest result of a key that can be transferred. */

@@ -88,7 +88,11 @@ export class ImageWriter {
       layers,
       epochSeconds: work.epoch?.seconds,
       baseConfig: platformMetadata(input.metadata, "containerimage.base.config", platform.id),
-      inlineCache: await input.inlineCache?.(inlineKey, layers.length),
+      inlineCache: await input.inlineCache?.(
+        inlineKey,
+        { layers: layers.map(({ descriptor }) => descriptor.digest), compression: options.compression },
+        context,
+      ),
     });
     const configBlob = {
       mediaType: options.ociMediaTypes ? mediaTypes.ociConfig : mediaTypes.dockerConfig,

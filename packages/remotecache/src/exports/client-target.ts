@@ -1,0 +1,42 @@
+import type { ContentProvider } from "@buildkit-ts/content";
+import type { Descriptor } from "@buildkit-ts/oci";
+import type { SessionBlobs } from "@buildkit-ts/session";
+import type { CacheTarget } from "./cache-target.ts";
+
+/** A directory of a client, who writes its index when it is told the manifest. */
+export class ClientCacheTarget implements CacheTarget {
+  readonly #blobs: SessionBlobs;
+
+  constructor(blobs: SessionBlobs) {
+    this.#blobs = blobs;
+  }
+
+  async writeLayer(
+    descriptor: Descriptor,
+    from: ContentProvider,
+    options: { readonly signal: AbortSignal },
+  ): Promise<void> {
+    if ((await this.#blobs.find(descriptor.digest, options)) !== undefined) return;
+    await this.#blobs.write(descriptor, await from.open(descriptor, options), options);
+  }
+
+  async writeConfig(
+    descriptor: Descriptor,
+    bytes: Uint8Array,
+    options: { readonly signal: AbortSignal },
+  ): Promise<void> {
+    await this.#blobs.write(descriptor, once(bytes), options);
+  }
+
+  async writeManifest(
+    descriptor: Descriptor,
+    bytes: Uint8Array,
+    options: { readonly signal: AbortSignal },
+  ): Promise<void> {
+    await this.#blobs.write(descriptor, once(bytes), options);
+  }
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {
+  yield await Promise.resolve(bytes);
+}

@@ -1,0 +1,99 @@
+import type { CompressionOptions, ImmutableRef } from "@buildkit-ts/cache";
+import type { ContentProvider } from "@buildkit-ts/content";
+import { BuildError } from "@buildkit-ts/errdefs";
+import type { Descriptor, Digest } from "@buildkit-ts/oci";
+import {
+  type CachedResult,
+  exportChains,
+  type FoundRecord,
+  isRandom,
+  type OpContext,
+  type Result,
+} from "@buildkit-ts/solver";
+import { CacheChains, type Remote } from "../cache-chains.ts";
+import { formatTime } from "../cache-config.ts";
+
+/** Gives the tree that a result holds; undefined for an empty one. The hold stays the result's. */
+export type RefOfResult = (result: Result) => ImmutableRef | undefined;
+
+/** What of a build's cache is collected, and how its blobs shall be. */
+export interface CollectOptions {
+  readonly mode: "min" | "max";
+  readonly compression: CompressionOptions;
+  readonly refOf: RefOfResult;
+}
+
+/** The records below some results, and where their blobs can be read. Disposal lets go of the results. */
+export class CollectedChains implements AsyncDisposable {
+  readonly chains: CacheChains = new CacheChains();
+  readonly #providers = new Map<Digest, ContentProvider>();
+  readonly #holds = new AsyncDisposableStack();
+
+  /** Walks down from the results, and makes the blobs that the mode asks for. */
+  static async collect(
+    results: readonly CachedResult[],
+    options: CollectOptions,
+    context: OpContext,
+  ): Promise<CollectedChains> {
+    const collected = new CollectedChains();
+    try {
+      // All keys of a result lead to the same chains, so that the best one is enough.
+      const keys = results.flatMap((result) => result.keys.find(({ key }) => !isRandom(key.digest)) ?? []);
+      await exportChains(keys, {
+        target: collected.chains,
+        mode: options.mode,
+        signal: context.signal,
+        resolve: async (found, { create }) => await collected.#resolve(found, { ...options, create }, context),
+      });
+    } catch (error) {
+      await collected[Symbol.asyncDispose]();
+      throw error;
+    }
+    return collected;
+  }
+
+  /** @throws {BuildError} `not_found` */
+  provider(digest: Digest): ContentProvider {
+    const provider = this.#providers.get(digest);
+    if (provider === undefined) throw new BuildError("not_found", `missing blob ${digest}`);
+    return provider;
+  }
+
+  async #resolve(
+    { store, record }: FoundRecord,
+    options: CollectOptions & { readonly create: boolean },
+    context: OpContext,
+  ): Promise<Remote | undefined> {
+    const result = await loadResult(async () => await store.load(record, context));
+    if (result === undefined) return undefined;
+    // Held to the end: what nobody holds may be collected before it was transferred.
+    this.#holds.use(result);
+    const ref = options.refOf(result);
+    if (ref === undefined || (!options.create && ref.chainId === undefined)) return undefined;
+    const { signal, progress } = context;
+    const remote = await ref.remote(options.compression, { signal, progress, session: context.sessions() });
+    const descriptors = remote.layers.map(({ descriptor, diffId, createdAt }): Descriptor => {
+      this.#providers.set(descriptor.digest, remote.provider);
+      const { mediaType, digest, size } = descriptor;
+      const annotations = {
+        "buildkit/createdat": formatTime(createdAt),
+        "containerd.io/uncompressed": diffId,
+      };
+      return { mediaType, digest, size, annotations };
+    });
+    return descriptors.length === 0 ? undefined : { descriptors };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#holds.disposeAsync();
+  }
+}
+
+async function loadResult(load: () => Promise<Result>): Promise<Result | undefined> {
+  try {
+    return await load();
+  } catch (error) {
+    if (BuildError.from(error).code === "not_found") return undefined;
+    throw error;
+  }
+}
