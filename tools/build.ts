@@ -1,22 +1,22 @@
-// `npm run build`: bundles the daemon and the client into one executable, which acts by the name it is called by.
+// `npm run build [-- FOLDER]`: bundles the daemon and the client into one executable, which acts by the name it is called by.
 import { execFileSync } from "node:child_process";
 import { copyFileSync, globSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { build, type OutputOptions } from "rolldown";
+import { type BuildOptions, build, type OutputOptions } from "rolldown";
 
-const folder = "dist";
+const folder = process.argv[2] ?? "dist";
 const executable = join(folder, "buildkit");
 
-const common = {
+const common: BuildOptions = {
   platform: "node",
   resolve: { conditionNames: ["source", "node", "import"] },
   // The native module is an asset, loaded by its own loader.
   external: ["koffi"],
   logLevel: "warn",
-} as const;
+};
 
 async function bundle(input: string, file: string, output: OutputOptions): Promise<void> {
-  await build({ ...common, input, output: { file, codeSplitting: false, minify: false, ...output } });
+  await build({ ...common, input, output: { file, codeSplitting: false, ...output } });
 }
 
 /** Programs by the name they are called by. */
@@ -45,7 +45,13 @@ const assets = Object.fromEntries([
   ["koffi.node", join(folder, "koffi.node")],
   ...readdirSync(join(folder, "workers")).map((name) => [`workers/${name}`, join(folder, "workers", name)] as const),
 ]);
-const config = { main: join(folder, "main.mjs"), mainFormat: "module", output: executable, disableExperimentalSEAWarning: true, assets };
+const config = {
+  main: join(folder, "main.mjs"),
+  mainFormat: "module",
+  output: executable,
+  disableExperimentalSEAWarning: true,
+  assets,
+};
 writeFileSync(join(folder, "sea.json"), JSON.stringify(config, undefined, 2));
 execFileSync(process.execPath, [`--build-sea=${join(folder, "sea.json")}`], { stdio: "inherit" });
 for (const name of ["buildkitd", "buildctl"]) symlinkSync("buildkit", join(folder, name));

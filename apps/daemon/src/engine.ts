@@ -233,6 +233,7 @@ async function openExecutor(settings: Settings): Promise<RuncExecutor> {
   return await RuncExecutor.open({
     directory: join(settings.root, "executor"),
     networks: { sandbox: createNetworkProvider("auto"), host, none: createNetworkProvider("none") },
+    ...(settings.cgroupParent !== "" && { host: { defaultCgroupParent: settings.cgroupParent } }),
     ...(settings.runtimeBinary !== undefined && { binary: settings.runtimeBinary }),
     ...(settings.dns !== undefined && { dns: settings.dns }),
   });

@@ -146,8 +146,8 @@ function camel(flag: string): string {
 function refuseMissing(options: Readonly<Record<string, unknown>>): void {
   for (const [flag, accepted, what] of [...missing, ...missingValues]) {
     const value = options[camel(flag)];
-    if (value === undefined || accepted.includes(String(value))) continue;
-    throw new BuildError("unimplemented", `Cannot use flag "${flag}=${String(value)}": this daemon lacks ${what}`);
+    if (value === undefined || accepted.includes(spelled(value))) continue;
+    throw new BuildError("unimplemented", `Cannot use flag "${flag}=${spelled(value)}": this daemon lacks ${what}`);
   }
   for (const flag of profilers) {
     if (options[camel(flag)] !== undefined) {
@@ -193,7 +193,12 @@ function readBoolean(flag: string, value: unknown): boolean | undefined {
   if (value === undefined || typeof value === "boolean") return value;
   if (value === "true" || value === "1") return true;
   if (value === "false" || value === "0") return false;
-  throw new BuildError("invalid_argument", `Cannot read flag "${flag}=${String(value)}": neither true nor false`);
+  throw new BuildError("invalid_argument", `Cannot read flag "${flag}=${spelled(value)}": neither true nor false`);
+}
+
+/** A flag's value as it was written. */
+function spelled(value: unknown): string {
+  return typeof value === "string" || typeof value === "boolean" ? `${value}` : JSON.stringify(value);
 }
 
 function readCount(flag: string, value: string | undefined): number | undefined {

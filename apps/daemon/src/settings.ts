@@ -34,6 +34,26 @@ export interface Settings {
 
 /** @throws {BuildError} naming the flag or key that cannot be used. */
 export function resolveSettings(flags: DaemonFlags, file: ConfigFile): Settings {
+  refuseMissing(flags, file);
+  const root = flags.root ?? file.root ?? defaultPaths.root;
+  return {
+    addresses: flags.addresses ?? file.grpc.addresses ?? [defaultPaths.address],
+    root,
+    log: resolveLog(flags, file),
+    uid: file.grpc.uid,
+    gid: flags.group === undefined ? file.grpc.gid : resolveGroup(flags.group),
+    tls: resolveTls(flags, file),
+    entitlements: resolveEntitlements(flags.allowInsecureEntitlements ?? file.entitlements ?? []),
+    idleTimeoutMs: flags.idleTimeout === undefined ? undefined : parseDuration(flags.idleTimeout, "--idle-timeout"),
+    ...resolveWorker(flags.worker, file.worker),
+    gcRules: resolveGcRules(flags, file, root),
+    registries: file.registries,
+    dns: file.dns,
+    history: resolveHistory(file),
+  };
+}
+
+function refuseMissing(flags: DaemonFlags, file: ConfigFile): void {
   if ((flags.worker.enabled ?? file.worker.enabled) === false) {
     throw new BuildError("failed_precondition", "Cannot start: no worker found, rebuild the buildkit daemon?", {
       hint: "the OCI worker is turned off, and this daemon has no other",
@@ -45,33 +65,32 @@ export function resolveSettings(flags: DaemonFlags, file: ConfigFile): Settings 
       `Cannot use flag "--debugaddr=${flags.debugAddress}": this daemon has no debug endpoint`,
     );
   }
-  const root = flags.root ?? file.root ?? defaultPaths.root;
   const network = flags.worker.network ?? file.worker.network ?? "auto";
   if (network !== "auto" && network !== "host") {
     throw new BuildError("unimplemented", `Cannot use network mode "${network}": this daemon has only host`);
   }
+}
+
+type WorkerSettings = Pick<
+  Settings,
+  "labels" | "snapshotter" | "platforms" | "runtimeBinary" | "cgroupParent" | "maxParallelism"
+>;
+
+function resolveWorker(flags: DaemonFlags["worker"], file: ConfigFile["worker"]): WorkerSettings {
   return {
-    addresses: flags.addresses ?? file.grpc.addresses ?? [defaultPaths.address],
-    root,
-    log: resolveLog(flags, file),
-    uid: file.grpc.uid,
-    gid: flags.group === undefined ? file.grpc.gid : resolveGroup(flags.group),
-    tls: resolveTls(flags, file),
-    entitlements: resolveEntitlements(flags.allowInsecureEntitlements ?? file.entitlements ?? []),
-    idleTimeoutMs: flags.idleTimeout === undefined ? undefined : parseDuration(flags.idleTimeout, "--idle-timeout"),
-    labels: { ...file.worker.labels, ...flags.worker.labels },
-    snapshotter: resolveSnapshotter(flags.worker.snapshotter ?? file.worker.snapshotter ?? "auto"),
-    platforms: flags.worker.platforms ?? file.worker.platforms,
-    runtimeBinary: flags.worker.binary ?? file.worker.binary,
-    cgroupParent: file.worker.cgroupParent ?? "",
-    maxParallelism: flags.worker.maxParallelism ?? file.worker.maxParallelism ?? 0,
-    gcRules: resolveGcRules(flags, file, root),
-    registries: file.registries,
-    dns: file.dns,
-    history: {
-      maxAgeMs: parseDuration(file.history.maxAge ?? "48h", "history.maxAge"),
-      maxEntries: file.history.maxEntries ?? 50,
-    },
+    labels: { ...file.labels, ...flags.labels },
+    snapshotter: resolveSnapshotter(flags.snapshotter ?? file.snapshotter ?? "auto"),
+    platforms: flags.platforms ?? file.platforms,
+    runtimeBinary: flags.binary ?? file.binary,
+    cgroupParent: file.cgroupParent ?? "",
+    maxParallelism: flags.maxParallelism ?? file.maxParallelism ?? 0,
+  };
+}
+
+function resolveHistory(file: ConfigFile): Settings["history"] {
+  return {
+    maxAgeMs: parseDuration(file.history.maxAge ?? "48h", "history.maxAge"),
+    maxEntries: file.history.maxEntries ?? 50,
   };
 }
 

@@ -68,9 +68,14 @@ function readCacheExports(message: controlpb.SolveRequest): TypedAttributes[] {
   }
   const seen = new Set<string>();
   for (const { type, attributes } of exports) {
-    const key = JSON.stringify([type, Object.entries(attributes).toSorted()]);
+    const key = JSON.stringify([type, sortedEntries(attributes)]);
     if (seen.has(key)) throw new BuildError("unknown", `duplicate cache exports [${type}]`);
     seen.add(key);
   }
   return exports;
+}
+
+/** Attributes in one order, so that equal ones compare equal. */
+export function sortedEntries(attributes: Readonly<Record<string, string>>): [string, string][] {
+  return Object.entries(attributes).toSorted(([a], [b]) => (a < b ? -1 : 1));
 }

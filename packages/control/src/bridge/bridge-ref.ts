@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
-import type { opspb } from "@buildkit-ts/api";
+import { toBinary } from "@bufbuild/protobuf";
+import { opspb } from "@buildkit-ts/api";
 import { SingleFlight } from "@buildkit-ts/async";
 import type { ImmutableRef } from "@buildkit-ts/cache";
 import { SourceError, VertexError } from "@buildkit-ts/errdefs";
@@ -59,10 +60,16 @@ export class BridgeRef implements AsyncDisposable {
     return found.reduce<unknown>((inner, location) => {
       const info = source?.infos[location.sourceIndex];
       if (info === undefined) return inner;
+      const { filename, language, data, definition } = info;
       return new SourceError(error.message, {
         code: error.code,
         cause: inner,
-        source: { filename: info.filename, language: info.language, data: info.data },
+        source: {
+          filename,
+          language,
+          data,
+          ...(definition !== undefined && { definition: toBinary(opspb.DefinitionSchema, definition) }),
+        },
         ranges: location.ranges.map(({ start, end }) => ({
           start: { line: start?.line ?? 0, character: start?.character ?? 0 },
           end: { line: end?.line ?? 0, character: end?.character ?? 0 },

@@ -3,6 +3,7 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import { type Digest, digestOf, type Platform } from "@buildkit-ts/oci";
 import type { VertexWarning } from "@buildkit-ts/progress";
 import type { CacheStore, Job } from "@buildkit-ts/solver";
+import { sortedEntries } from "../build-request.ts";
 import type { BuildEngine, ImageMetadata } from "../engine.ts";
 import { BridgeRef, type BridgeResult } from "./bridge-ref.ts";
 
@@ -85,7 +86,7 @@ export class BuildBridge implements AsyncDisposable {
   async #cacheSources(imports: BridgeSolveRequest["cacheImports"], signal: AbortSignal): Promise<CacheStore[]> {
     const all = [...this.#options.cacheImports, ...imports];
     const stores = all.map(async ({ type, attributes }) => {
-      const key = JSON.stringify([type, Object.entries(attributes).toSorted()]);
+      const key = JSON.stringify([type, sortedEntries(attributes)]);
       let pending = this.#imports.get(key);
       if (pending === undefined) {
         pending = this.#import(type, attributes, signal);

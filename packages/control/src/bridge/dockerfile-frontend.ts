@@ -70,14 +70,25 @@ function createClient(
       );
       return wrapResult(result, wrap);
     },
-    resolveImage: async (reference, asked, options) =>
-      await bridge.resolveImage(
-        reference,
-        { platform: asked.platform, resolveMode: asked.resolveMode, logName: asked.logName },
-        options,
-      ),
+    resolveImage: async (reference, asked, options) => {
+      const { platform, resolveMode, logName } = asked;
+      try {
+        return await bridge.resolveImage(reference, { platform, resolveMode, logName }, options);
+      } catch (error) {
+        throw unresolved(reference, error);
+      }
+    },
     warn: async (vertex, warning) => bridge.warn(vertex, warning),
   };
+}
+
+/** BuildKit's text, which users and tools look for. */
+function unresolved(reference: string, cause: unknown): BuildError {
+  const { code, message, hint } = BuildError.from(cause);
+  return new BuildError(code, `failed to resolve source metadata for ${reference}: ${message}`, {
+    cause,
+    ...(hint !== undefined && { hint }),
+  });
 }
 
 function mapInputs(

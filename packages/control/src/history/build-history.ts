@@ -131,8 +131,7 @@ export class BuildHistory {
     for await (const [happened] of live as AsyncIterable<[controlpb.BuildHistoryEvent]>) {
       const { record, type } = happened;
       if (record === undefined || !wanted(record)) continue;
-      if (request.ActiveOnly && type !== STARTED && request.Ref === "") continue;
-      if (type !== COMPLETE || matches(record)) yield happened;
+      if (isOfInterest(request, type) && (type !== COMPLETE || matches(record))) yield happened;
     }
   }
 
@@ -151,6 +150,11 @@ export class BuildHistory {
     const beyond = unpinned.slice(0, Math.max(0, unpinned.length - this.#limits.maxEntries));
     for (const record of beyond) if (msOf(record.CompletedAt) < oldest) this.delete(record.Ref);
   }
+}
+
+/** Who asks for active builds only hears of ends where a build was named. */
+function isOfInterest(request: controlpb.BuildHistoryRequest, type: controlpb.BuildHistoryEventType): boolean {
+  return !request.ActiveOnly || type === STARTED || request.Ref !== "";
 }
 
 function event(

@@ -1,6 +1,7 @@
-import type { rpcpb } from "@buildkit-ts/api";
+import { fromJson, type JsonValue, toBinary } from "@bufbuild/protobuf";
+import { opspb, type rpcpb } from "@buildkit-ts/api";
 import { UnsupportedFrontendCapError, UnsupportedSubrequestError } from "@buildkit-ts/dockerfile";
-import { BuildError, type Code, ExitError, SourceError, VertexError } from "@buildkit-ts/errdefs";
+import { BuildError, type Code, ExitError, SourceError, type SourceFile, VertexError } from "@buildkit-ts/errdefs";
 
 const codes: readonly (Code | undefined)[] = [
   undefined,
@@ -27,11 +28,18 @@ interface Position {
   readonly character?: number;
 }
 
+interface SourceInfoJson {
+  readonly filename?: string;
+  readonly language?: string;
+  readonly data?: string;
+  readonly definition?: JsonValue;
+}
+
 interface DetailJson {
   readonly digest?: string;
   readonly name?: string;
   readonly Code?: number;
-  readonly info?: { readonly filename?: string; readonly language?: string; readonly data?: string };
+  readonly info?: SourceInfoJson;
   readonly ranges?: readonly { readonly start?: Position; readonly end?: Position }[];
 }
 
@@ -43,6 +51,18 @@ export function errorFromStatus(status: rpcpb.Status): BuildError {
     status.message === "" ? "frontend returned an error without a text" : status.message,
   );
   return status.details.reduceRight<BuildError>((inner, { typeUrl, value }) => wrap(inner, typeUrl, value), plain);
+}
+
+function sourceFile({ filename = "", language = "", data = "", definition }: SourceInfoJson): SourceFile {
+  const file = { filename, language, data: Buffer.from(data, "base64") };
+  if (definition === undefined || definition === null) return file;
+  try {
+    const message = fromJson(opspb.DefinitionSchema, definition, { ignoreUnknownFields: true });
+    return { ...file, definition: toBinary(opspb.DefinitionSchema, message) };
+  } catch {
+    // Clients show the file without it as well.
+    return file;
+  }
 }
 
 function wrap(inner: BuildError, typeUrl: string, value: Uint8Array): BuildError {
@@ -67,11 +87,7 @@ function wrap(inner: BuildError, typeUrl: string, value: Uint8Array): BuildError
       return new SourceError(inner.message, {
         code: inner.code,
         cause: inner,
-        source: {
-          filename: json.info?.filename ?? "",
-          language: json.info?.language ?? "",
-          data: Buffer.from(json.info?.data ?? "", "base64"),
-        },
+        source: sourceFile(json.info ?? {}),
         ranges: (json.ranges ?? []).map(({ start, end }) => ({ start: position(start), end: position(end) })),
       });
     default:

@@ -1,7 +1,7 @@
-import { create, toBinary } from "@bufbuild/protobuf";
-import { rpcpb } from "@buildkit-ts/api";
+import { create, fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
+import { opspb, rpcpb } from "@buildkit-ts/api";
 import { UnsupportedFrontendCapError, UnsupportedSubrequestError } from "@buildkit-ts/dockerfile";
-import { BuildError, type Code, ExitError, SourceError, VertexError } from "@buildkit-ts/errdefs";
+import { BuildError, type Code, ExitError, SourceError, type SourceFile, VertexError } from "@buildkit-ts/errdefs";
 import { Code as ConnectCode, ConnectError, encodeBinaryHeader } from "@connectrpc/connect";
 
 const connectCodes: Readonly<Record<Code, ConnectCode>> = {
@@ -74,13 +74,24 @@ function detailsOf(error: unknown): { typeUrl: string; value: Uint8Array }[] {
   if (error instanceof UnsupportedFrontendCapError) return [detail("errdefs.FrontendCap", { name: error.capability })];
   if (error instanceof ExitError) return [detail("gatewayapi.ExitMessage", { Code: error.exitCode })];
   if (error instanceof SourceError && error.source !== undefined) {
-    const { filename, data, language } = error.source;
     const ranges = error.ranges.map(({ start, end }) => ({ start: position(start), end: position(end) }));
-    return [
-      detail("errdefs.Source", { info: { filename, data: Buffer.from(data).toString("base64"), language }, ranges }),
-    ];
+    return [detail("errdefs.Source", { info: sourceInfo(error.source), ranges })];
   }
   return [];
+}
+
+/** `pb.SourceInfo` as Go's JSON, which has the fields' names of the protocol file. */
+function sourceInfo({ filename, data, language, definition }: SourceFile): object {
+  return {
+    filename,
+    data: Buffer.from(data).toString("base64"),
+    ...(definition !== undefined && {
+      definition: toJson(opspb.DefinitionSchema, fromBinary(opspb.DefinitionSchema, definition), {
+        useProtoFieldName: true,
+      }),
+    }),
+    language,
+  };
 }
 
 function position(p: { readonly line: number; readonly character: number }): object {
