@@ -17,6 +17,8 @@ export interface SourceFile {
   readonly filename: string;
   readonly language: string;
   readonly data: Uint8Array;
+  /** The graph that the file was read from, as `pb.Definition` in bytes. */
+  readonly definition?: Uint8Array;
 }
 
 /** A failure that belongs to a place in a source file, shown by clients as a snippet. */

@@ -67,7 +67,9 @@ function sourceToJson({ filename, language, data, definition }: SourceMap): obje
   return {
     ...(filename !== "" && { filename }),
     data: Buffer.from(data).toString("base64"),
-    ...(definition !== undefined && { definition: toJson(opspb.DefinitionSchema, definitionToProto(definition)) }),
+    ...(definition !== undefined && {
+      definition: toJson(opspb.DefinitionSchema, definitionToProto(definition), { useProtoFieldName: true }),
+    }),
     ...(language !== "" && { language }),
   };
 }

@@ -1,5 +1,5 @@
 import { BuildError, SourceError } from "@buildkit-ts/errdefs";
-import { decodeDefinition, type SourceMap } from "@buildkit-ts/llb";
+import { decodeDefinition, encodeDefinition, type SourceMap } from "@buildkit-ts/llb";
 import { formatPlatformAll, hostPlatform, normalizePlatform, type Platform, parseReference } from "@buildkit-ts/oci";
 import { type Conversion, convert } from "../convert/convert.ts";
 import type { ConvertSettings, ConvertWorld } from "../convert/convert-options.ts";
@@ -235,10 +235,11 @@ function pointInto(error: unknown, sourceMap: SourceMap): unknown {
 
 function sourceError(error: unknown, sourceMap: SourceMap, ranges: DirectiveUse["location"]): SourceError {
   const { code, message, hint } = BuildError.from(error);
+  const { filename, language, data, definition } = sourceMap;
   return new SourceError(message, {
     code,
     cause: error,
-    source: sourceMap,
+    source: { filename, language, data, ...(definition !== undefined && { definition: encodeDefinition(definition) }) },
     ranges,
     ...(hint !== undefined && { hint }),
   });
