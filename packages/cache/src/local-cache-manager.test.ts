@@ -182,7 +182,7 @@ for (const driver of ["overlay", "native"] as const) {
     const data0 = "sha256:cd8e75bca50f2d695f220d0cb0997d8ead387e4f926e8669a92d7f104cc9885b" as Digest;
     assert.equal(await cache.contentChecksum(ref, "/d0/abc", quiet), data0);
     assert.equal(await cache.contentChecksum(ref, "/d0/abc", quiet), data0);
-    await assert.rejects(cache.contentChecksum(ref, "/absent", quiet), { code: "not_found" });
+    await assert.rejects(cache.contentChecksum(ref, "/absent", quiet), { code: "unknown" });
     const whole = await cache.contentChecksum(ref, "/d0", quiet);
     await using received = await commitTree(cache, undefined, { run: () => undefined });
     const header = `sha256:${fileHeaderHash({ mode: 0o40755, uid: 0, gid: 0, sizeBytes: 0 }).digest("hex")}` as Digest;

@@ -173,7 +173,7 @@ export class EdgeResolver {
       } catch (error) {
         scope.throwIfAborted();
         const gone = BuildError.from(error).code === "not_found" && completed.record !== undefined;
-        if (!gone || attempt >= 3) throw this.node.failed(error);
+        if (!gone || attempt >= 3) throw this.node.failed(error, "failed to compute cache key");
         input.edge.invalidate(completed);
       }
     }

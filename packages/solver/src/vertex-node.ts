@@ -100,7 +100,8 @@ export class VertexNode {
         return answer;
       };
       // A source is asked over the network, so the user sees it; what others answer is computed.
-      return await this.#guarded(own, () => (this.inputs.length === 0 ? this.log.interval(false, ask) : ask()));
+      const work = () => (this.inputs.length === 0 ? this.log.interval(false, ask) : ask());
+      return await this.#guarded(own, work, "failed to load cache key");
     });
     return await this.#cacheMaps[index].run(scope);
   }
@@ -123,11 +124,15 @@ export class VertexNode {
     return await task.run(scope);
   }
 
-  /** Reports a failure that belongs to this vertex but did not come out of its op's main work. */
-  failed(error: unknown): VertexError {
+  /**
+   * Reports a failure that belongs to this vertex but did not come out of its op's main work.
+   *
+   * What was being done goes before the error's text, not into what the vertex reports.
+   */
+  failed(error: unknown, doing?: string): VertexError {
     this.log.start(false);
     this.log.complete(error);
-    const failure = new VertexError(this.vertex.digest, error);
+    const failure = new VertexError(this.vertex.digest, doing === undefined ? error : whileDoing(doing, error));
     this.#failure = { error: failure, jobs: new Set(this.jobs) };
     return failure;
   }
@@ -238,7 +243,7 @@ export class VertexNode {
   }
 
   /** Runs a part of the op's work; a failure stays for the jobs that have seen it. */
-  async #guarded<T>(scope: Scope, work: () => Promise<T>): Promise<T> {
+  async #guarded<T>(scope: Scope, work: () => Promise<T>, doing?: string): Promise<T> {
     const failure = this.#failure;
     if (failure !== undefined && [...this.jobs].every((job) => failure.jobs.has(job))) throw failure.error;
     this.#failure = undefined;
@@ -246,9 +251,14 @@ export class VertexNode {
       return await work();
     } catch (cause) {
       if (scope.aborted || cause instanceof RecordedMeanwhile) throw cause;
-      const error = new VertexError(this.vertex.digest, cause);
+      const error = new VertexError(this.vertex.digest, doing === undefined ? cause : whileDoing(doing, cause));
       this.#failure = { error, jobs: new Set(this.jobs) };
       throw error;
     }
   }
+}
+
+function whileDoing(doing: string, cause: unknown): BuildError {
+  const { code, message, hint } = BuildError.from(cause);
+  return new BuildError(code, `${doing}: ${message}`, { cause, ...(hint !== undefined && { hint }) });
 }

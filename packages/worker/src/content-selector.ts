@@ -52,7 +52,7 @@ async function checksum(
   const ref = refOfResult(request.result);
   if (ref === undefined) {
     if (path === "/") return digestOf("");
-    throw new BuildError("not_found", `${path}: no such file or directory`);
+    throw new BuildError("unknown", `${path}: no such file or directory`);
   }
   const { signal } = request.context;
   try {

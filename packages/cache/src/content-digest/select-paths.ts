@@ -51,7 +51,7 @@ export function selectPaths(
   if (node !== undefined) selection.walk(node, { path: prefix, realPath: start });
   for (const required of query.requiredPaths)
     if (!selection.paths.some((selected) => utf8Text(selected.path).startsWith(required)))
-      throw new BuildError("not_found", `${JSON.stringify(required)}: not found`);
+      throw new BuildError("unknown", `${JSON.stringify(required)}: not found`);
   return { prefix, paths: selection.paths };
 }
 

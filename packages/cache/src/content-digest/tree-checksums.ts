@@ -50,12 +50,12 @@ export class TreeChecksums {
     return `sha256:${hash.digest("hex")}` as Digest;
   }
 
-  /** The digest of what a path leads to, a directory's with all that is in it. @throws {BuildError} `not_found` */
+  /** The digest of what a path leads to, a directory's with all that is in it. @throws {BuildError} `unknown` */
   #digestAt(path: string, followLast: boolean): Digest {
     const clean = keyPath(path);
     this.#scan(clean, followLast);
     const { path: resolved, node } = this.#tree.resolve(clean, { followLast });
-    if (node === undefined) throw new BuildError("not_found", `${JSON.stringify(utf8Text(clean))}: not found`);
+    if (node === undefined) throw new BuildError("unknown", `${JSON.stringify(utf8Text(clean))}: not found`);
     return this.#fullDigest(node, resolved);
   }
 
