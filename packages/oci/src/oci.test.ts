@@ -138,6 +138,12 @@ test("parsePlatform refuses what is no platform", () => {
   }
 });
 
+test("parsePlatform names the part that is wrong, as containerd does", () => {
+  assert.throws(() => parsePlatform("linux/", linux), {
+    message: String.raw`"" is an invalid component of "linux/": platform specifier component must match "^[A-Za-z0-9_.-]+$": invalid argument`,
+  });
+});
+
 test("platformDistance orders the machines that can run an image", () => {
   const distance = (wanted: string, candidate: string): number | undefined =>
     platformDistance(parsePlatform(wanted, linux), parsePlatform(candidate, linux));

@@ -46,10 +46,22 @@ function normalizeVariant(architecture: string, variant: string | undefined): st
 export function parsePlatform(specifier: string, host: Platform = hostPlatform()): Platform {
   const [first = "", architecture, variant, ...rest] = specifier.split("/");
   const os = osPattern.exec(first);
-  const words = [architecture, variant].filter((part) => part !== undefined);
-  if (os === null || rest.length > 0 || !words.every((word) => /^[A-Za-z0-9_.-]+$/.test(word))) {
-    throw invalid(specifier, "an invalid platform specifier: must be os/arch[/variant]");
+  if (os === null) {
+    throw badPart("OS component", {
+      specifier,
+      part: first,
+      rule: `OSAndVersion specifier component must match ${quotedOs}`,
+    });
   }
+  const bad = [architecture, variant].find((part) => part !== undefined && !wordPattern.test(part));
+  if (bad !== undefined) {
+    throw badPart("component", {
+      specifier,
+      part: bad,
+      rule: `platform specifier component must match "${wordPattern.source}"`,
+    });
+  }
+  if (rest.length > 0) throw invalid(specifier, "cannot parse platform specifier: invalid argument");
   const fields = osFields(os);
   if (architecture !== undefined) {
     return normalizePlatform({ ...fields, architecture, ...(variant !== undefined && { variant }) });
@@ -73,6 +85,21 @@ function osFields([, os = "", version = "", features = ""]: RegExpExecArray): Om
 
 /** `os`, `os(version)` or `os(version)(feature+feature)`. */
 const osPattern = /^([A-Za-z0-9_.-]+)(?:\(([A-Za-z0-9_.+-]*)\))?(?:\(([A-Za-z0-9_.+-]*)\))?$/;
+
+const wordPattern = /^[A-Za-z0-9_.-]+$/;
+/** How containerd's text spells its own pattern of an operating system. */
+const quotedOs = String.raw`"^([A-Za-z0-9_-]+)(?:\\(([A-Za-z0-9_.%-]*)((?:\\+[A-Za-z0-9_.%-]+)*)\\))?$"`;
+
+function badPart(
+  what: string,
+  { specifier, part, rule }: { readonly specifier: string; readonly part: string; readonly rule: string },
+): BuildError {
+  const [shortPart, short] = [part, specifier].map((text) => text.slice(0, 300));
+  return new BuildError(
+    "invalid_argument",
+    `"${shortPart}" is an invalid ${what} of "${short}": ${rule}: invalid argument`,
+  );
+}
 
 function invalid(specifier: string, why: string): BuildError {
   return new BuildError("invalid_argument", `"${specifier.slice(0, 300)}": ${why}`);
