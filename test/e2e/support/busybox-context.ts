@@ -1,0 +1,22 @@
+import { copyFileSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { runOk } from "./processes.ts";
+
+/** The first lines of a Dockerfile whose stage `base` has a shell with all of busybox, and needs no registry. */
+export const shellStage = "FROM scratch AS base\nCOPY busybox /bin/sh\n";
+
+/** A build context: busybox, a Dockerfile, and other files. */
+export async function busyboxContext(
+  folder: string,
+  dockerfile: string,
+  files: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const context = mkdtempSync(join(folder, "context-"));
+  const busybox = (await runOk("sh", ["-c", "command -v busybox"])).trim();
+  copyFileSync(busybox, join(context, "busybox"));
+  for (const [name, text] of Object.entries({ Dockerfile: dockerfile, ...files })) {
+    mkdirSync(dirname(join(context, name)), { recursive: true });
+    writeFileSync(join(context, name), text);
+  }
+  return context;
+}
