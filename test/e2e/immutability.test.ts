@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { chmodSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, suite, test } from "node:test";
+import { busyboxContext, shellStage } from "./support/busybox-context.ts";
+import { TestDaemon } from "./support/daemon.ts";
+import { run, temporaryFolder } from "./support/processes.ts";
+import { differences, fingerprint } from "./support/snapshot-fingerprint.ts";
+import { executed, solveOk } from "./support/solve.ts";
+
+suite("committed snapshots never change", () => {
+  const folder = temporaryFolder("immutability");
+  let daemon: TestDaemon;
+
+  before(async () => {
+    daemon = await TestDaemon.start(folder.path);
+  });
+
+  after(async () => {
+    await daemon[Symbol.asyncDispose]();
+    folder[Symbol.dispose]();
+  });
+
+  const first = `${shellStage}FROM base AS files
+COPY data /data
+RUN mkdir /made && echo made > /made/file && ln /made/file /made/hard
+FROM files
+`;
+  const laters: readonly (readonly [name: string, lines: string])[] = [
+    [
+      "a mode changed and text appended by RUN",
+      "RUN chmod 600 /data/a && echo more >> /data/b && echo x >> /made/hard",
+    ],
+    ["COPY over COPY", "COPY data/b /data/a\nCOPY --chmod=711 --chown=5:5 data/a /data/a"],
+    ["COPY --link over COPY", "COPY --link --chmod=711 data/b /data/a"],
+    ["a directory replaced and files removed", "RUN rm -r /made /data/a && mkdir /data/a && touch /data/a/b"],
+    [
+      "a cache mount seeded from a stage",
+      "RUN --mount=type=cache,id=seeded,from=files,source=/data,target=/seed echo more >> /seed/a && rm /seed/b",
+    ],
+    [
+      "a bind mount that is written",
+      "RUN --mount=type=bind,from=files,source=/data,target=/bound,rw echo w >> /bound/a",
+    ],
+    ["times and owners", "RUN touch -d @5 /data/a && chown 7:7 /data/b"],
+  ];
+
+  test("by what later builds do to their files", async () => {
+    const context = await busyboxContext(folder.path, first, { "data/a": "a\n", "data/b": "b\n" });
+    await solveOk(daemon, context);
+    for (const [name, lines] of laters) {
+      const before = fingerprint(daemon.root);
+      assert.ok(before.size > 5, "there is something to compare");
+      writeFileSync(join(context, "Dockerfile"), `${first}${lines}\n`);
+      await solveOk(daemon, context);
+      assert.deepEqual(differences(before, fingerprint(daemon.root)), [], name);
+    }
+  });
+
+  test("by a context of which only times or modes changed", async () => {
+    const context = await busyboxContext(folder.path, `${shellStage}COPY data /data\nRUN cat /data/a`, {
+      "data/a": "a\n",
+    });
+    await solveOk(daemon, context);
+    utimesSync(join(context, "data/a"), 1_000_000, 1_000_000);
+    const before = fingerprint(daemon.root);
+    assert.deepEqual(executed(await solveOk(daemon, context)), []);
+    assert.deepEqual(differences(before, fingerprint(daemon.root)), []);
+    chmodSync(join(context, "data/a"), 0o600);
+    assert.deepEqual(executed(await solveOk(daemon, context)), ["COPY data /data", "RUN cat /data/a"]);
+    assert.deepEqual(differences(before, fingerprint(daemon.root)), []);
+  });
+
+  test("nothing is mounted after builds", async () => {
+    const { stdout } = await run("cat", [`/proc/${daemon.pid}/mountinfo`]);
+    assert.deepEqual(
+      stdout.split("\n").filter((line) => line.includes(daemon.root)),
+      [],
+    );
+  });
+});
