@@ -1,6 +1,8 @@
 import type { ProgressWriter } from "@buildkit-ts/progress";
 
 const minIntervalMs = 100;
+/** What is being done, by which clients tell a transfer from other work. */
+const name = "transferring";
 
 /** Reports how many bytes of a transfer came, at most ten times a second, under the id that clients show. */
 export class TransferStatus implements Disposable {
@@ -13,7 +15,7 @@ export class TransferStatus implements Disposable {
   constructor(progress: ProgressWriter, id: string) {
     this.#progress = progress;
     this.#id = id;
-    progress.status({ id, started: this.#started });
+    progress.status({ id, name, started: this.#started });
   }
 
   update(bytes: number): void {
@@ -21,11 +23,11 @@ export class TransferStatus implements Disposable {
     const now = Date.now();
     if (now - this.#lastReport < minIntervalMs) return;
     this.#lastReport = now;
-    this.#progress.status({ id: this.#id, started: this.#started, current: bytes });
+    this.#progress.status({ id: this.#id, name, started: this.#started, current: bytes });
   }
 
   [Symbol.dispose](): void {
     const completed = Date.now();
-    this.#progress.status({ id: this.#id, started: this.#started, current: this.#current, completed });
+    this.#progress.status({ id: this.#id, name, started: this.#started, current: this.#current, completed });
   }
 }
