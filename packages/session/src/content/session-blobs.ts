@@ -7,6 +7,8 @@ import type { SessionCaller } from "../session.ts";
 import { frameMessage } from "../wire/grpc-frames.ts";
 import { callStreaming, callUnary, messagesOf, methodPath, streamOutcome } from "../wire/rpc-client.ts";
 
+const storeHeader = "buildkit-attachable-store-id";
+
 /** Messages stay far below what peers accept. */
 const maxChunkBytes = 1 << 20;
 
@@ -23,13 +25,20 @@ export class SessionBlobs {
 
   /**
    * @param storeId What the client calls it: `local:<directory>`, `oci:<name>`, `export`.
-   * @throws {BuildError} `unimplemented`, if the client serves no stores.
+   * @throws {BuildError} `unimplemented`, if the client serves no stores; `invalid_argument`, for a name that no header
+   *   can hold.
    */
   constructor(caller: SessionCaller, storeId: string) {
     if (!caller.supports(methodPath(Content.method.info)))
       throw new BuildError("unimplemented", `Cannot use content store "${storeId}": the client serves none`);
+    if (!/^[\x20-\x7e]*$/.test(storeId)) {
+      throw new BuildError(
+        "invalid_argument",
+        `header key "${storeHeader}" contains value with non-printable ASCII characters`,
+      );
+    }
     this.#caller = caller;
-    this.#metadata = { "buildkit-attachable-store-id": storeId };
+    this.#metadata = { [storeHeader]: storeId };
   }
 
   /** Undefined, if the store does not have the blob. */

@@ -14,7 +14,8 @@ export interface ReceiveOptions {
   readonly destination: string;
   /**
    * The tree that is compared with and whose unchanged files get a second name in the destination, which must be
-   * empty then. Without it, the destination itself is compared with and updated.
+   * empty then. If there are no changes at all, the destination need not be complete: this tree is the result. Without
+   * it, the destination itself is compared with and updated.
    */
   readonly previous?: string;
   /** `metadata` asks for files whose metadata changed; `none` for all. */
@@ -42,6 +43,14 @@ export interface ReceiveResult {
 /** The sender uses up to four at once; a hostile one must not use up our descriptors. */
 const maxOpenFiles = 64;
 const maxEntries = 20_000_000;
+/** What is kept in memory of a tree that has not changed so far. */
+const maxPostponed = 65_536;
+
+/** An entry that is as it was, with its place in the list. */
+interface UnchangedEntry {
+  readonly stat: FileStat;
+  readonly id: number;
+}
 
 /**
  * The receiving side of file sync as a state machine: bytes in, bytes out, a tree on disk. Synchronous, for a worker.
@@ -61,6 +70,8 @@ export class ReceiveEngine implements Disposable {
   readonly #links: FileStat[] = [];
   readonly #parents: FileStat[] = [];
   readonly #changes: TreeChange[] = [];
+  /** Until the first change: most syncs have none, and linking their files would be in vain. */
+  #postponed: UnchangedEntry[] | undefined;
   #entries = 0;
   #bytes = 0;
   #state: "stats" | "data" | "finishing" | "done" = "stats";
@@ -70,6 +81,7 @@ export class ReceiveEngine implements Disposable {
     this.#tree = new ReceivedTree(options.destination, { keepsOldUntilComplete: options.merge });
     if (options.merge) return;
     this.#old = options.previous === undefined ? undefined : new DirectoryCache(options.previous);
+    this.#postponed = options.previous === undefined ? undefined : [];
     this.#cursor = new TreeCursor(this.#old ?? this.#tree.directories);
   }
 
@@ -133,9 +145,10 @@ export class ReceiveEngine implements Disposable {
     const old = this.#match(stat.path);
     this.#enter(stat);
     if (old !== undefined && this.#options.differ === "metadata" && isSameFile(old, stat)) {
-      if (this.#keep(stat, hardLink !== undefined)) return;
+      this.#cursor?.next();
+      if (this.#postpone({ stat, id }) || this.#keep(stat)) return;
     } else {
-      this.#changes.push({ kind: old === undefined ? "add" : "modify", path: stat.path });
+      this.#change(old === undefined ? "add" : "modify", stat.path);
     }
     this.#touchParent(stat.path);
     this.#replace(stat, old);
@@ -178,7 +191,7 @@ export class ReceiveEngine implements Disposable {
 
   #deleteCurrent(cursor: TreeCursor): void {
     const path = cursor.current?.path ?? "";
-    this.#changes.push({ kind: "delete", path });
+    this.#change("delete", path);
     if (this.#old === undefined) {
       this.#touchParent(path);
       this.#tree.remove(path);
@@ -186,15 +199,38 @@ export class ReceiveEngine implements Disposable {
     cursor.skip();
   }
 
+  #change(kind: TreeChange["kind"], path: string): void {
+    this.#catchUp();
+    this.#changes.push({ kind, path });
+  }
+
+  #postpone(entry: UnchangedEntry): boolean {
+    if (this.#postponed === undefined) return false;
+    if (this.#postponed.length < maxPostponed) {
+      this.#postponed.push(entry);
+      return true;
+    }
+    this.#catchUp();
+    return false;
+  }
+
+  /** Does what was postponed; from here on nothing is. */
+  #catchUp(): void {
+    const postponed = this.#postponed ?? [];
+    this.#postponed = undefined;
+    for (const { stat, id } of postponed) {
+      if (!this.#keep(stat)) this.#create(stat, id);
+    }
+  }
+
   /** Takes an unchanged entry over; false if it has to be made anew. */
-  #keep(stat: FileStat, isHardLink: boolean): boolean {
-    this.#cursor?.next();
+  #keep(stat: FileStat): boolean {
     if (this.#old === undefined) return true;
     if (isDirectory(stat)) {
       this.#tree.createDirectory(stat);
       return true;
     }
-    if (isHardLink) {
+    if (!isSymlink(stat) && stat.linkName !== "") {
       this.#links.push(stat);
       return true;
     }

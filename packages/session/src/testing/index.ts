@@ -1,1 +1,1 @@
-export {};
+export { openTestSession, type TestSession } from "./open-test-session.ts";

@@ -62,16 +62,17 @@ export class RpcServer {
     // A lost connection is no failure of ours: the call that needed it tells.
     session.on("error", () => undefined);
     await new Promise<void>((resolve) => {
-      const onAbort = (): void => session.destroy();
-      signal.addEventListener("abort", onAbort, { once: true });
-      const finish = (): void => {
-        signal.removeEventListener("abort", onAbort);
-        resolve();
-      };
-      session.once("close", finish);
-      connection.once("close", () => {
+      // A session does not always close with the stream it is on, nor the other way round.
+      const end = (): void => {
         session.destroy();
-        finish();
+        connection.destroy();
+      };
+      signal.addEventListener("abort", end, { once: true });
+      session.once("close", end);
+      connection.once("close", () => {
+        signal.removeEventListener("abort", end);
+        end();
+        resolve();
       });
     });
   }
