@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import {
   linkSync,
   lstatSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -115,6 +116,29 @@ suite("receiveFiles()", () => {
     assert.equal(readFileSync(join(destination, "sub-x"), "utf8"), "sorted after the directory");
     assert.equal(readFileSync(join(destination, "a"), "utf8"), "one");
     assert.deepEqual(readdirSync(next).toSorted(comparePaths), ["link", "sub", "sub-x"]);
+  });
+
+  test("links nothing while nothing has changed, and all of it once something has", async () => {
+    using folders = makeFolders();
+    const { root, source, destination } = folders;
+    fill(source);
+    linkSync(join(source, "a"), join(source, "same"));
+    await using session = await openTestSession([shareDirectories({ context: source })]);
+    await receiveFiles(session.caller, { name: "context", destination }, { signal });
+    const next = join(root, "next");
+    mkdirSync(next);
+    const request = { name: "context", destination: next, previous: destination };
+    assert.deepEqual((await receiveFiles(session.caller, request, { signal })).changes, []);
+    assert.deepEqual(readdirSync(next), []);
+    writeFileSync(join(source, "zzz"), "last");
+    const { changes } = await receiveFiles(session.caller, request, { signal });
+    assert.deepEqual(changes, [{ kind: "add", path: "zzz" }]);
+    assert.deepEqual(readdirSync(next, { recursive: true }).toSorted(), [
+      ...readdirSync(destination, { recursive: true }).toSorted(),
+      "zzz",
+    ]);
+    assert.equal(statSync(join(next, "same")).ino, statSync(join(next, "a")).ino);
+    assert.equal(statSync(join(next, "sub")).mtimeMs, statSync(join(source, "sub")).mtimeMs);
   });
 
   test("sends patterns apart, also those with commas and other letters", async () => {

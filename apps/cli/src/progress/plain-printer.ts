@@ -87,6 +87,7 @@ export class PlainPrinter {
     this.#lastIndex += vertex.index === 0 ? 1 : 0;
     if (vertex.index === 0) vertex.index = this.#lastIndex;
     if (vertex !== this.#current) this.#switchTo(vertex);
+    else if (vertex.printedLogBytes > 0 && hasNotes(vertex)) this.#breakLine(vertex);
     const isOpen = this.#printStatuses(vertex);
     for (; vertex.printedWarnings < vertex.warnings.length; vertex.printedWarnings += 1) {
       const short = Buffer.from(vertex.warnings[vertex.printedWarnings]?.short ?? []).toString("utf8");
@@ -111,6 +112,12 @@ export class PlainPrinter {
     const isLong = this.#cutsNames && vertex.name.length > maxNameLength;
     const name = isLong ? `${vertex.name.slice(0, maxNameLength)}...` : vertex.name;
     this.#write(`#${vertex.index} ${name}\n`);
+  }
+
+  /** Ends a line that is not complete; it is written again as a whole when it is. */
+  #breakLine(vertex: TracedVertex): void {
+    this.#write("\n");
+    vertex.printedLogBytes = 0;
   }
 
   /** Tells whether a status goes on: loading of a remote cache may have some without an active step. */
@@ -142,8 +149,9 @@ export class PlainPrinter {
       const isContinued = index === 0 && vertex.printedLogBytes !== 0;
       if (!isContinued) this.#write(`#${vertex.index} `);
       this.#write(isContinued ? line.subarray(vertex.printedLogBytes) : line);
-      if (index < logs.length - 1 || !vertex.isLogPartial) this.#write("\n");
-      vertex.remember(line);
+      const isPartial = index === logs.length - 1 && vertex.isLogPartial;
+      if (!isPartial) this.#write("\n");
+      vertex.remember(line, isPartial);
     }
     const last = logs.at(-1);
     if (last === undefined) return;
@@ -161,6 +169,11 @@ export class PlainPrinter {
     else if (vertex.isCached) this.#write(`${prefix} CACHED\n`);
     else this.#write(`${prefix} DONE ${totalSeconds(vertex.merged, Date.now()).toFixed(1)}s\n`);
   }
+}
+
+/** Whether there is something to tell besides the step's own output. */
+function hasNotes(vertex: TracedVertex): boolean {
+  return vertex.changedStatuses.size > 0 || vertex.warnings.length > vertex.printedWarnings;
 }
 
 /** What failed steps wrote last. */

@@ -119,10 +119,10 @@ export class TracedVertex {
   }
 
   /** Keeps a printed line for the case that the step fails. */
-  remember(line: Buffer): void {
+  remember(line: Buffer, isPartial: boolean): void {
     if (this.#lastIsPartial) this.#recent.pop();
     this.#recent.push(line);
-    this.#lastIsPartial = this.isLogPartial;
+    this.#lastIsPartial = isPartial;
     if (this.#recent.length > recentLines) this.#recent.shift();
   }
 
