@@ -1,7 +1,16 @@
 // Installs what is missing on a fresh machine: OS packages, then npm packages with the project's own Node.
 // Runs under any Node from 20 on, and does nothing where nothing is missing.
 import { execFileSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -12,6 +21,8 @@ const runtimePackages = { runc: "runc", umoci: "umoci", busybox: "busybox-static
 const testPackages = {
   ...runtimePackages,
   skopeo: "skopeo",
+  dockerd: "docker.io",
+  podman: "podman",
   "docker-registry": "docker-registry",
   git: "git",
   zstd: "zstd",
@@ -91,12 +102,8 @@ function installBuildx() {
   execFileSync("apt-get", ["download", "-q", "docker-buildx"], options);
   const [archiveFile] = readdirSync(join(apt, "download")).filter((name) => name.endsWith(".deb"));
   execFileSync("dpkg", ["-x", archiveFile, "unpacked"], options);
-  const [found] = execFileSync("find", ["unpacked", "-name", "docker-buildx", "-type", "f"], {
-    ...options,
-    stdio: "pipe",
-    encoding: "utf8",
-  }).split("\n");
-  copyFileSync(join(apt, "download", found), binary);
+  copyFileSync(join(apt, "download/unpacked/usr/libexec/docker/cli-plugins/docker-buildx"), binary);
+  chmodSync(binary, 0o755);
   rmSync(apt, { recursive: true });
 }
 

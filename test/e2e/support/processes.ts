@@ -20,6 +20,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly stdin?: string | Uint8Array;
   readonly timeoutMs?: number;
+  /** Called with all that was printed so far, whenever more comes. */
+  readonly onOutput?: (output: string, child: ChildProcess) => void;
 }
 
 /** Runs a program to its end; any exit code is a result. */
@@ -37,19 +39,24 @@ export async function run(command: string, args: readonly string[], options: Run
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     stdout += text;
     output += text;
+    options.onOutput?.(output, child);
   });
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     stderr += text;
     output += text;
+    options.onOutput?.(output, child);
   });
   child.stdin.on("error", () => undefined);
   child.stdin.end(options.stdin);
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", resolve);
-  });
-  clearTimeout(timer);
-  return { code, stdout, stderr, output };
+  try {
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", resolve);
+    });
+    return { code, stdout, stderr, output };
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Runs a program that must succeed; gives its standard output. */
