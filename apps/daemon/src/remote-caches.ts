@@ -57,7 +57,15 @@ export class RemoteCaches {
           await makeInlineCache(result, { ...image, refOf: refOfResult }, context),
       };
     }
-    if (objectStores.has(type)) throw missing("export", type);
+    if (objectStores.has(type)) {
+      // With ignore-error the build goes on; otherwise it need not even begin.
+      if (!scope.ignoreError) throw missing("export", type);
+      return {
+        name: `exporting cache to ${type}`,
+        ...scope,
+        export: async () => await Promise.reject(missing("export", type)),
+      };
+    }
     throw new BuildError("invalid_argument", `unknown cache exporter: ${JSON.stringify(type.slice(0, 100))}`);
   }
 

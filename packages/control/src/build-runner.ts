@@ -86,7 +86,8 @@ export class BuildRunner {
     options: { readonly signal: AbortSignal },
   ): Promise<BridgeResult> {
     const { message } = request;
-    if (message.Frontend === "" && (message.Definition?.def.length ?? 0) === 0) {
+    // An empty definition is a result too: `scratch`.
+    if (message.Frontend === "" && message.Definition === undefined) {
       const registered = new RegisteredBridge(bridge, message.FrontendInputs);
       using _registration = this.#options.registry.register(request.ref, registered);
       return await registered.result(options);

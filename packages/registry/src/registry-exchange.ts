@@ -193,7 +193,12 @@ function errorCodes(error: unknown): string[] {
 }
 
 function connectionError(request: EndpointRequest, error: unknown): BuildError {
-  const text = error instanceof Error ? error.message || errorCodes(error).join(", ") : String(error);
+  const codes = errorCodes(error);
+  const host = request.endpoint.host.replace(/:\d+$/, "");
+  // Clients look for Go's words.
+  const isUnknown = codes.includes("ENOTFOUND") || codes.includes("EAI_AGAIN");
+  const lookup = isUnknown ? `dial tcp: lookup ${host}: no such host` : undefined;
+  const text = lookup ?? (error instanceof Error ? error.message || codes.join(", ") : String(error));
   const url = redactUrl(
     /^https?:/.test(request.path)
       ? request.path
