@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import {
   linkSync,
   lstatSync,
-  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
