@@ -1,7 +1,7 @@
 // `npm run build [-- FOLDER]`: bundles the daemon and the client into one executable, which acts by the name it is called by.
 import { execFileSync } from "node:child_process";
 import { copyFileSync, globSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { type BuildOptions, build, type OutputOptions } from "rolldown";
 
 const folder = process.argv[2] ?? "dist";
@@ -22,8 +22,8 @@ async function bundle(input: string, file: string, output: OutputOptions): Promi
 /** Programs by the name they are called by. */
 const dispatcher = `import { basename } from "node:path";
 const name = basename(process.argv0);
-if (name.startsWith("buildctl")) await import("../apps/cli/src/main.ts");
-else await import("../apps/daemon/src/main.ts");
+if (name.startsWith("buildctl")) await import(${JSON.stringify(resolve("apps/cli/src/main.ts"))});
+else await import(${JSON.stringify(resolve("apps/daemon/src/main.ts"))});
 `;
 
 function findKoffi(): string {

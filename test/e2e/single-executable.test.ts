@@ -1,0 +1,33 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { after, before, suite, test } from "node:test";
+import { repository, run, runOk, temporaryFolder } from "./support/processes.ts";
+
+const nodeFlags = ["--conditions=source", "--disable-warning=ExperimentalWarning"];
+
+suite("the single executable", { skip: process.env["BUILDKIT_TS_BIN"] !== undefined && "it is what is tested" }, () => {
+  const folder = temporaryFolder("executable");
+  const programs = join(folder.path, "bin");
+
+  before(async () => {
+    await runOk(process.execPath, [...nodeFlags, join(repository, "tools/build.ts"), programs], { timeoutMs: 300_000 });
+  });
+
+  after(() => folder[Symbol.dispose]());
+
+  test("is the daemon or the client by the name it is called by", async () => {
+    assert.match(await runOk(join(programs, "buildkitd"), ["--version"]), /^buildkitd \S+ \S+ \S+\n$/);
+    assert.match(await runOk(join(programs, "buildctl"), ["--version"]), /^buildctl \S+ \S+ \S+\n$/);
+  });
+
+  test("passes the end-to-end tests of builds", { timeout: 600_000 }, async () => {
+    // Node's runner marks its children, and one that runs inside a mark prints nothing.
+    const { NODE_TEST_CONTEXT: _mark, ...env } = process.env;
+    const files = ["dockerfile-build", "bad-dockerfile"].map((name) => join(repository, `test/e2e/${name}.test.ts`));
+    const result = await run("env", ["-u", "NODE_TEST_CONTEXT", process.execPath, ...nodeFlags, "--test", ...files], {
+      env: { ...(env as Record<string, string>), BUILDKIT_TS_BIN: programs },
+      timeoutMs: 600_000,
+    });
+    assert.equal(result.code, 0, result.output);
+  });
+});
