@@ -34,6 +34,8 @@ interface Item extends ChainRecord {
 export class CacheChains implements ExportTarget<ChainRecord, Remote> {
   readonly #roots = new Map<Digest, Item>();
   readonly #items = new Set<Item>();
+  /** Records that turned out to be others; whoever added them still names them. */
+  readonly #merged = new Map<Item, Item>();
 
   add(
     digest: Digest,
@@ -54,9 +56,11 @@ export class CacheChains implements ExportTarget<ChainRecord, Remote> {
     const indices = new Map<Item, number>();
     const records: CacheConfigRecord[] = [];
     for (const item of this.#inDependencyOrder()) {
+      const inputs = item.parents.map((parents) => inputsOf(parents, indices));
+      // Nothing leads to it, once the links that would make circles are gone.
+      if (inputs.some((links) => links.length === 0)) continue;
       const best = item.results.toSorted((a, b) => b.createdAt - a.createdAt)[0];
       const layer = best === undefined ? undefined : layers.add(best.remote.descriptors);
-      const inputs = item.parents.map((parents) => inputsOf(parents, indices));
       indices.set(item, records.length);
       records.push({
         digest: item.digest,
@@ -69,7 +73,8 @@ export class CacheChains implements ExportTarget<ChainRecord, Remote> {
   }
 
   #own(record: ChainRecord): Item {
-    const item = record as Item;
+    let item = record as Item;
+    for (let next = this.#merged.get(item); next !== undefined; next = this.#merged.get(item)) item = next;
     if (!this.#items.has(item)) throw new TypeError(`Record ${record.digest} belongs to another export`);
     return item;
   }
@@ -103,33 +108,41 @@ export class CacheChains implements ExportTarget<ChainRecord, Remote> {
     // A link to something that depends on the record would make a circle.
     const below = main.children.size === 0 ? new Set([main]) : descendants(main);
     links.forEach((dep, input) => {
-      for (const { item, selector } of dep) if (!below.has(item)) connect(item, main, { input, selector });
+      for (const { item: linked, selector } of dep) {
+        const item = this.#own(linked);
+        if (!below.has(item)) connect(item, main, { input, selector });
+      }
     });
     return main;
   }
 
-  /** Two records turn out to be one: everything that leads to or from the second one leads to or from the first. */
+  /**
+   * Two records turn out to be one: everything that leads to or from the second one leads to or from the first, except
+   * what would make a circle.
+   */
   #merge(main: Item, other: Item): void {
     for (const result of other.results) addResult(main, result);
-    for (const children of other.children.values()) {
-      for (const child of children) {
-        child.parents.forEach((parents, input) => {
-          const selectors = parents.get(other);
-          if (selectors === undefined || child === main) return;
-          parents.delete(other);
-          for (const selector of selectors) connect(main, child, { input, selector });
-        });
-      }
+    const outgoing = [...other.children.values()].flatMap((children) => [...children]);
+    for (const child of new Set(outgoing)) {
+      child.parents.forEach((parents, input) => {
+        const selectors = parents.get(other);
+        if (selectors === undefined) return;
+        parents.delete(other);
+        if (descendants(child).has(main)) return;
+        for (const selector of selectors) connect(main, child, { input, selector });
+      });
     }
     other.parents.forEach((parents, input) => {
       for (const [parent, selectors] of parents) {
+        const isCircle = descendants(main).has(parent);
         for (const selector of selectors) {
           parent.children.get(linkText(input, other.digest, selector))?.delete(other);
-          if (parent !== main) connect(parent, main, { input, selector });
+          if (!isCircle) connect(parent, main, { input, selector });
         }
       }
     });
     this.#items.delete(other);
+    this.#merged.set(other, main);
   }
 
   /** Those that lead to others first, with a stack of its own. */

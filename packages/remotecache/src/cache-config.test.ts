@@ -7,7 +7,14 @@ import { noProgress } from "@buildkit-ts/progress";
 import { contentOutput, type OpContext, rootKey, SolverKey } from "@buildkit-ts/solver";
 import { FakeResults } from "@buildkit-ts/solver/testing";
 import * as fc from "fast-check";
-import { CacheChains, ConfigCacheStore, encodeCacheConfig, normalizeConfig, parseCacheConfig } from "./index.ts";
+import {
+  CacheChains,
+  type ChainRecord,
+  ConfigCacheStore,
+  encodeCacheConfig,
+  normalizeConfig,
+  parseCacheConfig,
+} from "./index.ts";
 
 const d = digestOf;
 const goldens = ["link-add", "mounts", "run-copy"].map((name) =>
@@ -109,6 +116,45 @@ suite("CacheChains", () => {
     assert.equal(descriptors.size, 2);
     assert.equal(config.records.find((record) => record.digest === d("c"))?.inputs[0]?.length, 2);
     assert.deepEqual(parseCacheConfig(encodeCacheConfig(config)), config);
+  });
+});
+
+suite("CacheChains with records that turn out to be one", () => {
+  const link = (
+    record: ChainRecord | undefined,
+  ): readonly { readonly record: ChainRecord; readonly selector: string }[] =>
+    record === undefined ? [] : [{ record, selector: "" }];
+
+  test("keeps what was added by either name", () => {
+    const chains = new CacheChains();
+    const [a, b] = [chains.add(d("a"), [], []), chains.add(d("b"), [], [])];
+    const [fromA, fromB] = [chains.add(d("c"), [link(a)], []), chains.add(d("c"), [link(b)], [])];
+    chains.add(d("x"), [link(fromA)], []);
+    chains.add(d("y"), [link(fromB)], []);
+    chains.add(d("c"), [[...link(a), ...link(b)]], []);
+    chains.add(d("z"), [[...link(fromA), ...link(fromB)]], []);
+    const { config } = chains.toConfig();
+    assert.deepEqual(
+      config.records.map(({ digest }) => digest).toSorted(),
+      ["a", "b", "c", "x", "y", "z"].map(d).toSorted(),
+    );
+    assert.deepEqual(parseCacheConfig(encodeCacheConfig(config)), config);
+  });
+
+  test("never goes in circles", () => {
+    const digests = fc.array(fc.tuple(fc.nat(3), fc.array(fc.nat(20), { maxLength: 3 })), { maxLength: 20 });
+    fc.assert(
+      fc.property(digests, (additions) => {
+        const chains = new CacheChains();
+        const records = [chains.add(d("root"), [], [])];
+        for (const [name, from] of additions) {
+          const links = from.flatMap((at) => link(records[at % records.length]));
+          records.push(chains.add(d(`${name}`), links.length === 0 ? [] : [links], []));
+        }
+        const { config } = chains.toConfig();
+        assert.deepEqual(parseCacheConfig(encodeCacheConfig(config)), config);
+      }),
+    );
   });
 });
 
