@@ -46,6 +46,7 @@ import {
   GitSource,
   HttpSource,
   ImageSource,
+  LayoutSource,
   LocalSource,
   RegistryOrigin,
   type SourceContext,
@@ -79,6 +80,7 @@ interface Parts {
   readonly worker: WorkerIdentity;
   readonly exporters: ReadonlyMap<string, Exporter>;
   readonly images: ImageSource;
+  readonly layouts: LayoutSource;
   readonly remoteCaches: RemoteCaches;
   readonly garbage: GarbageCollector | undefined;
 }
@@ -110,6 +112,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const registry = resources.use(new RegistryClient({ config: registryConfig(settings.registries) }));
     const origin = new RegistryOrigin({ registry, sessions });
     const images = new ImageSource({ cache, content, origin, images: imageStore });
+    const layouts = new LayoutSource({ cache, content, sessions });
     const workerId = await ensureWorkerId(root);
     const temporaryDirectory = join(root, "tmp");
     mkdirSync(temporaryDirectory, { recursive: true, mode: 0o700 });
@@ -124,6 +127,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
       solveNested,
       sources: [
         images,
+        layouts,
         new LocalSource({ cache, sessions }),
         new GitSource({ cache, sessions }),
         resources.use(new HttpSource({ cache, sessions })),
@@ -154,6 +158,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
       worker,
       exporters,
       images,
+      layouts,
       remoteCaches: new RemoteCaches({ cache, content, registry, sessions, workerId }),
       garbage,
     });
@@ -195,7 +200,9 @@ export class Engine implements BuildEngine, AsyncDisposable {
   }
 
   async resolveImage(reference: string, request: ResolveImageRequest, context: SourceContext): Promise<ImageMetadata> {
-    return await this.#parts.images.resolveImageMetadata(reference, request, context);
+    const { images, layouts } = this.#parts;
+    const source = request.scheme === "oci-layout" ? layouts : images;
+    return await source.resolveImageMetadata(reference, request, context);
   }
 
   cacheExporter(type: string, attributes: Readonly<Record<string, string>>): CacheExporter {

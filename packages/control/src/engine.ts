@@ -35,9 +35,14 @@ export interface ImageMetadata {
   readonly config: Uint8Array;
 }
 
+/** Registries, or a client's OCI layout, which `oci.store` and `oci.session` name. */
+export type ImageScheme = "docker-image" | "oci-layout";
+
 export interface ResolveImageRequest {
   readonly platform: Platform | undefined;
   readonly resolveMode: string;
+  /** Where the name is looked up. */
+  readonly scheme: ImageScheme;
   /** Attributes of the source op, for those that change what is found. */
   readonly attributes: Readonly<Record<string, string>>;
 }

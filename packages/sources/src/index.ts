@@ -7,6 +7,7 @@ export {
   ImageSource,
   type ImageSourceOptions,
 } from "./image/image-source.ts";
+export { LayoutSource, type LayoutSourceOptions } from "./image/layout-source.ts";
 export { RegistryOrigin } from "./image/registry-origin.ts";
 export { LocalSource, type LocalSourceOptions } from "./local/local-source.ts";
 export type { Source, SourceCacheKey, SourceContext, SourceInstance, SourceRequest } from "./source.ts";

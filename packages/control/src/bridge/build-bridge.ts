@@ -4,7 +4,7 @@ import { type Digest, digestOf, type Platform } from "@buildkit-ts/oci";
 import type { VertexWarning } from "@buildkit-ts/progress";
 import type { CacheStore, Job } from "@buildkit-ts/solver";
 import { sortedEntries } from "../build-request.ts";
-import type { BuildEngine, ImageMetadata } from "../engine.ts";
+import type { BuildEngine, ImageMetadata, ImageScheme } from "../engine.ts";
 import { BridgeRef, type BridgeResult } from "./bridge-ref.ts";
 
 /** What a frontend asks to be solved: a definition, or another frontend. */
@@ -131,20 +131,18 @@ export class BuildBridge implements AsyncDisposable {
       readonly platform: Platform | undefined;
       readonly resolveMode: string;
       readonly logName: string;
+      readonly scheme?: ImageScheme;
       readonly attributes?: Readonly<Record<string, string>>;
     },
     options: { readonly signal: AbortSignal },
   ): Promise<ImageMetadata> {
+    const { resolveMode, scheme = "docker-image", attributes = {} } = request;
     const platform = request.platform ?? this.engine.worker.platforms()[0];
-    const name = request.logName === "" ? `resolve image config for docker-image://${reference}` : request.logName;
+    const name = request.logName === "" ? `resolve image config for ${scheme}://${reference}` : request.logName;
     return await this.job.inVertex(
       name,
       async (context) =>
-        await this.engine.resolveImage(
-          reference,
-          { platform, resolveMode: request.resolveMode, attributes: request.attributes ?? {} },
-          context,
-        ),
+        await this.engine.resolveImage(reference, { platform, resolveMode, scheme, attributes }, context),
       { ...options, digest: digestOf(`${name}:${reference}`) },
     );
   }

@@ -6,11 +6,12 @@ import {
   runDockerfileFrontend,
 } from "@buildkit-ts/dockerfile";
 import { BuildError } from "@buildkit-ts/errdefs";
-import { definitionFromProto, definitionToProto } from "@buildkit-ts/llb";
+import { type Definition, definitionFromProto, definitionToProto } from "@buildkit-ts/llb";
 import { llbCapabilitySet } from "../wire/capabilities.ts";
 import { readFile } from "../wire/ref-files.ts";
 import type { BridgeRef, BridgeResult } from "./bridge-ref.ts";
 import type { BridgeSolveRequest, BuildBridge } from "./build-bridge.ts";
+import { layoutRequest } from "./layout-request.ts";
 
 /** `dockerfile.v0` inside the daemon: the frontend's questions go straight to the build's bridge. */
 export async function dockerfileFrontend(
@@ -54,8 +55,7 @@ function createClient(
     sessionId: bridge.session,
     workerPlatforms: bridge.engine.worker.platforms(),
     llbCapabilities: llbCapabilitySet,
-    inputs: async () =>
-      new Map(Object.entries(request.inputs).map(([name, definition]) => [name, definitionFromProto(definition)])),
+    inputs: async () => new Map(Object.entries(request.inputs).map(([name, input]) => [name, readInput(input)])),
     solve: async (asked, options) => {
       const result = await bridge.solve(
         {
@@ -71,15 +71,23 @@ function createClient(
       return wrapResult(result, wrap);
     },
     resolveImage: async (reference, asked, options) => {
-      const { platform, resolveMode, logName } = asked;
+      const { platform, resolveMode, logName, store } = asked;
+      const layout = store === undefined ? {} : layoutRequest(store);
       try {
-        return await bridge.resolveImage(reference, { platform, resolveMode, logName }, options);
+        return await bridge.resolveImage(reference, { platform, resolveMode, logName, ...layout }, options);
       } catch (error) {
         throw unresolved(reference, error);
       }
     },
     warn: async (vertex, warning) => bridge.warn(vertex, warning),
   };
+}
+
+/** A definition without metadata is what is left of none on the wire. */
+function readInput(definition: opspb.Definition): Definition {
+  if (Object.keys(definition.metadata).length === 0)
+    throw new BuildError("invalid_argument", "invalid nil input definition to definition op");
+  return definitionFromProto(definition);
 }
 
 /** BuildKit's text, which users and tools look for. */

@@ -12,6 +12,10 @@ import { workerRecord } from "../wire/worker-record.ts";
 import type { BridgeRef, BridgeResult } from "./bridge-ref.ts";
 import type { BridgeRegistry, RegisteredBridge } from "./bridge-registry.ts";
 import { platformFromProto } from "./build-bridge.ts";
+import { layoutRequest } from "./layout-request.ts";
+
+/** What old frontends send for OCI layouts; 0 is for registries. */
+const layoutResolver = 1;
 
 /** Names the build a call on the public server belongs to. */
 const buildIdHeader = "buildkit-controlapi-buildid";
@@ -58,7 +62,13 @@ export function llbBridgeService(registry: BridgeRegistry): Partial<ServiceImpl<
       const { bridge } = await route(context);
       const image = await bridge.resolveImage(
         request.Ref,
-        { platform: platformFromProto(request.Platform), resolveMode: request.ResolveMode, logName: request.LogName },
+        {
+          platform: platformFromProto(request.Platform),
+          resolveMode: request.ResolveMode,
+          logName: request.LogName,
+          ...(request.ResolverType === layoutResolver &&
+            layoutRequest({ sessionId: request.SessionID, storeId: request.StoreID })),
+        },
         { signal: context.signal },
       );
       return create(gatewaypb.ResolveImageConfigResponseSchema, {
@@ -191,7 +201,7 @@ async function resolveSourceMeta(
   const source = request.Source;
   if (source === undefined) throw new BuildError("invalid_argument", "source is required");
   const scheme = source.identifier.slice(0, source.identifier.indexOf("://"));
-  if (scheme !== "docker-image") {
+  if (scheme !== "docker-image" && scheme !== "oci-layout") {
     throw new BuildError(
       "unimplemented",
       `Cannot resolve source "${source.identifier}": metadata of ${scheme} sources are not offered`,
@@ -201,8 +211,9 @@ async function resolveSourceMeta(
     throw new BuildError("unimplemented", "Cannot resolve with source policies: this daemon does not evaluate them");
   }
   const image = await bridge.resolveImage(
-    source.identifier.slice("docker-image://".length),
+    source.identifier.slice(`${scheme}://`.length),
     {
+      scheme,
       platform: platformFromProto(request.Platform),
       resolveMode: request.ResolveMode,
       logName: request.LogName,
@@ -211,7 +222,7 @@ async function resolveSourceMeta(
     { signal },
   );
   return create(gatewaypb.ResolveSourceMetaResponseSchema, {
-    Source: { identifier: `docker-image://${image.ref}`, attrs: source.attrs } as opspb.SourceOp,
+    Source: { identifier: `${scheme}://${image.ref}`, attrs: source.attrs } as opspb.SourceOp,
     Image: {
       Digest: image.digest,
       ...(request.Image?.NoConfig !== true && { Config: image.config }),

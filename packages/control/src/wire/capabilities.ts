@@ -30,6 +30,7 @@ const llbCapabilities = [
   "source.image.resolvemode",
   "source.image.layerlimit",
   "source.image.checksum",
+  "source.ocilayout",
   "source.local",
   "source.local.unique",
   "source.local.sessionid",

@@ -55,7 +55,7 @@ export class ImageSource implements Source {
     this.schemes = [options.scheme ?? "docker-image"];
     const resolver = new ImageResolver(options);
     const recent = new RecentResolves(resolver);
-    this.#services = { cache: options.cache, resolver, recent };
+    this.#services = { cache: options.cache, resolver, recent, isRegistry: this.schemes[0] === "docker-image" };
   }
 
   resolve(request: SourceRequest): SourceInstance {
@@ -86,6 +86,8 @@ interface ImageServices {
   readonly cache: CacheManager;
   readonly resolver: ImageResolver;
   readonly recent: RecentResolves;
+  /** Whether the names stand for repositories that layers can be mounted from. */
+  readonly isRegistry: boolean;
 }
 
 interface ImageRequest {
@@ -117,14 +119,21 @@ class ImageInstance implements SourceInstance {
 
   async snapshot(context: SourceContext): Promise<ImmutableRef> {
     const image = await this.#resolve(context);
-    const { cache, resolver } = this.#services;
+    const ref = await this.#refOf(image, context);
+    // They go with the image's last layer, and would stay for good otherwise.
+    await this.#services.cache.pinBlobs(ref.id, image.metadata);
+    return ref;
+  }
+
+  async #refOf(image: ResolvedImage, context: SourceContext): Promise<ImmutableRef> {
+    const { cache, resolver, isRegistry } = this.#services;
     const { layerLimit, recordType } = this.#request;
     const options = {
       signal: context.signal,
       description: `pulled from ${formatReference(image.reference)}`,
       recordType,
     };
-    const layers = layersOf(image).slice(0, layerLimit);
+    const layers = layersOf(image, isRegistry).slice(0, layerLimit);
     if (layers.length === 0) {
       await using empty = await cache.create(undefined, options);
       return await empty.commit();
@@ -158,9 +167,9 @@ function toSessionIds(session: unknown): readonly string[] {
 }
 
 /** Layers with what push needs to know: the repository that has them already. */
-function layersOf(image: ResolvedImage): BlobLayer[] {
+function layersOf(image: ResolvedImage, isRegistry: boolean): BlobLayer[] {
   const { domain, path } = image.reference;
-  const from = image.isLocal ? {} : { [`containerd.io/distribution.source.${domain}`]: path };
+  const from = image.isLocal || !isRegistry ? {} : { [`containerd.io/distribution.source.${domain}`]: path };
   return image.layers.map((descriptor, index) => {
     const diffId = image.diffIds?.[index];
     if (diffId === undefined)
