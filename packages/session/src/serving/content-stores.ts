@@ -59,7 +59,7 @@ export function shareContentStores(stores: ReadonlyMap<string, BlobDirectory>): 
 }
 
 function infoOf(blob: StoredBlob) {
-  const createdAt = timestampFromMs(blob.createdAt);
+  const createdAt = timestampFromMs(Math.trunc(blob.createdAt));
   return { digest: blob.digest, size: BigInt(blob.size), createdAt, updatedAt: createdAt };
 }
 
