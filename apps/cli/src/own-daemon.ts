@@ -10,6 +10,8 @@ import { BuildError } from "@buildkit-ts/errdefs";
 /** How long a daemon may take to listen. */
 const startTimeoutMs = 20_000;
 const pollMs = 20;
+/** When ours has ended: how long another one, that took the store first, may still need. */
+const otherStartMs = 2000;
 /** How long a daemon without clients lives on. */
 const idleTimeout = "5m";
 
@@ -19,8 +21,8 @@ interface Waiting {
 
 /** The daemon that was started for this user before; undefined if it does not run. */
 export async function findOwnDaemon(options: Waiting): Promise<BuildkitClient | undefined> {
-  const directory = runtimeDirectory();
-  if (directory === undefined) return undefined;
+  const directory = storeDirectory();
+  if (!isPrivate(directory)) return undefined;
   try {
     return await BuildkitClient.connect(`unix://${socketIn(directory)}`, { signal: options.signal });
   } catch (error) {
@@ -33,12 +35,12 @@ export async function findOwnDaemon(options: Waiting): Promise<BuildkitClient | 
 /**
  * Starts a daemon of the user's own that ends when it was idle for a while.
  *
- * Two that do so at once start two daemons, of which the second finds the store taken and ends.
+ * Two that do so at once start two daemons, of which the second finds the store taken and ends: both use the first.
  *
  * @throws {BuildError} `unavailable`, with what the daemon says, if it does not come up.
  */
 export async function startOwnDaemon(options: Waiting): Promise<BuildkitClient> {
-  const directory = createRuntimeDirectory();
+  const directory = createStoreDirectory();
   const program = findDaemonProgram();
   const logPath = join(directory, "buildkitd.log");
   const log = openSync(
@@ -46,22 +48,26 @@ export async function startOwnDaemon(options: Waiting): Promise<BuildkitClient> 
     constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW,
     0o600,
   );
-  const args = ["--root", storeDirectory(), "--addr", `unix://${socketIn(directory)}`, "--idle-timeout", idleTimeout];
+  const args = ["--root", directory, "--addr", `unix://${socketIn(directory)}`, "--idle-timeout", idleTimeout];
   const child = spawn(program, args, { detached: true, stdio: ["ignore", log, log] });
   closeSync(log);
   child.unref();
   let ended: string | undefined;
+  let deadline = performance.now() + startTimeoutMs;
+  const end = (how: string): void => {
+    ended = how;
+    deadline = Math.min(deadline, performance.now() + otherStartMs);
+  };
   child.once("error", (error) => {
-    ended = error.message;
+    end(error.message);
   });
   child.once("exit", (code, signal) => {
-    ended = signal === null ? `exit code ${code}` : signal;
+    end(signal === null ? `exit code ${code}` : signal);
   });
-  const deadline = performance.now() + startTimeoutMs;
   for (;;) {
     const client = await findOwnDaemon(options);
     if (client !== undefined) return client;
-    if (ended !== undefined || performance.now() > deadline) {
+    if (performance.now() > deadline) {
       throw new BuildError("unavailable", `Cannot start buildkitd: ${ended ?? "it does not listen"}`, {
         hint: readFileSync(logPath, "utf8").trim().split("\n").slice(-5).join("\n"),
       });
@@ -78,14 +84,6 @@ function userId(): number {
   return process.getuid?.() ?? 0;
 }
 
-function runtimeCandidates(): string[] {
-  const uid = userId();
-  const given = process.env["XDG_RUNTIME_DIR"] ?? "";
-  const bases = given === "" ? [] : [join(given, "buildkit-ts")];
-  bases.push(uid === 0 ? "/run/buildkit-ts" : `/run/user/${uid}/buildkit-ts`, `/tmp/buildkit-ts-${uid}`);
-  return bases;
-}
-
 /** Only a directory that nobody else can write to: who could would answer in the daemon's place. */
 function isPrivate(path: string): boolean {
   try {
@@ -97,27 +95,19 @@ function isPrivate(path: string): boolean {
   }
 }
 
-function runtimeDirectory(): string | undefined {
-  return runtimeCandidates().find(isPrivate);
-}
-
-function createRuntimeDirectory(): string {
-  for (const path of runtimeCandidates()) {
-    try {
-      mkdirSync(path, { mode: 0o700 });
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error)) throw error;
-    }
-    if (isPrivate(path)) return path;
-  }
-  throw new BuildError("failed_precondition", "Cannot start buildkitd: no private directory for its socket", {
-    hint: "Set XDG_RUNTIME_DIR to a directory that only you can use",
-  });
-}
-
+/** The store, which also holds the socket: so there is one daemon for a store, and everyone finds it. */
 function storeDirectory(): string {
   if (userId() === 0) return "/var/lib/buildkit-ts";
   return join(process.env["XDG_DATA_HOME"] || join(homedir(), ".local/share"), "buildkit-ts");
+}
+
+function createStoreDirectory(): string {
+  const path = storeDirectory();
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  if (isPrivate(path)) return path;
+  throw new BuildError("failed_precondition", `Cannot start buildkitd: others can write to "${path}"`, {
+    hint: "Make it a directory of your own with mode 0700",
+  });
 }
 
 function findDaemonProgram(): string {
