@@ -70,7 +70,7 @@ suite("a bad Dockerfile", () => {
     ],
     [
       "a program that a signal ends",
-      () => `${shellStage}RUN (sh -c 'kill -9 $PPID'); sh -c 'kill -9 $$'\n`,
+      () => `${shellStage}RUN sh -c 'kill -9 $$' || exit $?\n`,
       [/did not complete successfully: exit code: 137/],
     ],
     ["nothing at all", () => "", [/the Dockerfile cannot be empty/]],

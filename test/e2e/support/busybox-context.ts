@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { runOk } from "./processes.ts";
 
@@ -19,4 +19,13 @@ export async function busyboxContext(
     writeFileSync(join(context, name), text);
   }
   return context;
+}
+
+/** The layer of an image that has only a shell, as a tar archive. */
+export async function shellLayer(folder: string): Promise<Buffer> {
+  const tree = mkdtempSync(join(folder, "layer-"));
+  mkdirSync(join(tree, "bin"));
+  copyFileSync((await runOk("sh", ["-c", "command -v busybox"])).trim(), join(tree, "bin/sh"));
+  await runOk("tar", ["--owner=0", "--group=0", "-C", tree, "-cf", join(tree, "layer.tar"), "bin"]);
+  return readFileSync(join(tree, "layer.tar"));
 }

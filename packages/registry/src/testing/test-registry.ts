@@ -82,6 +82,11 @@ export class TestRegistry implements AsyncDisposable {
     this.#faults.push({ matches, fault, left: times });
   }
 
+  /** Forgets the failures that are still to come. */
+  clearFaults(): void {
+    this.#faults.length = 0;
+  }
+
   putBlob(repository: string, bytes: Uint8Array): string {
     const digest = digestOf(bytes);
     entry(this.#blobs, repository).set(digest, Buffer.from(bytes));
