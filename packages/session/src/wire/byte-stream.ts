@@ -27,9 +27,17 @@ export class GrpcByteStream extends Duplex {
         this.destroy(error as Error);
       }
     });
-    stream.on("end", () => this.push(null));
+    let isComplete = false;
+    stream.on("end", () => {
+      isComplete = true;
+      this.push(null);
+    });
     stream.on("error", (error) => this.destroy(error));
-    stream.on("close", () => this.destroy());
+    stream.on("close", () => {
+      // What came is still to be read, by somebody who may not have begun.
+      if (isComplete && !this.readableEnded) this.once("end", () => this.destroy());
+      else this.destroy();
+    });
   }
 
   #onData(data: Buffer): void {
