@@ -48,7 +48,7 @@ test("a file from a web server is fetched once, with the secret that its host as
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  await using source = new HttpSource(parts.services);
+  await using source = new HttpSource({ ...parts.services, userAgent: "test" });
   const session = await parts.connect([
     provideSecrets([{ id: "HTTP_AUTH_TOKEN_127.0.0.1", filePath: join(folder, "token") }]),
   ]);

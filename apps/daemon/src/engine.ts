@@ -5,14 +5,15 @@ import type { opspb } from "@buildkit-ts/api";
 import { Semaphore } from "@buildkit-ts/async";
 import { GarbageCollector, type ImmutableRef, LocalCacheManager } from "@buildkit-ts/cache";
 import { type ContentStore, LocalContentStore } from "@buildkit-ts/content";
-import type {
-  BuildEngine,
-  CacheContext,
-  CacheExporter,
-  ImageMetadata,
-  LoadOptions,
-  ResolveImageRequest,
-  WorkerIdentity,
+import {
+  type BuildEngine,
+  type CacheContext,
+  type CacheExporter,
+  type ImageMetadata,
+  type LoadOptions,
+  type ResolveImageRequest,
+  userAgent,
+  type WorkerIdentity,
 } from "@buildkit-ts/control";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { RuncExecutor } from "@buildkit-ts/executor";
@@ -109,7 +110,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const codec = resources.use(new WorkerLayerCodec());
     const cache = resources.use(await LocalCacheManager.open({ root, database, snapshotter, content, codec }));
     const imageStore = new DatabaseImageStore({ database, content, pins: cache });
-    const registry = resources.use(new RegistryClient({ config: registryConfig(settings.registries) }));
+    const registry = resources.use(new RegistryClient({ config: registryConfig(settings.registries), userAgent }));
     const origin = new RegistryOrigin({ registry, sessions });
     const images = new ImageSource({ cache, content, origin, images: imageStore });
     const layouts = new LayoutSource({ cache, content, sessions });
@@ -130,7 +131,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
         layouts,
         new LocalSource({ cache, sessions }),
         new GitSource({ cache, sessions }),
-        resources.use(new HttpSource({ cache, sessions })),
+        resources.use(new HttpSource({ cache, sessions, userAgent })),
       ],
       fileBackend: resources.use(new ThreadedFileBackend()),
       parallelism: new Semaphore(settings.maxParallelism === 0 ? Number.POSITIVE_INFINITY : settings.maxParallelism),

@@ -15,4 +15,4 @@ export type {
 } from "./engine.ts";
 export { BuildHistory, type HistoryLimits } from "./history/build-history.ts";
 export { type ControlServerOptions, createControlServer, createSecureControlServer } from "./server.ts";
-export { versionInfo } from "./wire/version.ts";
+export { userAgent, versionInfo } from "./wire/version.ts";

@@ -10,3 +10,6 @@ export const versionInfo: {
   revision: process.env["BUILDKIT_TS_REVISION"] ?? "",
   dockerfileVersion: "1.26.0",
 };
+
+/** How we name ourselves to servers, some of which look for BuildKit's name and the first two numbers of its version. */
+export const userAgent: string = `buildkit/${/^v\d+\.\d+/.exec(versionInfo.version)?.[0] ?? "v0.0"}-ts`;

@@ -29,6 +29,8 @@ const keys = {
 export interface HttpSourceOptions {
   readonly cache: CacheManager;
   readonly sessions: SessionManager;
+  /** What servers are told about who asks. */
+  readonly userAgent: string;
 }
 
 /** Files from web servers (`http://`, `https://`). What a server says is unchanged (by ETag) is not fetched again. */
@@ -185,7 +187,7 @@ class HttpInstance implements SourceInstance {
     const own = Object.fromEntries(this.#id.headers.map(({ name, value }) => [name, value]));
     const authorization = await this.#authorization(context);
     const all = {
-      "User-Agent": "buildkit-ts",
+      "User-Agent": this.#services.userAgent,
       ...own,
       ...headers,
       ...(authorization !== undefined && { Authorization: authorization }),
