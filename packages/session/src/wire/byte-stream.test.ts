@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect, createServer } from "node:http2";
+import { connect, createServer, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { bytesMessagePrefix, GrpcByteStream } from "./byte-stream.ts";
@@ -8,7 +8,7 @@ import { bytesMessagePrefix, GrpcByteStream } from "./byte-stream.ts";
 test("what a peer sent before it closed the stream can be read afterwards", async (t) => {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
-  server.on("stream", (stream) => {
+  server.on("stream", (stream: ServerHttp2Stream) => {
     const data = Buffer.from("all of it");
     stream.respond({ ":status": 200 });
     stream.end(Buffer.concat([bytesMessagePrefix(data.length), data]));
