@@ -1,34 +1,54 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { create, toBinary } from "@bufbuild/protobuf";
-import { opspb } from "@buildkit-ts/api";
-import { SourceError } from "@buildkit-ts/errdefs";
+import { BuildError, ExitError, SourceError, VertexError } from "@buildkit-ts/errdefs";
 import { errorFromStatus } from "./error-from-status.ts";
 import { statusFromError } from "./status-from-error.ts";
 
-test("a place in a file is sent as Go reads it, and read back with the graph that the file is from", () => {
-  const definition = create(opspb.DefinitionSchema, {
-    def: [Buffer.from("op")],
-    metadata: { "sha256:aa": { ignoreCache: true, description: { "llb.customname": "load" } } },
-  });
-  const source = {
-    filename: "Dockerfile",
-    language: "Dockerfile",
-    data: Buffer.from("FROM x\n"),
-    definition: toBinary(opspb.DefinitionSchema, definition),
-  };
-  const ranges = [{ start: { line: 1, character: 0 }, end: { line: 1, character: 4 } }];
-  const status = statusFromError(new SourceError("no x", { code: "not_found", source, ranges }));
-  const [detail] = status.details;
-  assert.equal(detail?.typeUrl, "github.com/moby/buildkit/errdefs.Source+json");
-  const json = JSON.parse(Buffer.from(detail.value).toString());
-  assert.deepEqual(json.info.definition, {
-    def: ["b3A="],
-    metadata: { "sha256:aa": { ignore_cache: true, description: { "llb.customname": "load" } } },
-  });
-  const back = errorFromStatus(status);
+const range = { start: { line: 3, character: 0 }, end: { line: 4, character: 7 } };
+const source = { filename: "Dockerfile", language: "Dockerfile", data: Buffer.from("FROM scratch\n") };
+
+function nested(): SourceError {
+  const exit = new ExitError(7, 'process "false" did not complete successfully: exit code: 7');
+  const vertex = new VertexError("sha256:abc", exit);
+  return new SourceError(vertex.message, { code: vertex.code, cause: vertex, source, ranges: [range] });
+}
+
+test("statusFromError() sends a detail for each class in the chain, outermost first", () => {
+  const types = statusFromError(nested()).details.map(({ typeUrl }) => typeUrl);
+  assert.deepEqual(types, [
+    "github.com/moby/buildkit/errdefs.Source+json",
+    "github.com/moby/buildkit/errdefs.Vertex+json",
+    "github.com/moby/buildkit/gatewayapi.ExitMessage+json",
+  ]);
+});
+
+test("statusFromError() writes JSON as Go does: zero columns are left out", () => {
+  const [detail] = statusFromError(nested()).details;
+  const json = JSON.parse(Buffer.from(detail?.value ?? []).toString("utf8")) as { ranges: unknown };
+  assert.deepEqual(json.ranges, [{ start: { line: 3 }, end: { line: 4, character: 7 } }]);
+});
+
+test("errorFromStatus() gives back what statusFromError() was given", () => {
+  const back = errorFromStatus(statusFromError(nested()));
   assert.ok(back instanceof SourceError);
-  assert.deepEqual([back.code, back.message, back.ranges], ["not_found", "no x", ranges]);
+  assert.deepEqual(back.ranges, [range]);
   assert.equal(back.source?.filename, "Dockerfile");
-  assert.deepEqual(Buffer.from(back.source.definition ?? []), Buffer.from(source.definition));
+  assert.ok(back.cause instanceof VertexError);
+  assert.equal(back.cause.vertex, "sha256:abc");
+  assert.ok(back.cause.cause instanceof ExitError);
+  assert.equal(back.cause.cause.exitCode, 7);
+});
+
+test("errorFromStatus() keeps code and text when a detail is not readable", () => {
+  const status = statusFromError(new BuildError("not_found", "gone"));
+  status.details.push({ $typeName: "google.protobuf.Any", typeUrl: "x/errdefs.Vertex+json", value: Buffer.from("{") });
+  const back = errorFromStatus(status);
+  assert.equal(back.code, "not_found");
+  assert.equal(back.message, "gone");
+});
+
+test("statusFromError() tells a cancelled build as gRPC clients know it", () => {
+  const status = statusFromError(new DOMException("No waiter is left", "AbortError"));
+  assert.equal(status.code, 1);
+  assert.equal(status.message, "context canceled");
 });
