@@ -4,6 +4,7 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import { BlobDirectory } from "@buildkit-ts/session/serving";
 import type { BuildRequest, CacheEntry } from "./build-request.ts";
 import { type EntryName, findIndexEntry, type IndexEntry, putIndexEntry } from "./oci-index.ts";
+import { removeUnreferenced } from "./remove-unreferenced.ts";
 
 /** The directories of blobs that a build reads and writes on the client's machine: local caches and OCI layouts. */
 export class ContentStores {
@@ -12,6 +13,7 @@ export class ContentStores {
   /** The caches to read, without those that are not there. */
   readonly cacheImports: CacheEntry[] = [];
   readonly #cacheTags = new Map<string, string>();
+  readonly #resets: string[] = [];
   readonly #layouts: string[] = [];
 
   /** @throws {BuildError} `invalid_argument` */
@@ -34,11 +36,15 @@ export class ContentStores {
     return stores;
   }
 
-  /** Enters what the build wrote into the directories' indexes. */
-  tag(response: Readonly<Record<string, string>>): void {
+  /** Enters what the build wrote into the directories' indexes, and clears those that shall hold nothing else. */
+  async tag(response: Readonly<Record<string, string>>): Promise<void> {
     const cache = response["cache.manifest"];
     if (cache !== undefined && cache !== "") {
       for (const [path, tag] of this.#cacheTags) putIndexEntry(path, JSON.parse(cache) as IndexEntry, [{ tag }]);
+      for (const path of this.#resets) {
+        const store = this.byId.get(`local:${path}`);
+        if (store !== undefined) await removeUnreferenced(path, store);
+      }
     }
     const image = response["containerimage.descriptor"];
     if (image === undefined || image === "") return;
@@ -58,6 +64,7 @@ export class ContentStores {
     mkdirSync(path, { recursive: true });
     this.byId.set(`local:${path}`, new BlobDirectory(path));
     this.#cacheTags.set(path, attributes["tag"] ?? "latest");
+    if (isTrue("reset", attributes["reset"])) this.#resets.push(path);
   }
 
   #addImport(entry: CacheEntry): void {
@@ -77,6 +84,16 @@ export class ContentStores {
     this.byId.set(`local:${path}`, new BlobDirectory(path));
     this.cacheImports.push({ type: "local", attributes: { ...entry.attributes, digest } });
   }
+}
+
+/** As Go's `strconv.ParseBool` reads it. */
+function isTrue(name: string, value: string | undefined): boolean {
+  if (value === undefined || /^(0|f|F|FALSE|false|False)$/.test(value)) return false;
+  if (/^(1|t|T|TRUE|true|True)$/.test(value)) return true;
+  throw new BuildError(
+    "invalid_argument",
+    `failed to parse ${name} attribute: invalid syntax "${value.slice(0, 100)}"`,
+  );
 }
 
 function existingLayout(path: string): string {

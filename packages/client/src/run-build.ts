@@ -87,7 +87,7 @@ class RunningBuild {
     try {
       const [solved, result] = await settle(answer, gateway);
       metadata = result?.metadata ?? {};
-      this.#stores.tag(solved.ExporterResponse);
+      await this.#stores.tag(solved.ExporterResponse);
       return { ref: this.#ref, exporterResponse: solved.ExporterResponse, metadata };
     } catch (error) {
       options.signal.throwIfAborted();

@@ -16,8 +16,7 @@ export class ClientCacheTarget implements CacheTarget {
     from: ContentProvider,
     options: { readonly signal: AbortSignal },
   ): Promise<void> {
-    if ((await this.#blobs.find(descriptor.digest, options)) !== undefined) return;
-    await this.#blobs.write(descriptor, await from.open(descriptor, options), options);
+    await this.#blobs.write(descriptor, lazily(from, descriptor, options), options);
   }
 
   async writeConfig(
@@ -35,6 +34,15 @@ export class ClientCacheTarget implements CacheTarget {
   ): Promise<void> {
     await this.#blobs.write(descriptor, once(bytes), options);
   }
+}
+
+/** Opened only if somebody reads: the client may have the blob. */
+async function* lazily(
+  from: ContentProvider,
+  descriptor: Descriptor,
+  options: { readonly signal: AbortSignal },
+): AsyncGenerator<Uint8Array, void> {
+  yield* await from.open(descriptor, options);
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {

@@ -80,11 +80,12 @@ export class SessionBlobs {
     content: AsyncIterable<Uint8Array>,
     options: { readonly signal: AbortSignal },
   ): Promise<void> {
+    if ((await this.find(blob.digest, options)) !== undefined) return;
     const { signal } = this.#options(options.signal);
     const stream = this.#caller.openStream(methodPath(Content.method.write), this.#metadata);
     const outcome = streamOutcome(stream, { signal });
     outcome.catch(() => undefined);
-    const answers = drain(messagesOf(stream));
+    const answers = messagesOf(stream);
     try {
       // A name of its own, so that the upload starts at 0 whatever an earlier one left behind.
       const head = { ref: `${blob.digest}-${randomUUID()}`, total: BigInt(blob.size), expected: blob.digest };
@@ -95,16 +96,18 @@ export class SessionBlobs {
         const isFull = !stream.write(frameMessage(toBinary(WriteContentRequestSchema, message)));
         if (isFull && !stream.closed) await Promise.race([once(stream, "drain", { signal }), outcome]);
       };
-      for await (const chunk of content) {
+      // The first answer says whether the client takes the blob at all, before its bytes are sent in vain.
+      await send(WriteAction.STAT, new Uint8Array());
+      const isTaken = (await answers.next()).done !== true;
+      const rest = drain(answers);
+      for await (const chunk of isTaken ? content : []) {
         if (stream.closed) break;
         for (let at = 0; at < chunk.length; at += maxChunkBytes)
           await send(WriteAction.WRITE, chunk.subarray(at, at + maxChunkBytes));
       }
-      if (!stream.closed) {
-        await send(WriteAction.COMMIT, new Uint8Array());
-        stream.end();
-      }
-      await answers;
+      if (isTaken && !stream.closed) await send(WriteAction.COMMIT, new Uint8Array());
+      if (!stream.closed) stream.end();
+      await rest;
       await outcome;
     } catch (error) {
       signal.throwIfAborted();
@@ -119,7 +122,6 @@ export class SessionBlobs {
   }
 }
 
-async function drain(messages: AsyncIterable<unknown>): Promise<void> {
-  const iterator = messages[Symbol.asyncIterator]();
-  while ((await iterator.next()).done !== true);
+async function drain(messages: AsyncIterator<unknown>): Promise<void> {
+  while ((await messages.next()).done !== true);
 }

@@ -1,0 +1,162 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, suite, test } from "node:test";
+import { busyboxContext, shellStage } from "./support/busybox-context.ts";
+import { TestDaemon } from "./support/daemon.ts";
+import { temporaryFolder } from "./support/processes.ts";
+import { TestRegistry } from "./support/registry.ts";
+import { executed, solveOk } from "./support/solve.ts";
+
+/** Two results that no second execution would give again, one above the other. */
+const dockerfile = `${shellStage}RUN head -c 16 /dev/urandom > /low\nCOPY file /file\nRUN head -c 16 /dev/urandom > /high\nFROM scratch\nCOPY --from=base /low /high /file /\n`;
+const single = dockerfile.slice(0, dockerfile.indexOf("FROM scratch\nCOPY --from=base"));
+
+interface Entry {
+  readonly type: string;
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
+suite("a cache goes to another daemon", () => {
+  const folder = temporaryFolder("remote-caches");
+  let registry: TestRegistry;
+  let context: string;
+  let daemons = 0;
+
+  before(async () => {
+    registry = await TestRegistry.start(folder.path);
+    context = await busyboxContext(folder.path, dockerfile, { file: "text\n" });
+  });
+
+  after(async () => {
+    await registry[Symbol.asyncDispose]();
+    folder[Symbol.dispose]();
+  });
+
+  const freshDaemon = async (): Promise<TestDaemon> => {
+    const home = join(folder.path, `daemon-${(daemons += 1)}`);
+    mkdirSync(home);
+    writeFileSync(join(home, "none.toml"), `[registry."${registry.host}"]\nhttp = true\n`);
+    return await TestDaemon.start(home);
+  };
+
+  /** Builds into a directory, and gives the two random files and the names of the steps that ran. */
+  const build = async (
+    daemon: TestDaemon,
+    entries: { readonly cacheExports?: readonly Entry[]; readonly cacheImports?: readonly Entry[] },
+  ): Promise<{ readonly files: readonly string[]; readonly steps: readonly string[] }> => {
+    const path = join(folder.path, "out");
+    rmSync(path, { recursive: true, force: true });
+    const exports = [{ type: "local", attributes: {}, target: { kind: "directory", path, mirror: false } as const }];
+    const solved = await solveOk(daemon, context, { exports, ...entries });
+    const files = ["low", "high"].map((name) => readFileSync(join(path, name), "hex"));
+    return { files, steps: executed(solved).filter((name) => name.startsWith("RUN") || name.startsWith("COPY")) };
+  };
+
+  const places: readonly (readonly [string, () => { readonly out: Entry; readonly in: Entry }])[] = [
+    [
+      "by a directory",
+      () => {
+        const path = join(folder.path, "cache");
+        return {
+          out: { type: "local", attributes: { dest: path, mode: "max" } },
+          in: { type: "local", attributes: { src: path } },
+        };
+      },
+    ],
+    [
+      "by a registry, as an image manifest",
+      () => {
+        const ref = `${registry.host}/cache:manifest`;
+        return {
+          out: { type: "registry", attributes: { ref, mode: "max", compression: "zstd" } },
+          in: { type: "registry", attributes: { ref } },
+        };
+      },
+    ],
+    [
+      "by a registry, as an index",
+      () => {
+        const ref = `${registry.host}/cache:index`;
+        const form = { "image-manifest": "false", "oci-mediatypes": "false" };
+        return {
+          out: { type: "registry", attributes: { ref, mode: "max", ...form } },
+          in: { type: "registry", attributes: { ref } },
+        };
+      },
+    ],
+  ];
+  for (const [name, placeOf] of places) {
+    test(name, async () => {
+      const place = placeOf();
+      await using from = await freshDaemon();
+      await using to = await freshDaemon();
+      writeFileSync(join(context, "Dockerfile"), dockerfile);
+      const first = await build(from, { cacheExports: [place.out] });
+      const second = await build(to, { cacheImports: [place.in] });
+      assert.deepEqual(second.files, first.files);
+      assert.deepEqual(second.steps, []);
+      writeFileSync(join(context, "Dockerfile"), dockerfile.replace("COPY file /file", "COPY file /other"));
+      const changed = await build(to, { cacheImports: [place.in] }).catch((error: unknown) => error);
+      assert.ok(changed instanceof Error, "the last stage copies a file that is no longer there");
+    });
+  }
+
+  test("inside the image that was built", async () => {
+    const image = `${registry.host}/image:inline`;
+    await using from = await freshDaemon();
+    await using to = await freshDaemon();
+    writeFileSync(join(context, "Dockerfile"), single);
+    await solveOk(from, context, {
+      exports: [{ type: "image", attributes: { name: image, push: "true" } }],
+      cacheExports: [{ type: "inline", attributes: {} }],
+    });
+    const one = await build(from, {});
+    const two = await build(to, { cacheImports: [{ type: "registry", attributes: { ref: image } }] });
+    assert.deepEqual(two.files, one.files);
+    assert.deepEqual(two.steps, []);
+  });
+
+  test("and without one the build goes on", async () => {
+    await using daemon = await freshDaemon();
+    writeFileSync(join(context, "Dockerfile"), dockerfile);
+    const ref = `${registry.host}/none:none`;
+    const solved = await solveOk(daemon, context, {
+      cacheImports: [
+        { type: "registry", attributes: { ref } },
+        { type: "nonsense", attributes: {} },
+      ],
+      cacheExports: [
+        { type: "registry", attributes: { ref: "127.0.0.1:1/none", "ignore-error": "true" } },
+        { type: "gha", attributes: { "ignore-error": "true" } },
+      ],
+    });
+    assert.match(solved.steps.get(`importing cache manifest from ${ref}`)?.error ?? "", /not found/);
+    assert.match(solved.steps.get("exporting cache to registry")?.error ?? "", /error writing layer blob/);
+  });
+
+  test("of which a directory keeps only what the newest one names, if asked to", async () => {
+    await using daemon = await freshDaemon();
+    const dest = join(folder.path, "reset");
+    const blobs = (): string[] => readdirSync(join(dest, "blobs/sha256")).toSorted();
+    const exportTo = async (text: string, attributes: Readonly<Record<string, string>>): Promise<void> => {
+      writeFileSync(join(context, "Dockerfile"), single.replace("/high", `/${text}`));
+      await solveOk(daemon, context, {
+        cacheExports: [{ type: "local", attributes: { dest, mode: "max", ...attributes } }],
+      });
+    };
+    await exportTo("one", {});
+    const first = blobs();
+    await exportTo("two", {});
+    assert.ok(first.every((blob) => blobs().includes(blob)));
+    await exportTo("two", { reset: "true" });
+    assert.ok(!first.every((blob) => blobs().includes(blob)));
+    assert.ok(existsSync(join(dest, "index.json")));
+    await using other = await freshDaemon();
+    const solved = await solveOk(other, context, { cacheImports: [{ type: "local", attributes: { src: dest } }] });
+    assert.deepEqual(
+      executed(solved).filter((name) => name.startsWith("RUN")),
+      [],
+    );
+  });
+});
