@@ -1,6 +1,6 @@
 export type { ContentEntry } from "./content-digest/content-entry.ts";
-export { fileHeaderHash, type HashedAttributes } from "./content-digest/file-header-hash.ts";
 export { type FieldLookup, type Filter, parseFilters } from "./filter/parse-filters.ts";
+export { SafeRegExp } from "./filter/safe-reg-exp.ts";
 export { LocalCacheManager, type LocalCacheOptions } from "./local-cache-manager.ts";
 export { GarbageCollector } from "./prune/garbage-collector.ts";
 export type {

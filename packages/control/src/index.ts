@@ -14,5 +14,6 @@ export type {
   WorkerIdentity,
 } from "./engine.ts";
 export { BuildHistory, type HistoryLimits } from "./history/build-history.ts";
+export { HistoryBlobs } from "./history/history-blobs.ts";
 export { type ControlServerOptions, createControlServer, createSecureControlServer } from "./server.ts";
 export { userAgent, versionInfo } from "./wire/version.ts";

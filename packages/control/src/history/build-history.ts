@@ -1,9 +1,15 @@
 import { EventEmitter, on } from "node:events";
 import type { DatabaseSync } from "node:sqlite";
 import { clone, create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { controlpb } from "@buildkit-ts/api";
+import { controlpb, rpcpb } from "@buildkit-ts/api";
+import type { ErrorReporter } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { statusFromError } from "../wire/status-from-error.ts";
+import type { HistoryBlobs } from "./history-blobs.ts";
 import { compileHistoryFilter } from "./history-filter.ts";
+
+/** As BuildKit spells it, with a letter missing. */
+const statusMediaType = "application/vnd.googeapis.google.rpc.status+proto";
 
 export interface HistoryLimits {
   /** Default 48 h. */
@@ -24,11 +30,20 @@ const { STARTED, COMPLETE, DELETED } = controlpb.BuildHistoryEventType;
 export class BuildHistory {
   readonly #database: DatabaseSync;
   readonly #limits: HistoryLimits;
+  readonly #blobs: HistoryBlobs;
+  readonly #errors: ErrorReporter;
   readonly #active = new Map<string, controlpb.BuildHistoryRecord>();
   readonly #events = new EventEmitter({ captureRejections: false }).setMaxListeners(0);
 
-  constructor(options: { readonly database: DatabaseSync; readonly limits?: HistoryLimits }) {
+  constructor(options: {
+    readonly database: DatabaseSync;
+    readonly blobs: HistoryBlobs;
+    readonly errors: ErrorReporter;
+    readonly limits?: HistoryLimits;
+  }) {
     this.#database = options.database;
+    this.#blobs = options.blobs;
+    this.#errors = options.errors;
     this.#limits = options.limits ?? { maxAgeMs: 48 * 3_600_000, maxEntries: 50 };
     this.#database.exec(
       `CREATE TABLE IF NOT EXISTS build_history (
@@ -48,6 +63,26 @@ export class BuildHistory {
     this.#save(record, log);
     this.#emit(COMPLETE, record);
     this.#collect();
+  }
+
+  /**
+   * Puts the failure into a record that is not complete yet: its text, and all of it as a blob, since the details hold
+   * whole files and records are listed often.
+   */
+  async addError(record: controlpb.BuildHistoryRecord, error: unknown): Promise<void> {
+    const status = statusFromError(error);
+    record.error = create(rpcpb.StatusSchema, { code: status.code, message: status.message });
+    const blob = { mediaType: statusMediaType, bytes: toBinary(rpcpb.StatusSchema, status) };
+    try {
+      // Not with the build's signal: a canceled build has a record as well.
+      const { mediaType, digest, size } = await this.#blobs.add(record.Ref, blob, {
+        signal: new AbortController().signal,
+      });
+      record.externalError = create(controlpb.DescriptorSchema, { mediaType, digest, size: BigInt(size) });
+    } catch (cause) {
+      // The build's own failure is what the client shall hear of.
+      this.#errors.report(cause, "storing the failure of a build");
+    }
   }
 
   #save(record: controlpb.BuildHistoryRecord, log: Uint8Array | undefined): void {
@@ -97,6 +132,7 @@ export class BuildHistory {
     if (record === undefined)
       throw new BuildError("not_found", `failed to retrieve bucket: build history record ${ref} not found`);
     this.#database.prepare("DELETE FROM build_history WHERE ref = ?").run(ref);
+    this.#blobs.release(ref).catch((error: unknown) => this.#errors.report(error, "deleting a build's record"));
     this.#emit(DELETED, create(controlpb.BuildHistoryRecordSchema, { Ref: ref }));
   }
 

@@ -3,7 +3,6 @@ import { controlpb } from "@buildkit-ts/api";
 import type { Job } from "@buildkit-ts/solver";
 import type { BuildRequest } from "../build-request.ts";
 import { statusStream } from "../status-stream.ts";
-import { statusFromError } from "../wire/status-from-error.ts";
 import { timestampOf } from "../wire/timestamps.ts";
 import type { BuildHistory } from "./build-history.ts";
 import { StatusLog } from "./status-log.ts";
@@ -61,7 +60,7 @@ export class BuildRecorder {
     record.numCompletedSteps = vertices.filter((vertex) => vertex.completed !== undefined).length;
     record.numWarnings = this.#warnings;
     if ("response" in outcome) record.ExporterResponse = { ...outcome.response };
-    else record.error = statusFromError(outcome.error);
+    else await this.#history.addError(record, outcome.error);
     this.#history.complete(record, this.#log.bytes());
   }
 }

@@ -1,4 +1,5 @@
 import type { controlpb } from "@buildkit-ts/api";
+import { SafeRegExp } from "@buildkit-ts/cache";
 import { BuildError } from "@buildkit-ts/errdefs";
 
 type Predicate = (record: controlpb.BuildHistoryRecord) => boolean;
@@ -54,14 +55,7 @@ function compileText(options: {
   if (operator === "==" || operator === "=") return (record) => read(record) === value;
   if (operator === "!=") return (record) => read(record) !== value;
   if (operator !== "~=") throw invalid(text);
-  let pattern: RegExp;
-  try {
-    pattern = new RegExp(value);
-  } catch (error) {
-    throw new BuildError("invalid_argument", `Cannot parse history filter "${text}": bad regular expression`, {
-      cause: error,
-    });
-  }
+  const pattern = new SafeRegExp(value);
   return (record) => pattern.test(read(record));
 }
 
