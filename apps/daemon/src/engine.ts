@@ -17,14 +17,7 @@ import {
 } from "@buildkit-ts/control";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { RuncExecutor } from "@buildkit-ts/executor";
-import {
-  ArchiveExporter,
-  DatabaseImageStore,
-  type Exporter,
-  ImageExporter,
-  LocalExporter,
-  TarExporter,
-} from "@buildkit-ts/exporters";
+import { ArchiveExporter, type Exporter, ImageExporter, LocalExporter, TarExporter } from "@buildkit-ts/exporters";
 import { ThreadedFileBackend } from "@buildkit-ts/fileop";
 import { WorkerLayerCodec } from "@buildkit-ts/layers";
 import { definitionFromProto } from "@buildkit-ts/llb";
@@ -109,10 +102,9 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const content = await LocalContentStore.open(join(root, "content"));
     const codec = resources.use(new WorkerLayerCodec());
     const cache = resources.use(await LocalCacheManager.open({ root, database, snapshotter, content, codec }));
-    const imageStore = new DatabaseImageStore({ database, content, pins: cache });
     const registry = resources.use(new RegistryClient({ config: registryConfig(settings.registries), userAgent }));
     const origin = new RegistryOrigin({ registry, sessions });
-    const images = new ImageSource({ cache, content, origin, images: imageStore });
+    const images = new ImageSource({ cache, content, origin });
     const layouts = new LayoutSource({ cache, content, sessions });
     const workerId = await ensureWorkerId(root);
     const temporaryDirectory = join(root, "tmp");
@@ -140,9 +132,9 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const store = new SqliteCacheStore({ id: workerId, database: database.sqlite, results });
     const garbage = startGarbageCollector(settings, { cache, logger, resources });
     const exporters = new Map<string, Exporter>([
-      ["image", new ImageExporter({ content, registry, sessions, images: imageStore })],
-      ["oci", new ArchiveExporter({ variant: "oci", content, sessions })],
-      ["docker", new ArchiveExporter({ variant: "docker", content, sessions })],
+      ["image", new ImageExporter({ content, pins: cache, registry, sessions })],
+      ["oci", new ArchiveExporter({ variant: "oci", content, pins: cache, sessions })],
+      ["docker", new ArchiveExporter({ variant: "docker", content, pins: cache, sessions })],
       ["local", new LocalExporter({ sessions })],
       ["tar", new TarExporter({ sessions })],
     ]);

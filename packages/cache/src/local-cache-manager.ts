@@ -224,10 +224,6 @@ export class LocalCacheManager implements CacheManager, AsyncDisposable {
     return this.#checksums.getEntries(this.#core.get(id));
   }
 
-  /**
-   * Keeps blobs that are no layers of records (manifests, histories) for as long as `owner` names them. An owner that is a
-   * record's id ends with that record.
-   */
   async pinBlobs(owner: string, digests: readonly Digest[]): Promise<void> {
     await this.#core.blobs.pin(owner, digests);
   }

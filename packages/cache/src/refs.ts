@@ -160,6 +160,11 @@ export interface CacheManager {
    * Kept with the record once computed.
    */
   contentChecksum(ref: ImmutableRef, path: string, options: ChecksumOptions): Promise<Digest>;
+  /**
+   * Keeps blobs that are no layers of records (manifests, histories) for as long as `owner` names them. An owner that is a
+   * record's id ends with that record.
+   */
+  pinBlobs(owner: string, digests: readonly Digest[]): Promise<void>;
 }
 
 export interface ChecksumOptions extends RefOptions {

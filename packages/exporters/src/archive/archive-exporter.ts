@@ -7,6 +7,7 @@ import type { ExportContext, Exporter, ExporterInstance, ExportInput, ExportOutp
 import { rechunk } from "../files/rechunk.ts";
 import { describeImage, normalizeName, outputNames } from "../image/image-response.ts";
 import { type CommittedImage, ImageWriter } from "../image/image-writer.ts";
+import type { BlobPins } from "../image-store.ts";
 import { formatTime, parseFlag } from "../options/attributes.ts";
 import { sortMembers } from "../options/go-json.ts";
 import { type ImageOptions, parseImageOptions } from "../options/image-options.ts";
@@ -18,6 +19,7 @@ export interface ArchiveExporterOptions {
   /** `docker` adds what `docker load` needs, and takes one platform only. */
   readonly variant: "oci" | "docker";
   readonly content: ContentStore;
+  readonly pins?: Pick<BlobPins, "pinBlobs">;
   readonly sessions: SessionManager;
 }
 
@@ -41,6 +43,7 @@ class ArchiveExporterInstance implements ExporterInstance {
   readonly #isTar: boolean;
   readonly #variant: "oci" | "docker";
   readonly #content: ContentStore;
+  readonly #writer: ImageWriter;
   readonly #sessions: SessionManager;
 
   constructor(image: ImageOptions, options: ArchiveExporterOptions) {
@@ -50,13 +53,14 @@ class ArchiveExporterInstance implements ExporterInstance {
     this.#isTar = parseFlag("tar", image.rest.get("tar") ?? "");
     this.#variant = options.variant;
     this.#content = options.content;
+    this.#writer = new ImageWriter(options);
     this.#sessions = options.sessions;
   }
 
   async export(input: ExportInput, context: ExportContext): Promise<ExportOutput> {
     if (this.#variant === "docker" && input.refs.size > 0)
       throw new BuildError("invalid_argument", "docker exporter does not currently support exporting manifest lists");
-    const image = await new ImageWriter({ content: this.#content }).commit(input, this.#image, context);
+    const image = await this.#writer.commit(input, this.#image, context);
     const descriptor = this.#withCreated(image.descriptor);
     const names = outputNames(this.#image.name, input.metadata).map(normalizeName);
     const response = {

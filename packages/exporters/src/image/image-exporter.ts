@@ -6,7 +6,7 @@ import type { RegistryClient } from "@buildkit-ts/registry";
 import { SessionCredentials, type SessionManager } from "@buildkit-ts/session";
 import { fetchLayers } from "../archive/archive-exporter.ts";
 import type { ExportContext, Exporter, ExporterInstance, ExportInput, ExportOutput } from "../exporter.ts";
-import type { ImageStore } from "../image-store.ts";
+import type { BlobPins, ImageStore } from "../image-store.ts";
 import { parseFlag } from "../options/attributes.ts";
 import { type ImageOptions, parseImageOptions } from "../options/image-options.ts";
 import { describeImage, normalizeName, outputNames } from "./image-response.ts";
@@ -18,6 +18,7 @@ export interface ImageExporterOptions {
   readonly content: ContentStore;
   readonly registry: RegistryClient;
   readonly sessions: SessionManager;
+  readonly pins?: Pick<BlobPins, "pinBlobs">;
   /** Absent: images get no names on this machine. */
   readonly images?: ImageStore;
 }

@@ -1,9 +1,10 @@
 import type { ImmutableRef, Remote } from "@buildkit-ts/cache";
 import type { ContentStore } from "@buildkit-ts/content";
 import { BuildError } from "@buildkit-ts/errdefs";
-import { type Descriptor, type Digest, mediaTypes } from "@buildkit-ts/oci";
+import { type Descriptor, type Digest, digestOf, mediaTypes } from "@buildkit-ts/oci";
 import { withStatus } from "@buildkit-ts/progress";
 import type { ExportContext, ExportInput } from "../exporter.ts";
+import type { BlobPins } from "../image-store.ts";
 import { type Annotation, annotationsOfResult, selectAnnotations } from "../options/annotations.ts";
 import { type Epoch, epochFromResult } from "../options/attributes.ts";
 import { formatGoJson } from "../options/go-json.ts";
@@ -28,12 +29,21 @@ export interface CommittedImage {
   readonly remotes: readonly Remote[];
 }
 
+/** What {@linkcode ImageWriter} works with. */
+export interface ImageWriterOptions {
+  readonly content: ContentStore;
+  /** Lets manifests and configs go with the records that they describe; without it they stay. */
+  readonly pins?: Pick<BlobPins, "pinBlobs">;
+}
+
 /** Turns results into images: layers, config, manifest and, for a map of refs, an index. */
 export class ImageWriter {
   readonly #content: ContentStore;
+  readonly #pins: ImageWriterOptions["pins"];
 
-  constructor(options: { readonly content: ContentStore }) {
+  constructor(options: ImageWriterOptions) {
     this.#content = options.content;
+    this.#pins = options.pins;
   }
 
   /** @throws {BuildError} `invalid_argument`, when result and options contradict each other. */
@@ -57,7 +67,7 @@ export class ImageWriter {
     const [single] = commits;
     if (input.refs.size === 0 && single !== undefined)
       return { descriptor: single.descriptor, configDigest: single.configDigest, remotes: present };
-    const descriptor = await this.#commitIndex(commits, { annotations, options }, context);
+    const descriptor = await this.#commitIndex(commits, { input, annotations, options }, context);
     return { descriptor, configDigest: undefined, remotes: present };
   }
 
@@ -100,7 +110,7 @@ export class ImageWriter {
     };
     const single = input.refs.size === 0;
     const manifestAnnotations = selectAnnotations(annotations, "manifest", single ? undefined : platform.platform);
-    const configDescriptor = await writeBlob(this.#content, configBlob, context);
+    const configDescriptor = await this.#write(configBlob, input, context);
     const mediaType = options.ociMediaTypes ? mediaTypes.ociManifest : mediaTypes.dockerManifest;
     const manifest = {
       schemaVersion: 2,
@@ -111,7 +121,7 @@ export class ImageWriter {
       ),
       ...(manifestAnnotations !== undefined && { annotations: manifestAnnotations }),
     };
-    const descriptor = await this.#writeNamed("manifest", { mediaType, value: manifest }, context);
+    const descriptor = await this.#writeNamed({ kind: "manifest", mediaType, value: manifest, input }, context);
     await withStatus(context.progress, `exporting config ${configDescriptor.digest}`, async () => {});
     const onDescriptor = selectAnnotations(annotations, "manifest-descriptor", single ? undefined : platform.platform);
     return {
@@ -126,7 +136,11 @@ export class ImageWriter {
 
   async #commitIndex(
     commits: readonly ManifestCommit[],
-    image: { readonly annotations: readonly Annotation[]; readonly options: ImageOptions },
+    image: {
+      readonly input: ExportInput;
+      readonly annotations: readonly Annotation[];
+      readonly options: ImageOptions;
+    },
     context: ExportContext,
   ): Promise<Descriptor> {
     const mediaType = image.options.ociMediaTypes ? mediaTypes.ociIndex : mediaTypes.dockerManifestList;
@@ -137,23 +151,44 @@ export class ImageWriter {
       manifests: commits.map((commit) => orderDescriptor(commit.descriptor)),
       ...(onIndex !== undefined && { annotations: onIndex }),
     };
-    const descriptor = await this.#writeNamed("manifest list", { mediaType, value: index }, context);
+    const descriptor = await this.#writeNamed(
+      { kind: "manifest list", mediaType, value: index, input: image.input },
+      context,
+    );
     const onDescriptor = selectAnnotations(image.annotations, "index-descriptor");
     return { ...descriptor, ...(onDescriptor !== undefined && { annotations: onDescriptor }) };
   }
 
   async #writeNamed(
-    kind: string,
-    document: { readonly mediaType: string; readonly value: unknown },
+    document: {
+      readonly kind: string;
+      readonly mediaType: string;
+      readonly value: unknown;
+      readonly input: ExportInput;
+    },
     context: ExportContext,
   ): Promise<Descriptor> {
-    const bytes = Buffer.from(formatGoJson(document.value, "  "));
+    const { kind, mediaType, value, input } = document;
+    const bytes = Buffer.from(formatGoJson(value, "  "));
     const started = Date.now();
-    const descriptor = await writeBlob(this.#content, { mediaType: document.mediaType, bytes }, context);
+    const descriptor = await this.#write({ mediaType, bytes }, input, context);
     const id = `exporting ${kind} ${descriptor.digest}`;
     context.progress.status({ id, started });
     context.progress.status({ id, started, completed: Date.now() });
     return descriptor;
+  }
+
+  async #write(
+    blob: { readonly mediaType: string; readonly bytes: Uint8Array },
+    input: ExportInput,
+    context: ExportContext,
+  ): Promise<Descriptor> {
+    // Pinned first: a blob that is there already may be about to go with its only other record.
+    const digest = digestOf(blob.bytes);
+    for (const ref of [input.ref, ...input.refs.values()]) {
+      if (ref !== undefined) await this.#pins?.pinBlobs(ref.id, [digest]);
+    }
+    return await writeBlob(this.#content, blob, context);
   }
 }
 

@@ -3,6 +3,7 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import {
   type Descriptor,
   type DiffId,
+  type Digest,
   formatReference,
   isDigest,
   isIndexType,
@@ -20,6 +21,8 @@ export interface ResolvedImage {
   readonly reference: Reference;
   /** What the name stands for; an index, where there are several platforms. */
   readonly root: Descriptor;
+  /** The blobs that were read on the way to the layers: indexes, manifest and config. */
+  readonly metadata: readonly Digest[];
   readonly config: Uint8Array;
   readonly layers: readonly Descriptor[];
   /** Of the layers, from the config; undefined for a config that is none of OCI's. */
@@ -84,7 +87,9 @@ export class ImageResolver {
     const { reference, platform } = request;
     const isLocal = this.#findLocal(reference)?.digest === root.digest && request.mode !== "pull";
     const provider = isLocal ? this.#content : this.#origin.provider(reference, access);
+    const metadata: Digest[] = [];
     const read = async (descriptor: Descriptor): Promise<Buffer> => {
+      metadata.push(descriptor.digest);
       await copyBlob(provider, this.#content, { signal: access.signal, descriptor });
       return await readBlob(this.#content, descriptor, { signal: access.signal });
     };
@@ -96,7 +101,7 @@ export class ImageResolver {
         "invalid_argument",
         `mismatched image rootfs and manifest layers ${diffIds.length} ${manifest.layers.length}`,
       );
-    return { reference, root, config, layers: manifest.layers, diffIds, isLocal };
+    return { reference, root, metadata, config, layers: manifest.layers, diffIds, isLocal };
   }
 }
 
