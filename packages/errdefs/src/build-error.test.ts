@@ -26,6 +26,12 @@ suite("BuildError.from()", () => {
     await new Promise((r) => setTimeout(r, 10));
     assert.equal(BuildError.from(s.reason).code, "deadline_exceeded");
   });
+  test("calls a full disk resource_exhausted", () => {
+    const full = Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
+    assert.equal(BuildError.from(full).code, "resource_exhausted");
+    const database = Object.assign(new Error("database or disk is full"), { code: "ERR_SQLITE_ERROR", errcode: 13 });
+    assert.equal(BuildError.from(database).code, "resource_exhausted");
+  });
   test("keeps a custom abort reason", () => {
     const c = new AbortController();
     c.abort(new BuildError("canceled", "Client closed the session"));

@@ -52,8 +52,15 @@ export class BuildError extends Error {
       });
     }
     if (!(primary instanceof Error)) return new BuildError("unknown", String(primary), { cause: thrown });
-    const code: Code =
-      primary.name === "TimeoutError" ? "deadline_exceeded" : primary.name === "AbortError" ? "canceled" : "unknown";
-    return new BuildError(code, primary.message, { cause: thrown });
+    return new BuildError(codeOf(primary), primary.message, { cause: thrown });
   }
+}
+
+/** The code of a failure that is not ours: of the runtime, the kernel or SQLite. */
+function codeOf(error: Error): Code {
+  if (error.name === "TimeoutError") return "deadline_exceeded";
+  if (error.name === "AbortError") return "canceled";
+  const { code, errcode } = error as Error & { readonly code?: unknown; readonly errcode?: unknown };
+  const isFull = code === "ENOSPC" || code === "EDQUOT" || errcode === 13;
+  return isFull ? "resource_exhausted" : "unknown";
 }

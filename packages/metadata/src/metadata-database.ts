@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { type ErrorReporter } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { DiskReserve } from "./disk-reserve.ts";
 
 /** What a column can hold. Integers beyond 2^53 are not used. */
 export type SqlValue = string | number | null | Uint8Array;
@@ -19,12 +20,14 @@ export type Row = Readonly<Record<string, SqlValue>>;
 export class MetadataDatabase implements Disposable {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
+  readonly #reserve: DiskReserve;
   #depth = 0;
   readonly path: string;
 
   private constructor(path: string, database: DatabaseSync) {
     this.path = path;
     this.#database = database;
+    this.#reserve = new DiskReserve(`${path}.reserve`);
   }
 
   /**
@@ -97,7 +100,8 @@ export class MetadataDatabase implements Disposable {
 
   /** Runs a statement and tells how many rows it changed. */
   run(sql: string, ...values: readonly SqlValue[]): number {
-    return Number(this.#statement(sql).run(...(values as SQLInputValue[])).changes);
+    const run = (): number => Number(this.#statement(sql).run(...(values as SQLInputValue[])).changes);
+    return this.#depth === 0 ? this.#withReserve(run) : run();
   }
 
   /** The first row. */
@@ -113,9 +117,26 @@ export class MetadataDatabase implements Disposable {
    * Runs `body` so that either all it writes is kept or, when it throws, nothing. Inside another transaction it joins
    * that one; the failure then undoes both, unless the outer body catches it.
    *
-   * `body` is synchronous on purpose: no other code runs between its statements.
+   * `body` is synchronous on purpose: no other code runs between its statements. It is run a second time, when the disk
+   * was full at the first.
    */
   transaction<T>(body: () => T): T {
+    return this.#depth === 0 ? this.#withReserve(() => this.#transact(body)) : this.#transact(body);
+  }
+
+  /** Runs a write; on a full disk once more with the space that is held for this. */
+  #withReserve<T>(write: () => T): T {
+    try {
+      const result = write();
+      this.#reserve.take();
+      return result;
+    } catch (error) {
+      if (!isFull(error) || !this.#reserve.giveUp()) throw error;
+      return write();
+    }
+  }
+
+  #transact<T>(body: () => T): T {
     const name = `nested_${this.#depth}`;
     this.#database.exec(this.#depth === 0 ? "BEGIN IMMEDIATE" : `SAVEPOINT ${name}`);
     this.#depth += 1;
@@ -160,13 +181,22 @@ class CorruptionError extends Error {}
 
 const sqliteCorrupt = 11;
 const sqliteNotADatabase = 26;
+const sqliteFull = 13;
 
 function isCorruption(error: unknown): boolean {
   if (error instanceof CorruptionError) return true;
-  if (!(error instanceof Error) || !("errcode" in error)) return false;
-  // The low byte is the primary result code, the others say more.
-  const primary = Number(error.errcode) & 0xff;
+  const primary = primaryCode(error);
   return primary === sqliteCorrupt || primary === sqliteNotADatabase;
+}
+
+function isFull(error: unknown): boolean {
+  return primaryCode(error) === sqliteFull;
+}
+
+function primaryCode(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !("errcode" in error)) return undefined;
+  // The low byte is the primary result code, the others say more.
+  return Number(error.errcode) & 0xff;
 }
 
 function moveAside(path: string, aside: string): void {
