@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { chainIds, type Digest } from "@buildkit-ts/oci";
 import { noProgress } from "@buildkit-ts/progress";
-import { fileHeaderHash } from "./content-digest/file-header-hash.ts";
+import { fileHeaderHash } from "@buildkit-ts/tar";
 import type { CompressionOptions } from "./refs.ts";
 import {
   commitTree,

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import {
+  chmodSync,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -17,6 +18,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite, test } from "node:test";
 import { FileSync } from "@buildkit-ts/api/buildkit/filesync";
+import { fileHeaderHash } from "@buildkit-ts/tar";
 import type { FileStat } from "./fsutil/file-stat.ts";
 import { goMode } from "./fsutil/file-stat.ts";
 import { PacketWriter } from "./fsutil/packet.ts";
@@ -140,6 +142,36 @@ suite("receiveFiles()", () => {
     assert.equal(statSync(join(next, "sub")).mtimeMs, statSync(join(source, "sub")).mtimeMs);
   });
 
+  test("computes the digests of what came and of no other", async () => {
+    using folders = makeFolders();
+    const { root, source, destination } = folders;
+    fill(source);
+    chmodSync(join(source, "a"), 0o4751);
+    await using session = await openTestSession([shareDirectories({ context: source })]);
+    const request = { name: "context", destination, digests: true };
+    const { digests = [] } = await receiveFiles(session.caller, request, { signal });
+    for (const entry of digests) {
+      if (entry.kind === "hardLink") assert.deepEqual([entry.path, entry.linkName], ["link", "a"]);
+      else assert.equal(entry.digest, digestOnDisk(join(destination, entry.path)), entry.path);
+    }
+    assert.deepEqual(digests.map(({ path }) => path).toSorted(comparePaths), namesIn(destination));
+    writeFileSync(join(source, "sub-x"), "changed");
+    const next = join(root, "next");
+    mkdirSync(next);
+    const later = await receiveFiles(
+      session.caller,
+      { ...request, destination: next, previous: destination },
+      { signal },
+    );
+    assert.deepEqual(
+      later.digests?.map(({ kind, path }) => [kind, path]),
+      [
+        ["hardLink", "link"],
+        ["file", "sub-x"],
+      ],
+    );
+  });
+
   test("sends patterns apart, also those with commas and other letters", async () => {
     using folders = makeFolders();
     const { source, destination } = folders;
@@ -236,3 +268,11 @@ suite("receiveFiles() from a client that misbehaves", () => {
     await Promise.all([assert.rejects(pending, { code: "unavailable" }), session[Symbol.asyncDispose]()]);
   });
 });
+
+function digestOnDisk(path: string): string {
+  const { mode, uid, gid, size } = lstatSync(path);
+  const linkname = lstatSync(path).isSymbolicLink() ? readlinkSync(path) : "";
+  const hash = fileHeaderHash({ mode, uid, gid, sizeBytes: size, linkname });
+  if (lstatSync(path).isFile()) hash.update(readFileSync(path));
+  return `sha256:${hash.digest("hex")}`;
+}

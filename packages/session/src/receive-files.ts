@@ -23,6 +23,8 @@ export interface ReceiveFilesRequest {
   readonly differ?: "metadata" | "none";
   /** Overrides the owner of every entry; clients send 0:0. */
   readonly owner?: { readonly uid: number; readonly gid: number };
+  /** Compute digests of what comes, while it comes. */
+  readonly digests?: boolean;
   /** Called with the bytes that came so far. */
   readonly onProgress?: (bytes: number) => void;
 }
@@ -53,6 +55,7 @@ export async function receiveFiles(
       destination: request.destination,
       differ: request.differ ?? "metadata",
       merge: false,
+      digests: request.digests === true,
       signal,
       ...(request.previous !== undefined && { previous: request.previous }),
       ...(request.owner !== undefined && { owner: request.owner }),

@@ -15,9 +15,9 @@ import {
   readlinkAt,
   statOf,
 } from "@buildkit-ts/sys";
+import { fileHeaderHash, type HashedAttributes, isHashedXattr } from "@buildkit-ts/tar";
 import { byteText } from "./byte-text.ts";
 import { type DigestTree, joinPath, TreeNode } from "./digest-tree.ts";
-import { fileHeaderHash, type HashedAttributes, isHashedXattr } from "./file-header-hash.ts";
 
 const { O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 const maxSymlinks = 255;

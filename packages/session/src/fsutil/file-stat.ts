@@ -87,3 +87,17 @@ export function goModeFrom(mode: number): number {
       return bits;
   }
 }
+
+/** The inverse of {@linkcode goModeFrom}: type and permissions as the system has them. */
+export function systemMode(mode: number): number {
+  return permissions(mode) | systemType(mode);
+}
+
+function systemType(mode: number): number {
+  if (hasMode(mode, goMode.directory)) return constants.S_IFDIR;
+  if (hasMode(mode, goMode.symlink)) return constants.S_IFLNK;
+  if (hasMode(mode, goMode.namedPipe)) return constants.S_IFIFO;
+  if (hasMode(mode, goMode.characterDevice)) return constants.S_IFCHR;
+  if (hasMode(mode, goMode.device)) return constants.S_IFBLK;
+  return constants.S_IFREG;
+}

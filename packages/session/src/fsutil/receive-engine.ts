@@ -5,6 +5,7 @@ import { DirectoryCache } from "./directory-cache.ts";
 import { type FileStat, hasContent, isDirectory, isSpecial, isSymlink } from "./file-stat.ts";
 import { decodePacket, PacketWriter } from "./packet.ts";
 import { comparePaths, PathValidator } from "./path-order.ts";
+import { type ReceivedDigest, ReceivedDigests } from "./received-digests.ts";
 import { isSameFile, ReceivedTree, type ReceivingFile } from "./received-tree.ts";
 import { TreeCursor } from "./tree-cursor.ts";
 
@@ -22,6 +23,8 @@ export interface ReceiveOptions {
   readonly differ: "metadata" | "none";
   /** Adds to what is there: nothing is compared or deleted. */
   readonly merge: boolean;
+  /** Whether to compute digests of what comes. */
+  readonly digests?: boolean;
   /** Overrides the owner of all entries. */
   readonly owner?: { readonly uid: number; readonly gid: number };
 }
@@ -38,6 +41,8 @@ export interface ReceiveResult {
   readonly bytes: number;
   readonly entries: number;
   readonly changes: readonly TreeChange[];
+  /** Of all entries that are not in the tree before, if they were asked for and there are not too many. */
+  readonly digests: readonly ReceivedDigest[] | undefined;
 }
 
 /** The sender uses up to four at once; a hostile one must not use up our descriptors. */
@@ -69,6 +74,7 @@ export class ReceiveEngine implements Disposable {
   readonly #receiving = new Map<number, ReceivingFile>();
   readonly #links: FileStat[] = [];
   readonly #parents: FileStat[] = [];
+  readonly #digests: ReceivedDigests | undefined;
   readonly #changes: TreeChange[] = [];
   /** Until the first change: most syncs have none, and linking their files would be in vain. */
   #postponed: UnchangedEntry[] | undefined;
@@ -79,6 +85,7 @@ export class ReceiveEngine implements Disposable {
   constructor(options: ReceiveOptions) {
     this.#options = options;
     this.#tree = new ReceivedTree(options.destination, { keepsOldUntilComplete: options.merge });
+    this.#digests = options.digests === true ? new ReceivedDigests() : undefined;
     if (options.merge) return;
     this.#old = options.previous === undefined ? undefined : new DirectoryCache(options.previous);
     this.#postponed = options.previous === undefined ? undefined : [];
@@ -96,7 +103,8 @@ export class ReceiveEngine implements Disposable {
   }
 
   get result(): ReceiveResult {
-    return { bytes: this.#bytes, entries: this.#entries, changes: this.#changes };
+    const digests = this.#digests?.entries;
+    return { bytes: this.#bytes, entries: this.#entries, changes: this.#changes, digests };
   }
 
   /** Takes bytes of the gRPC stream and gives those to be sent, possibly none. */
@@ -232,6 +240,7 @@ export class ReceiveEngine implements Disposable {
     }
     if (!isSymlink(stat) && stat.linkName !== "") {
       this.#links.push(stat);
+      this.#digests?.add(stat);
       return true;
     }
     try {
@@ -262,6 +271,7 @@ export class ReceiveEngine implements Disposable {
   }
 
   #create(stat: FileStat, id: number): void {
+    if (!hasContent(stat) || stat.linkName !== "") this.#digests?.add(stat);
     if (isDirectory(stat)) {
       if (this.#tree.isDirectoryOnDisk(stat.path) === true) this.#tree.updateDirectory(stat);
       else this.#tree.createDirectory(stat);
@@ -288,13 +298,16 @@ export class ReceiveEngine implements Disposable {
       file = this.#tree.beginFile(stat);
       this.#receiving.set(id, file);
       this.#requested.delete(id);
+      this.#digests?.beginFile(id, stat);
     }
     if (data.length > 0) {
       this.#tree.write(file, data);
+      this.#digests?.update(id, data);
       return;
     }
     this.#receiving.delete(id);
     this.#tree.finishFile(file);
+    this.#digests?.finishFile(id, file.stat);
     this.#finishIfComplete();
   }
 

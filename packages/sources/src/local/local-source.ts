@@ -1,17 +1,21 @@
-import type { CacheManager, ImmutableRef, MutableRef } from "@buildkit-ts/cache";
+import type { CacheManager, ImmutableRef, LocalCacheManager, MutableRef } from "@buildkit-ts/cache";
 import { BuildError } from "@buildkit-ts/errdefs";
-import { receiveFiles, type SessionCaller, type SessionManager } from "@buildkit-ts/session";
+import { type ReceiveResult, receiveFiles, type SessionCaller, type SessionManager } from "@buildkit-ts/session";
 import { withAnySession } from "../any-session.ts";
 import { findPlainDirectory, getPlainDirectory } from "../plain-directory.ts";
 import type { Source, SourceCacheKey, SourceContext, SourceInstance, SourceRequest } from "../source.ts";
 import { type LocalIdentifier, localCacheKey, parseLocalIdentifier } from "./local-identifier.ts";
+import { mergeDigests } from "./merge-digests.ts";
 import { TransferStatus } from "./transfer-status.ts";
 
 const sharedKeyName = "local.sharedKey";
 
+/** What a context needs of the cache: versions, and digests of files that need not be read for them again. */
+export type ContextCache = CacheManager & Pick<LocalCacheManager, "getContentDigests" | "setContentDigests">;
+
 /** What {@linkcode LocalSource} works with. */
 export interface LocalSourceOptions {
-  readonly cache: CacheManager;
+  readonly cache: ContextCache;
   readonly sessions: SessionManager;
 }
 
@@ -37,7 +41,7 @@ export class LocalSource implements Source {
 
 class LocalInstance implements SourceInstance {
   readonly #id: LocalIdentifier;
-  readonly #cache: CacheManager;
+  readonly #cache: ContextCache;
   readonly #sessions: SessionManager;
 
   constructor(id: LocalIdentifier, options: LocalSourceOptions) {
@@ -88,16 +92,21 @@ class LocalInstance implements SourceInstance {
       recordType: "source.local",
     });
     cleanup.use(next);
-    const { changes } = await this.#transfer(caller, { previous, next, context });
+    const result = await this.#transfer(caller, { previous, next, context });
     // The sync may have been a no-op: then everything that was computed for the version before still holds.
-    if (previous !== undefined && changes === 0) return previous.clone();
+    if (previous !== undefined && result.changes.length === 0) return previous.clone();
     next.metadata.set(sharedKeyName, sharedKey, { index: true });
+    const digests = mergeDigests(previous === undefined ? [] : this.#cache.getContentDigests(previous.id), result);
     const version = await next.commit();
+    await using committed = new AsyncDisposableStack();
+    committed.use(version);
+    if (digests !== undefined) await this.#cache.setContentDigests(version.id, digests, { signal });
     if (previous !== undefined) {
       this.#cache.metadata(previous.id).set(sharedKeyName, undefined);
       await previous[Symbol.asyncDispose]();
       await this.#prune(previous.id, signal);
     }
+    committed.move();
     return version;
   }
 
@@ -108,7 +117,7 @@ class LocalInstance implements SourceInstance {
       readonly next: MutableRef;
       readonly context: SourceContext;
     },
-  ): Promise<{ readonly changes: number }> {
+  ): Promise<ReceiveResult> {
     const { previous, next, context } = work;
     const { signal, progress } = context;
     await using target = await next.mount({ signal });
@@ -122,6 +131,7 @@ class LocalInstance implements SourceInstance {
         name: this.#id.name,
         destination: getPlainDirectory(target),
         differ: this.#id.differ,
+        digests: true,
         onProgress: (bytes) => status.update(bytes),
         ...(oldDirectory !== undefined && { previous: oldDirectory }),
         ...(includePatterns !== undefined && { includePatterns }),
@@ -131,7 +141,7 @@ class LocalInstance implements SourceInstance {
       { signal },
     );
     status.update(result.bytes);
-    return { changes: result.changes.length };
+    return result;
   }
 
   async #findPrevious(sharedKey: string, signal: AbortSignal): Promise<ImmutableRef | undefined> {
