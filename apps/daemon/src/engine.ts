@@ -109,7 +109,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const workerId = await ensureWorkerId(root);
     const temporaryDirectory = join(root, "tmp");
     mkdirSync(temporaryDirectory, { recursive: true, mode: 0o700 });
-    const cacheMounts = new CacheMounts(cache);
+    const cacheMounts = new CacheMounts(cache, { temporaryDirectory });
     const resolveOp = createOpResolver({
       workerId,
       cache,

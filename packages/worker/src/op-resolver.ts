@@ -41,7 +41,7 @@ export interface OpResolverDeps {
 export function createOpResolver(deps: OpResolverDeps): OpResolver {
   const shared = {
     ...deps,
-    cacheMounts: deps.cacheMounts ?? new CacheMounts(deps.cache),
+    cacheMounts: deps.cacheMounts ?? new CacheMounts(deps.cache, { temporaryDirectory: deps.temporaryDirectory }),
     logLimits: deps.logLimits ?? stepLogLimits(process.env),
     solveNested: deps.solveNested,
   };

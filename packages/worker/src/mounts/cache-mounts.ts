@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from "@buildkit-ts/async";
 import type { CacheManager, HeldMounts, ImmutableRef, MutableRef, RefOptions } from "@buildkit-ts/cache";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { type Mount, mountTemporarily } from "@buildkit-ts/mount";
 
 /** Who may use a cache directory at the same time. */
 export type CacheSharing = "shared" | "private" | "locked";
@@ -16,11 +17,13 @@ export interface CacheMountRequest extends RefOptions {
 
 /** A hold on a cache directory. */
 export interface CacheMount extends AsyncDisposable {
-  readonly ref: Pick<MutableRef, "id" | "mount">;
+  readonly mounts: readonly Mount[];
 }
 
 interface Share {
-  readonly ref: MutableRef;
+  readonly mounts: readonly Mount[];
+  /** The directory and what it is mounted with. */
+  readonly resources: AsyncDisposable;
   holders: number;
 }
 
@@ -45,13 +48,16 @@ type Caches = Pick<CacheManager, "search" | "getMutable" | "create" | "metadata"
 export class CacheMounts {
   readonly #cache: Caches;
   readonly #clock: Clock;
+  readonly #temporaryDirectory: string | undefined;
   readonly #shared = new Map<string, Promise<Share>>();
   readonly #searching = new Map<string, Promise<unknown>>();
   readonly #released = new Set<() => void>();
 
-  constructor(cache: Caches, options: { readonly clock?: Clock } = {}) {
+  /** @param options.temporaryDirectory For mount points; the system's unless given. */
+  constructor(cache: Caches, options: { readonly clock?: Clock; readonly temporaryDirectory?: string } = {}) {
     this.#cache = cache;
     this.#clock = options.clock ?? systemClock;
+    this.#temporaryDirectory = options.temporaryDirectory;
   }
 
   /** For one step. */
@@ -82,14 +88,15 @@ export class CacheMounts {
   async acquire(request: CacheMountRequest): Promise<CacheMount> {
     const key = mountKey(request);
     if (request.sharing !== "shared") {
-      const ref = await this.#acquireRef(key, request);
-      return this.#hold({ ref, holders: 1 }, () => undefined);
+      const share = await this.#open(key, request);
+      share.holders += 1;
+      return this.#hold(share, () => undefined);
     }
     for (;;) {
       request.signal.throwIfAborted();
       let pending = this.#shared.get(key);
       if (pending === undefined) {
-        pending = this.#acquireRef(key, request).then((ref) => ({ ref, holders: 0 }));
+        pending = this.#open(key, request);
         this.#shared.set(key, pending);
       }
       const drop = (): void => {
@@ -112,16 +119,36 @@ export class CacheMounts {
   #hold(share: Share, drop: () => void): CacheMount {
     let held = true;
     return {
-      ref: share.ref,
+      mounts: share.mounts,
       [Symbol.asyncDispose]: async () => {
         if (!held) return;
         held = false;
         share.holders -= 1;
         if (share.holders > 0) return;
         drop();
-        await share.ref[Symbol.asyncDispose]();
+        await share.resources[Symbol.asyncDispose]();
         for (const wake of this.#released) wake();
       },
+    };
+  }
+
+  /**
+   * Mounts the directory once, for all who share it: two overlay mounts of the same layers do not see what the other one
+   * writes.
+   */
+  async #open(key: string, request: CacheMountRequest): Promise<Share> {
+    const { signal } = request;
+    const parent = this.#temporaryDirectory;
+    await using stack = new AsyncDisposableStack();
+    const ref = stack.use(await this.#acquireRef(key, request));
+    const held = stack.use(await ref.mount({ signal }));
+    const { path } = stack.use(
+      await mountTemporarily(held.mounts, { signal, ...(parent !== undefined && { parent }) }),
+    );
+    return {
+      mounts: [{ type: "bind", source: path, options: ["rw", "rbind"] }],
+      resources: stack.move(),
+      holders: 0,
     };
   }
 
@@ -203,7 +230,8 @@ export class CacheMountScope implements AsyncDisposable {
     const key = mountKey(request);
     const known = this.#known.get(key) ?? (await this.#mounts.acquire(request));
     this.#known.set(key, known);
-    return await known.ref.mount({ signal: request.signal });
+    // It stays mounted until the step ends.
+    return { mounts: known.mounts, [Symbol.asyncDispose]: async () => undefined };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,0 +1,32 @@
+import assert from "node:assert/strict";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { commitTree, makeTestRoot, openTestCache, quiet } from "@buildkit-ts/cache/testing";
+import { mountTemporarily } from "@buildkit-ts/mount";
+import { CacheMounts } from "./cache-mounts.ts";
+
+const { signal } = new AbortController();
+
+test("steps that share a directory with a base see at once what the others write", async () => {
+  using root = makeTestRoot();
+  await using opened = await openTestCache(root.path);
+  await using base = await commitTree(opened.cache, undefined, {
+    run: (directory) => writeFileSync(join(directory, "base"), ""),
+  });
+  const mounts = new CacheMounts(opened.cache, { temporaryDirectory: root.path });
+  const request = { id: "shared", sharing: "shared", base, description: "cache", ...quiet } as const;
+  {
+    await using one = await mounts.acquire(request);
+    await using two = await mounts.acquire(request);
+    await using first = await mountTemporarily(one.mounts, { signal });
+    await using second = await mountTemporarily(two.mounts, { signal });
+    // The kernel remembers that the name did not exist.
+    assert.equal(existsSync(join(second.path, "new")), false);
+    writeFileSync(join(first.path, "new"), "");
+    assert.equal(existsSync(join(second.path, "new")), true);
+  }
+  await using later = await mounts.acquire({ ...request, sharing: "private" });
+  await using third = await mountTemporarily(later.mounts, { signal });
+  assert.equal(existsSync(join(third.path, "new")), true, "the same directory is found again");
+});
