@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { opspb } from "@buildkit-ts/api";
 import { BuildError, ExitError, SourceError, VertexError } from "@buildkit-ts/errdefs";
 import { errorFromStatus } from "./error-from-status.ts";
 import { statusFromError } from "./status-from-error.ts";
@@ -19,6 +21,7 @@ test("statusFromError() sends a detail for each class in the chain, outermost fi
     "github.com/moby/buildkit/errdefs.Source+json",
     "github.com/moby/buildkit/errdefs.Vertex+json",
     "github.com/moby/buildkit/gatewayapi.ExitMessage+json",
+    "github.com/moby/buildkit/stack.Stack+json",
   ]);
 });
 
@@ -26,6 +29,23 @@ test("statusFromError() writes JSON as Go does: zero columns are left out", () =
   const [detail] = statusFromError(nested()).details;
   const json = JSON.parse(Buffer.from(detail?.value ?? []).toString("utf8")) as { ranges: unknown };
   assert.deepEqual(json.ranges, [{ start: { line: 3 }, end: { line: 4, character: 7 } }]);
+});
+
+test("the graph that a file is from has the protocol's names in JSON, and comes back", () => {
+  const message = create(opspb.DefinitionSchema, {
+    def: [Buffer.from("op")],
+    metadata: { "sha256:aa": { ignoreCache: true, description: { "llb.customname": "load" } } },
+  });
+  const definition = toBinary(opspb.DefinitionSchema, message);
+  const status = statusFromError(new SourceError("no", { source: { ...source, definition }, ranges: [range] }));
+  const json = JSON.parse(Buffer.from(status.details[0]?.value ?? []).toString("utf8"));
+  assert.deepEqual(json.info.definition, {
+    def: ["b3A="],
+    metadata: { "sha256:aa": { ignore_cache: true, description: { "llb.customname": "load" } } },
+  });
+  const back = errorFromStatus(status);
+  assert.ok(back instanceof SourceError);
+  assert.deepEqual(Buffer.from(back.source?.definition ?? []), Buffer.from(definition));
 });
 
 test("errorFromStatus() gives back what statusFromError() was given", () => {

@@ -3,6 +3,8 @@ import { opspb, rpcpb } from "@buildkit-ts/api";
 import { UnsupportedFrontendCapError, UnsupportedSubrequestError } from "@buildkit-ts/dockerfile";
 import { BuildError, type Code, ExitError, SourceError, type SourceFile, VertexError } from "@buildkit-ts/errdefs";
 import { Code as ConnectCode, ConnectError, encodeBinaryHeader } from "@connectrpc/connect";
+import { stackFrames } from "./stack-frames.ts";
+import { versionInfo } from "./version.ts";
 
 const connectCodes: Readonly<Record<Code, ConnectCode>> = {
   canceled: ConnectCode.Canceled,
@@ -30,7 +32,7 @@ export function statusFromError(thrown: unknown): rpcpb.Status {
   return create(rpcpb.StatusSchema, {
     code: connectCodes[error.code],
     message,
-    details: errorChain(thrown).flatMap(detailsOf),
+    details: [...errorChain(thrown).flatMap(detailsOf), ...stackDetails(thrown)],
   });
 }
 
@@ -66,6 +68,15 @@ function errorChain(thrown: unknown): unknown[] {
       current instanceof SuppressedError ? current.suppressed : current instanceof Error ? current.cause : undefined;
   }
   return chain;
+}
+
+/** Where in the daemon it was found, which clients print when asked to debug. */
+function stackDetails(thrown: unknown): { typeUrl: string; value: Uint8Array }[] {
+  const innermost = errorChain(thrown).findLast((error) => error instanceof Error);
+  const frames = stackFrames(innermost?.stack ?? "");
+  if (frames.length === 0) return [];
+  const { version, revision } = versionInfo;
+  return [detail("stack.Stack", { frames, pid: process.pid, version, revision })];
 }
 
 function detailsOf(error: unknown): { typeUrl: string; value: Uint8Array }[] {
