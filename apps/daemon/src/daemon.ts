@@ -5,6 +5,7 @@ import {
   BuildRunner,
   type ControlServerOptions,
   dockerfileFrontend,
+  HistoryBlobs,
 } from "@buildkit-ts/control";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { LocalSessionManager } from "@buildkit-ts/session";
@@ -55,7 +56,12 @@ export class Daemon implements AsyncDisposable {
     const sessions = new LocalSessionManager();
     const engine = resources.use(await Engine.open(settings, { sessions, logger }));
     resources.defer(() => stopped.abort(new BuildError("unavailable", "The daemon is stopping")));
-    const history = new BuildHistory({ database: engine.database, limits: settings.history });
+    const history = new BuildHistory({
+      database: engine.database,
+      blobs: new HistoryBlobs({ content: engine.content, pins: engine.cache }),
+      errors: logger,
+      limits: settings.history,
+    });
     const registry = new BridgeRegistry();
     const runner = new BuildRunner({
       engine,
