@@ -28,7 +28,7 @@ else await import(${JSON.stringify(resolve("apps/daemon/src/main.ts"))});
 
 function findKoffi(): string {
   const [path] = globSync(`node_modules/@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.node`);
-  if (path === undefined) throw new Error("Cannot find koffi's native module: run npm ci");
+  if (path === undefined) throw new Error("Cannot find koffi's native module: run npm install");
   return path;
 }
 
