@@ -17,7 +17,14 @@ import {
 } from "@buildkit-ts/control";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { RuncExecutor } from "@buildkit-ts/executor";
-import { ArchiveExporter, type Exporter, ImageExporter, LocalExporter, TarExporter } from "@buildkit-ts/exporters";
+import {
+  ArchiveExporter,
+  type Exporter,
+  ImageExporter,
+  LayerRewriter,
+  LocalExporter,
+  TarExporter,
+} from "@buildkit-ts/exporters";
 import { ThreadedFileBackend } from "@buildkit-ts/fileop";
 import { WorkerLayerCodec } from "@buildkit-ts/layers";
 import { definitionFromProto } from "@buildkit-ts/llb";
@@ -131,10 +138,11 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const results = new WorkerResultLoader(workerId, cache);
     const store = new SqliteCacheStore({ id: workerId, database: database.sqlite, results });
     const garbage = startGarbageCollector(settings, { cache, logger, resources });
+    const rewriter = new LayerRewriter({ content, codec });
     const exporters = new Map<string, Exporter>([
-      ["image", new ImageExporter({ content, pins: cache, registry, sessions })],
-      ["oci", new ArchiveExporter({ variant: "oci", content, pins: cache, sessions })],
-      ["docker", new ArchiveExporter({ variant: "docker", content, pins: cache, sessions })],
+      ["image", new ImageExporter({ content, pins: cache, registry, sessions, rewriter })],
+      ["oci", new ArchiveExporter({ variant: "oci", content, pins: cache, sessions, rewriter })],
+      ["docker", new ArchiveExporter({ variant: "docker", content, pins: cache, sessions, rewriter })],
       ["local", new LocalExporter({ sessions })],
       ["tar", new TarExporter({ sessions })],
     ]);

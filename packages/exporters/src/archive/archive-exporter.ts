@@ -7,6 +7,7 @@ import type { ExportContext, Exporter, ExporterInstance, ExportInput, ExportOutp
 import { rechunk } from "../files/rechunk.ts";
 import { describeImage, normalizeName, outputNames } from "../image/image-response.ts";
 import { type CommittedImage, ImageWriter } from "../image/image-writer.ts";
+import type { LayerRewriter } from "../image/layer-rewriter.ts";
 import type { BlobPins } from "../image-store.ts";
 import { formatTime, parseFlag } from "../options/attributes.ts";
 import { sortMembers } from "../options/go-json.ts";
@@ -20,6 +21,8 @@ export interface ArchiveExporterOptions {
   readonly variant: "oci" | "docker";
   readonly content: ContentStore;
   readonly pins?: Pick<BlobPins, "pinBlobs">;
+  /** Without it `rewrite-timestamp` is refused. */
+  readonly rewriter?: LayerRewriter;
   readonly sessions: SessionManager;
 }
 

@@ -54,6 +54,15 @@ export function patchImageConfig(config: Uint8Array | undefined, patch: ConfigPa
   return Buffer.from(joinMembers(members));
 }
 
+/** The layers that a config names; none, for no config. */
+export function diffIdsOf(config: Uint8Array | undefined): readonly string[] {
+  if (config === undefined || config.length === 0) return [];
+  const rootfs: unknown = JSON.parse(splitMembers(Buffer.from(config).toString("utf8")).get("rootfs") ?? "null");
+  if (typeof rootfs !== "object" || rootfs === null || !("diff_ids" in rootfs)) return [];
+  const { diff_ids: ids } = rootfs;
+  return Array.isArray(ids) ? ids.filter((id) => typeof id === "string") : [];
+}
+
 function baseHistory(config: Uint8Array | undefined): HistoryEntry[] {
   if (config === undefined || config.length === 0) return [];
   return parseHistory(splitMembers(Buffer.from(config).toString("utf8")).get("history"));

@@ -11,6 +11,7 @@ import { parseFlag } from "../options/attributes.ts";
 import { type ImageOptions, parseImageOptions } from "../options/image-options.ts";
 import { describeImage, normalizeName, outputNames } from "./image-response.ts";
 import { type CommittedImage, ImageWriter } from "./image-writer.ts";
+import type { LayerRewriter } from "./layer-rewriter.ts";
 import { pushImage } from "./push-image.ts";
 
 /** What {@linkcode ImageExporter} works with. */
@@ -19,6 +20,8 @@ export interface ImageExporterOptions {
   readonly registry: RegistryClient;
   readonly sessions: SessionManager;
   readonly pins?: Pick<BlobPins, "pinBlobs">;
+  /** Without it `rewrite-timestamp` is refused. */
+  readonly rewriter?: LayerRewriter;
   /** Absent: images get no names on this machine. */
   readonly images?: ImageStore;
 }

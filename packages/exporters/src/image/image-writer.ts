@@ -16,8 +16,9 @@ import {
   type ResultPlatform,
   resultPlatforms,
 } from "../options/result-platforms.ts";
-import { patchImageConfig } from "./image-config.ts";
+import { diffIdsOf, patchImageConfig } from "./image-config.ts";
 import { withMediaTypeOf, withPublicAnnotations } from "./layer-media-type.ts";
+import type { LayerRewriter } from "./layer-rewriter.ts";
 import { writeBlob } from "./write-blob.ts";
 
 /** An image whose manifests and configs are in the content store. Its layers may be lazy: read them by the remotes. */
@@ -34,16 +35,20 @@ export interface ImageWriterOptions {
   readonly content: ContentStore;
   /** Lets manifests and configs go with the records that they describe; without it they stay. */
   readonly pins?: Pick<BlobPins, "pinBlobs">;
+  /** Without it layers keep their times. */
+  readonly rewriter?: LayerRewriter;
 }
 
 /** Turns results into images: layers, config, manifest and, for a map of refs, an index. */
 export class ImageWriter {
   readonly #content: ContentStore;
   readonly #pins: ImageWriterOptions["pins"];
+  readonly #rewriter: LayerRewriter | undefined;
 
   constructor(options: ImageWriterOptions) {
     this.#content = options.content;
     this.#pins = options.pins;
+    this.#rewriter = options.rewriter;
   }
 
   /** @throws {BuildError} `invalid_argument`, when result and options contradict each other. */
@@ -52,15 +57,17 @@ export class ImageWriter {
     checkImagePlatforms(input, platforms);
     const annotations = [...options.annotations, ...annotationsOfResult(input.metadata)];
     checkAnnotations(annotations, input, options);
-    if (options.rewriteTimestamp)
+    if (options.rewriteTimestamp && this.#rewriter === undefined)
       throw new BuildError("unimplemented", "Cannot rewrite timestamps of layers: this builder does not support it", {
         hint: "Leave out rewrite-timestamp, or set SOURCE_DATE_EPOCH only.",
       });
-    const remotes = await this.#exportLayers(input, { platforms, options }, context);
+    const exported = await this.#exportLayers(input, { platforms, options }, context);
+    const remotes: (Remote | undefined)[] = [];
     const commits: ManifestCommit[] = [];
     for (const [index, platform] of platforms.entries()) {
       const epoch = options.epoch ?? epochFromResult(input.metadata, platform.id);
-      const remote = remotes[index];
+      const remote = await this.#rewrite(exported[index], { input, platform, epoch, options }, context);
+      remotes.push(remote);
       commits.push(await this.#commitManifest({ input, platform, epoch, remote, annotations, options }, context));
     }
     const present = remotes.filter((remote) => remote !== undefined);
@@ -87,6 +94,22 @@ export class ImageWriter {
         return one.value;
       });
     });
+  }
+
+  /** With the times of the layers that are not the base's, where that is asked for and there is an epoch. */
+  async #rewrite(
+    remote: Remote | undefined,
+    work: Pick<ManifestWork, "input" | "platform" | "epoch" | "options">,
+    context: ExportContext,
+  ): Promise<Remote | undefined> {
+    const { input, platform, epoch, options } = work;
+    const rewriter = options.rewriteTimestamp ? this.#rewriter : undefined;
+    const epochSeconds = epoch?.seconds;
+    if (rewriter === undefined || remote === undefined || epochSeconds === undefined) return remote;
+    const { compression } = options;
+    const baseLayers = diffIdsOf(platformMetadata(input.metadata, "containerimage.base.config", platform.id));
+    const pin = async (digest: Digest): Promise<void> => await this.#pin(digest, input);
+    return await rewriter.rewrite(remote, { epochSeconds, compression, baseLayers, pin }, context);
   }
 
   async #commitManifest(work: ManifestWork, context: ExportContext): Promise<ManifestCommit> {
@@ -184,11 +207,14 @@ export class ImageWriter {
     context: ExportContext,
   ): Promise<Descriptor> {
     // Pinned first: a blob that is there already may be about to go with its only other record.
-    const digest = digestOf(blob.bytes);
+    await this.#pin(digestOf(blob.bytes), input);
+    return await writeBlob(this.#content, blob, context);
+  }
+
+  async #pin(digest: Digest, input: ExportInput): Promise<void> {
     for (const ref of [input.ref, ...input.refs.values()]) {
       if (ref !== undefined) await this.#pins?.pinBlobs(ref.id, [digest]);
     }
-    return await writeBlob(this.#content, blob, context);
   }
 }
 
