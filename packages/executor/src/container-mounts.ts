@@ -11,9 +11,12 @@ export interface ContainerMounts extends AsyncDisposable {
   readonly mounts: readonly RuntimeMount[];
 }
 
+/** What a runtime can tell the kernel at once: mount(2) takes a page, and cuts off what is longer. */
+const maxOptionBytes = 4000;
+
 /**
- * Prepares a step's mounts. The runtime mounts them itself, inside the container's namespace; only selected parts of a tree
- * are mounted here first, since the runtime knows no way to name a path beneath a mount.
+ * Prepares a step's mounts. The runtime mounts them itself, inside the container's namespace; mounted here first are only
+ * selected parts of a tree, since the runtime knows no way to name a path beneath a mount, and trees of very many layers.
  *
  * @param directory Where mount points may be made.
  */
@@ -25,7 +28,7 @@ export async function prepareContainerMounts(
   const prepared: RuntimeMount[] = [];
   for (const [index, mount] of mounts.entries()) {
     const directory = join(options.directory, `mount-${index}`);
-    const list = isWhole(mount.selector)
+    const list = canRuntimeMount(mount)
       ? mount.mounts
       : [stack.use(await mountSelected(mount, { ...options, directory })).mount];
     for (const part of list) prepared.push(createRuntimeMount(part, mount));
@@ -37,6 +40,10 @@ export async function prepareContainerMounts(
         await held.disposeAsync()
     )(stack.move()),
   };
+}
+
+function canRuntimeMount({ selector, mounts }: ContainerMount): boolean {
+  return isWhole(selector) && mounts.every(({ options }) => Buffer.byteLength(options.join(",")) <= maxOptionBytes);
 }
 
 function isWhole(selector: string | undefined): boolean {

@@ -162,6 +162,16 @@ test("run() shows the selected part of a mount and never what its links lead to 
   });
 });
 
+test("run() shows trees of more layers than a runtime can name", { skip }, async () => {
+  await using fixture = await Fixture.create();
+  const layers = Array.from({ length: 120 }, (_, index) => join(fixture.directory, `layer-${index}-${"x".repeat(40)}`));
+  for (const layer of layers) mkdirSync(layer);
+  writeFileSync(join(layers[119] ?? "", "lowest"), "hello");
+  const mounts = [{ type: "overlay", source: "overlay", options: ["ro", `lowerdir=${layers.join(":")}`] }];
+  const request = fixture.request("cat /m/lowest", {}, [{ mounts, destination: "/m", readonly: true }]);
+  assert.match(await fixture.run(request), /^hello/);
+});
+
 function createTree(_t: TestContext, fixture: Fixture): string {
   const tree = join(fixture.directory, "tree");
   mkdirSync(join(tree, "sub"), { recursive: true });
