@@ -76,6 +76,8 @@ export async function readDirectory(
   path: string,
   options: RefFileOptions & { readonly includePattern: string },
 ): Promise<statpb.Stat[]> {
+  // The result of what changes nothing is a tree as well: an empty one.
+  if (/^[./]*$/.test(path) && (await ref.tree(options)) === undefined) return [];
   return await inTree(ref, options, (root) => {
     try {
       const names = root.readdir(path === "" ? "/" : path).map(String);
