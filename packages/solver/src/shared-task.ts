@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { Scope } from "./scope.ts";
 
 /** One for all: to make an error for each of many thousand scopes would cost more than the work. */
@@ -88,6 +89,7 @@ export class SharedTask<T> {
     try {
       // Work that was given up may have come to its end all the same.
       if (this.#done === undefined) {
+        if (isTurnLong()) await nextTurn();
         flight.scope.throwIfAborted();
         this.#done = { value: await this.#work(flight.scope) };
       }
@@ -95,6 +97,7 @@ export class SharedTask<T> {
     } catch (error) {
       outcome = { error };
     }
+    if (isTurnLong()) await nextTurn();
     if (this.#flight === flight) this.#flight = undefined;
     for (const waiter of flight.waiters) {
       waiter.off();
@@ -108,3 +111,13 @@ export class SharedTask<T> {
 }
 
 function noop(): void {}
+
+/** How many tasks may begin and end before others, such as the daemon's clients, get their turn. */
+const tasksPerTurn = 256;
+let tasksOfTurn = 0;
+
+/** Tasks that wait for tasks go on in microtasks alone: a graph of many thousand vertices would block the process. */
+function isTurnLong(): boolean {
+  tasksOfTurn = (tasksOfTurn + 1) % tasksPerTurn;
+  return tasksOfTurn === 0;
+}

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** What running steps have beneath a root: mounts, containers and their bundles, and processes by a word of their own. */
-export function leftovers(root: string, word = root): string[] {
+export function leftovers(root: string, word: string = root): string[] {
   const found = readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
     .filter((line) => line.split(" ")[4]?.startsWith(`${root}/`))

@@ -3,26 +3,36 @@ import { controlpb } from "@buildkit-ts/api";
 import type { ProgressEvent, VertexEvent } from "@buildkit-ts/solver";
 import { timestampOf } from "./timestamps.ts";
 
-/** gRPC messages may hold 16 MiB; logs are cut much earlier so that no client's own limit is met. */
-const maxLogBytesPerMessage = 1 << 20;
+/** gRPC messages may hold 16 MiB; they are cut much earlier so that no client's own limit is met. */
+const maxMessageBytes = 1 << 20;
 
-/** Packs events into as few messages as their log bytes allow, keeping the order of each kind. */
+/** Packs events into as few messages as their sizes allow, keeping the order of each kind. */
 export function statusResponses(events: readonly ProgressEvent[]): controlpb.StatusResponse[] {
   const responses: controlpb.StatusResponse[] = [];
   let current = create(controlpb.StatusResponseSchema);
-  let logBytes = 0;
+  let bytes = 0;
   const flush = (): void => {
     responses.push(current);
     current = create(controlpb.StatusResponseSchema);
-    logBytes = 0;
+    bytes = 0;
   };
   for (const event of events) {
-    if (event.kind === "log" && logBytes > 0 && logBytes + event.data.length > maxLogBytesPerMessage) flush();
+    const size = sizeOf(event);
+    if (bytes > 0 && bytes + size > maxMessageBytes) flush();
     append(current, event);
-    if (event.kind === "log") logBytes += event.data.length;
+    bytes += size;
   }
   if (events.length > 0) flush();
   return responses;
+}
+
+/** About as many bytes as the event takes on the wire, and not much less. */
+function sizeOf(event: ProgressEvent): number {
+  const fixed = 256;
+  if (event.kind === "log") return fixed + event.data.length;
+  if (event.kind !== "vertex") return fixed;
+  const { name, error = "", inputs } = event.vertex;
+  return fixed + name.length + error.length + 80 * inputs.length;
 }
 
 function append(response: controlpb.StatusResponse, event: ProgressEvent): void {
