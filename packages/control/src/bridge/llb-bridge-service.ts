@@ -201,14 +201,16 @@ async function resolveSourceMeta(
   const source = request.Source;
   if (source === undefined) throw new BuildError("invalid_argument", "source is required");
   const scheme = source.identifier.slice(0, source.identifier.indexOf("://"));
+  if (request.SourcePolicies.length > 0) {
+    throw new BuildError("unimplemented", "Cannot resolve with source policies: this daemon does not evaluate them");
+  }
+  // A client's directory has no identity that could be told before it is sent.
+  if (scheme === "local") return create(gatewaypb.ResolveSourceMetaResponseSchema, { Source: source });
   if (scheme !== "docker-image" && scheme !== "oci-layout") {
     throw new BuildError(
       "unimplemented",
       `Cannot resolve source "${source.identifier}": metadata of ${scheme} sources are not offered`,
     );
-  }
-  if (request.SourcePolicies.length > 0) {
-    throw new BuildError("unimplemented", "Cannot resolve with source policies: this daemon does not evaluate them");
   }
   const image = await bridge.resolveImage(
     source.identifier.slice(`${scheme}://`.length),
