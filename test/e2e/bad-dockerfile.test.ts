@@ -54,9 +54,9 @@ suite("a bad Dockerfile", () => {
     ],
     [
       "a step that fails",
-      () => `${shellStage}RUN echo first && \\\n  echo last words >&2 && \\\n  exit 42\nRUN echo never\n`,
+      () => `${shellStage}RUN echo first >&2 && \\\n  echo last words >&2 && \\\n  exit 42\nRUN echo never\n`,
       [
-        /process "\/bin\/sh -c echo first &&.*" did not complete successfully: exit code: 42/,
+        /process "\/bin\/sh -c echo first >&2 &&.*" did not complete successfully: exit code: 42/,
         /^ +3 \| >>> RUN echo first/m,
         /^ +5 \| >>> {3}exit 42/m,
         /^ +6 \| {5}RUN echo never/m,
