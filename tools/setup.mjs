@@ -62,14 +62,18 @@ function installNpmPackages() {
   if (existsSync(node) && existsSync(join(root, "node_modules/.package-lock.json"))) return;
   console.error("installing npm packages");
   // Not `npm ci`: it insists on optional packages of other platforms, which not every registry has.
-  execFileSync("npm", ["install", "--no-save", "--no-audit", "--no-fund"], { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
+  execFileSync("npm", ["install", "--no-save", "--no-audit", "--no-fund"], {
+    cwd: root,
+    stdio: ["ignore", "ignore", "inherit"],
+  });
   // Some versions of npm do not run packages' install scripts: `node` then has not linked its binary yet.
   if (!existsSync(node))
     execFileSync("npm", ["rebuild", "node", "--foreground-scripts"], {
       cwd: root,
       stdio: ["ignore", "ignore", "inherit"],
     });
-  if (!existsSync(node)) throw new Error(`Cannot find ${node} after npm install: run "npm rebuild node" and try again.`);
+  if (!existsSync(node))
+    throw new Error(`Cannot find ${node} after npm install: run "npm rebuild node" and try again.`);
 }
 
 /** docker-buildx is not in Debian 12: its package is taken from the suite that has it, beside the machine's own packages. */
