@@ -7,6 +7,12 @@ export function cleanPath(path: string): string {
   return clean.length > 1 && clean.endsWith("/") ? clean.slice(0, -1) : clean;
 }
 
+/** Go's `filepath.Match`, for many paths. @throws {BuildError} `invalid_argument`, for a malformed pattern. */
+export function compileFileMatch(pattern: string): (path: string) => boolean {
+  const glob = Glob.parse(pattern, false);
+  return (path) => glob.matches(path);
+}
+
 const parsed = new Map<string, Glob>();
 const maxParsed = 256;
 

@@ -1,8 +1,8 @@
 import { posix } from "node:path";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { PathFilter } from "@buildkit-ts/patterns";
 import type { AbortCheck } from "@buildkit-ts/sys";
 import type { CopyAction } from "../file-actions.ts";
-import { PathFilter } from "../patterns/index.ts";
 import { makeDirectories, type NewDirectory, setTimestamp } from "./make-directories.ts";
 import { type ModeChange, parseModeChange } from "./mode-change.ts";
 import { wrapError } from "./path-error.ts";

@@ -1,6 +1,7 @@
 import { closeSync } from "node:fs";
 import { posix } from "node:path";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { type FilterState, initialFilterState, type PathFilter } from "@buildkit-ts/patterns";
 import {
   type AbortCheck,
   AT_FDCWD,
@@ -28,7 +29,6 @@ import {
   unlinkAt,
 } from "@buildkit-ts/sys";
 import type { Owner } from "../file-actions.ts";
-import { type FilterState, initialFilterState, type PathFilter } from "../patterns/index.ts";
 import { CopyTarget } from "./copy-target.ts";
 import type { ModeChange } from "./mode-change.ts";
 import { withPath } from "./path-error.ts";

@@ -1,6 +1,6 @@
 import { posix } from "node:path";
+import { compileFileMatch } from "@buildkit-ts/patterns";
 import { readNames } from "@buildkit-ts/sys";
-import { compileFileMatch } from "../patterns/index.ts";
 import { withPath } from "./path-error.ts";
 import { decodeName, encodeName, type TreeRoot } from "./tree-root.ts";
 

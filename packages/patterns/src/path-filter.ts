@@ -1,13 +1,13 @@
-import { type ParentMatches, PatternMatcher } from "./pattern-matcher.ts";
+import { type MatchInfo, PatternMatcher } from "./pattern-matcher.ts";
 
 /** What a {@linkcode PathFilter} knows of a directory, handed to the filtering of its entries. */
 export interface FilterState {
-  readonly include: ParentMatches;
-  readonly exclude: ParentMatches;
+  readonly include: MatchInfo | undefined;
+  readonly exclude: MatchInfo | undefined;
 }
 
 /** At the root of a tree. */
-export const initialFilterState: FilterState = { include: [], exclude: [] };
+export const initialFilterState: FilterState = { include: undefined, exclude: undefined };
 
 export interface FilterDecision {
   /** The path itself is wanted. The parents of what is wanted are wanted as well. */
@@ -36,16 +36,16 @@ export class PathFilter {
 
   /** @param path Relative to the root, with slashes. @param parent The state of its directory. */
   decide(path: string, parent: FilterState): FilterDecision {
-    const include = this.#include?.match(path, parent.include);
-    const exclude = this.#exclude?.match(path, parent.exclude);
+    const include = this.#include?.matchesUsingParentResults(path, parent.include);
+    const exclude = this.#exclude?.matchesUsingParentResults(path, parent.exclude);
     const isMatched = include?.matched !== false;
     const isExcluded = exclude?.matched === true;
     const mayMatchBelow = isMatched || this.#include?.canMatchBelow(path) === true;
-    const mayEscapeBelow = !isExcluded || this.#exclude?.canTakeBackBelow(path) === true;
+    const mayEscapeBelow = !isExcluded || this.#exclude?.canNegateBelow(path) === true;
     return {
       isIncluded: isMatched && !isExcluded,
       mayIncludeBelow: mayMatchBelow && mayEscapeBelow,
-      state: { include: include?.parentMatches ?? [], exclude: exclude?.parentMatches ?? [] },
+      state: { include: include?.info, exclude: exclude?.info },
     };
   }
 }
