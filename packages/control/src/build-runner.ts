@@ -23,6 +23,12 @@ export interface BuildRunnerOptions {
 
 type Response = Readonly<Record<string, string>>;
 
+/** What all exporters together answer, and each of them. */
+interface Exported {
+  readonly response: Response;
+  readonly outputs: readonly Response[];
+}
+
 /** One exporter of a request: how it was asked for, and what it will do. */
 interface PlannedExport {
   readonly exporter: ExporterInstance;
@@ -56,9 +62,9 @@ export class BuildRunner {
       await using bridge = this.#bridge(request, job, entitlements);
       const result = await this.#result(bridge, request, options);
       await evaluateAll(result, options);
-      const response = await this.#export({ job, request, result, exports, cacheExporters }, options.signal);
-      await recorder.finish({ response });
-      return response;
+      const exported = await this.#export({ job, request, result, exports, cacheExporters }, options.signal);
+      await recorder.finish(exported);
+      return exported.response;
     } catch (error) {
       await recorder.finish({ error });
       throw error;
@@ -114,7 +120,7 @@ export class BuildRunner {
       readonly cacheExporters: readonly CacheExporter[];
     },
     signal: AbortSignal,
-  ): Promise<Response> {
+  ): Promise<Exported> {
     const { job, request, result, exports, cacheExporters } = build;
     const inline = cacheExporters.findLast((exporter) => exporter.inline !== undefined);
     const input = await exportInput(result, signal);
@@ -138,11 +144,12 @@ export class BuildRunner {
       this.#exportCaches({ job, request, result, cacheExporters }, signal),
     ]);
     const frontendMetadata = [...result.metadata].filter(([key]) => key.startsWith("frontend."));
-    return Object.assign(
+    const response = Object.assign(
       Object.fromEntries(frontendMetadata.map(([key, value]) => [key, Buffer.from(value).toString("utf8")])),
       ...outputs.map(({ output }: { output: ExportOutput }) => output.response),
       ...cacheResponses,
     ) as Response;
+    return { response, outputs: outputs.map(({ output }) => output.response) };
   }
 
   #exportContext(context: OpContext, request: BuildRequest, index: number): ExportContext {

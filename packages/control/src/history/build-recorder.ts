@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { controlpb } from "@buildkit-ts/api";
+import type { Descriptor } from "@buildkit-ts/oci";
 import type { Job } from "@buildkit-ts/solver";
 import type { BuildRequest } from "../build-request.ts";
 import { statusStream } from "../status-stream.ts";
@@ -7,7 +8,13 @@ import { timestampOf } from "../wire/timestamps.ts";
 import type { BuildHistory } from "./build-history.ts";
 import { StatusLog } from "./status-log.ts";
 
-type Outcome = { readonly response: Readonly<Record<string, string>> } | { readonly error: unknown };
+type Outcome =
+  | {
+      readonly response: Readonly<Record<string, string>>;
+      /** By exporter, in the order of the request. */
+      readonly outputs: readonly Readonly<Record<string, string>>[];
+    }
+  | { readonly error: unknown };
 
 /** Writes one build's history record, from its start to its end. Internal builds leave none. */
 export class BuildRecorder {
@@ -59,8 +66,24 @@ export class BuildRecorder {
     record.numCachedSteps = vertices.filter((vertex) => vertex.cached).length;
     record.numCompletedSteps = vertices.filter((vertex) => vertex.completed !== undefined).length;
     record.numWarnings = this.#warnings;
-    if ("response" in outcome) record.ExporterResponse = { ...outcome.response };
-    else await this.#history.addError(record, outcome.error);
+    if ("response" in outcome) {
+      record.ExporterResponse = { ...outcome.response };
+      record.Result = resultInfo(outcome.outputs);
+    } else await this.#history.addError(record, outcome.error);
     this.#history.complete(record, this.#log.bytes());
   }
+}
+
+/** What the exporters made: those that made no image have no entry. */
+function resultInfo(outputs: readonly Readonly<Record<string, string>>[]): controlpb.BuildResultInfo {
+  const info = create(controlpb.BuildResultInfoSchema);
+  for (const [index, output] of outputs.entries()) {
+    const encoded = output["containerimage.descriptor"];
+    if (encoded === undefined) continue;
+    const { mediaType, digest, size } = JSON.parse(Buffer.from(encoded, "base64").toString("utf8")) as Descriptor;
+    const descriptor = create(controlpb.DescriptorSchema, { mediaType, digest, size: BigInt(size) });
+    info.Results[String(index)] = descriptor;
+    info.ResultDeprecated ??= descriptor;
+  }
+  return info;
 }
