@@ -45,6 +45,18 @@ export class BuildRunner {
 
   /** @returns `SolveResponse.ExporterResponse`. */
   async run(request: BuildRequest, options: { readonly signal: AbortSignal }): Promise<Response> {
+    const { engine } = this.#options;
+    // The job comes first, also for a request that will be refused: its client waits for the job's progress to end.
+    const job = engine.solver.createJob(request.ref);
+    try {
+      return await this.#runJob(job, request, options);
+    } finally {
+      await job[Symbol.asyncDispose]();
+      engine.collectGarbage();
+    }
+  }
+
+  async #runJob(job: Job, request: BuildRequest, options: { readonly signal: AbortSignal }): Promise<Response> {
     const { engine, history } = this.#options;
     // What cannot be exported is refused before anything is built.
     const entitlements = grantEntitlements(request.entitlements, this.#options.allowedEntitlements);
@@ -53,7 +65,6 @@ export class BuildRunner {
       index,
     }));
     const cacheExporters = request.cacheExports.map(({ type, attributes }) => engine.cacheExporter(type, attributes));
-    const job = engine.solver.createJob(request.ref);
     if (request.session !== "") job.addSession(request.session);
     job.setValue("entitlements", entitlements);
     job.setValue("job", job);
@@ -68,9 +79,6 @@ export class BuildRunner {
     } catch (error) {
       await recorder.finish({ error });
       throw error;
-    } finally {
-      await job[Symbol.asyncDispose]();
-      engine.collectGarbage();
     }
   }
 
