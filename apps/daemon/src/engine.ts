@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import type { opspb } from "@buildkit-ts/api";
@@ -29,6 +29,7 @@ import { ThreadedFileBackend } from "@buildkit-ts/fileop";
 import { WorkerLayerCodec } from "@buildkit-ts/layers";
 import { definitionFromProto } from "@buildkit-ts/llb";
 import { MetadataDatabase } from "@buildkit-ts/metadata";
+import { unmountBelow } from "@buildkit-ts/mount";
 import { createNetworkProvider } from "@buildkit-ts/network";
 import { type Platform, parsePlatform } from "@buildkit-ts/oci";
 import { RegistryClient } from "@buildkit-ts/registry";
@@ -104,6 +105,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const { root } = settings;
     const executor = await openExecutor(settings);
     await executor.cleanup();
+    const temporaryDirectory = await makeTemporaryDirectory(root);
     const database = resources.use(MetadataDatabase.open(join(root, "state.db"), { reporter: logger }));
     const snapshotter = await openSnapshotter(settings, { database, logger });
     const content = await LocalContentStore.open(join(root, "content"));
@@ -114,8 +116,6 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const images = new ImageSource({ cache, content, origin });
     const layouts = new LayoutSource({ cache, content, sessions });
     const workerId = await ensureWorkerId(root);
-    const temporaryDirectory = join(root, "tmp");
-    mkdirSync(temporaryDirectory, { recursive: true, mode: 0o700 });
     const cacheMounts = new CacheMounts(cache, { temporaryDirectory });
     const resolveOp = createOpResolver({
       workerId,
@@ -235,6 +235,16 @@ const solveNested: NestedSolve = async (definition, context) => {
   const edge = await loadDefinition(definition, { signal: context.signal, entitlements });
   return await job.build(edge, context);
 };
+
+/** Empty: mount points of a predecessor that was killed are unmounted before they are removed. */
+async function makeTemporaryDirectory(root: string): Promise<string> {
+  const path = join(root, "tmp");
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  await unmountBelow(path);
+  rmSync(path, { recursive: true, force: true });
+  mkdirSync(path, { mode: 0o700 });
+  return path;
+}
 
 async function openExecutor(settings: Settings): Promise<RuncExecutor> {
   const host = createNetworkProvider("host");

@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type ErrorReporter, WorkerCalls } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
@@ -63,6 +63,13 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
       throw error;
     }
     return this.mountsOf(this.table.get(key));
+  }
+
+  /** An empty directory for a snapshot; a transaction that is tried again on a full disk comes here twice. */
+  protected makeFresh(id: number): void {
+    const path = this.directoryOf(id);
+    rmSync(path, { recursive: true, force: true });
+    mkdirSync(path, { mode: 0o700 });
   }
 
   async view(key: string, parent: string | undefined): Promise<Mount[]> {

@@ -60,9 +60,14 @@ export class BuildHistory {
   /** Stores the finished record, with its status messages as one length-framed blob. */
   complete(record: controlpb.BuildHistoryRecord, log: Uint8Array): void {
     this.#active.delete(record.Ref);
-    this.#save(record, log);
+    try {
+      this.#save(record, log);
+      this.#collect();
+    } catch (error) {
+      // On a full disk, say: what was built is worth more than the note of it.
+      this.#errors.report(error, "storing the record of a build");
+    }
     this.#emit(COMPLETE, record);
-    this.#collect();
   }
 
   /**

@@ -24,7 +24,7 @@ export class NativeSnapshotter extends DirectorySnapshotter {
   }
 
   protected makeDirectory(id: number): void {
-    mkdirSync(this.directoryOf(id), { mode: 0o700 });
+    this.makeFresh(id);
     mkdirSync(this.filesOf(id), { mode: 0o755 });
   }
 

@@ -48,7 +48,7 @@ export class OverlaySnapshotter extends DirectorySnapshotter {
   }
 
   protected makeDirectory(id: number, parent: string | undefined): void {
-    mkdirSync(this.directoryOf(id), { mode: 0o700 });
+    this.makeFresh(id);
     mkdirSync(this.filesOf(id), { mode: 0o755 });
     mkdirSync(this.#workOf(id), { mode: 0o711 });
     const [below] = parent === undefined ? [] : this.table.chain(parent);
