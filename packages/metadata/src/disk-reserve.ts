@@ -5,7 +5,8 @@ import { dirname } from "node:path";
 const sizeBytes = 2 * 1024 * 1024;
 /** The reserve is taken again only when it is a small part of what is free. */
 const comfort = 4;
-const retryMs = 1000;
+// Short: what filled the disk is often removed at once, and the next thing that fills it may follow at once.
+const retryMs = 20;
 
 /**
  * A file that holds space for the database, to be given up when the disk is full.
