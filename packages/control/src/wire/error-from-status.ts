@@ -1,27 +1,7 @@
 import { fromJson, type JsonValue, toBinary } from "@bufbuild/protobuf";
 import { opspb, type rpcpb } from "@buildkit-ts/api";
 import { UnsupportedFrontendCapError, UnsupportedSubrequestError } from "@buildkit-ts/dockerfile";
-import { BuildError, type Code, ExitError, SourceError, type SourceFile, VertexError } from "@buildkit-ts/errdefs";
-
-const codes: readonly (Code | undefined)[] = [
-  undefined,
-  "canceled",
-  "unknown",
-  "invalid_argument",
-  "deadline_exceeded",
-  "not_found",
-  "already_exists",
-  "permission_denied",
-  "resource_exhausted",
-  "failed_precondition",
-  "aborted",
-  "out_of_range",
-  "unimplemented",
-  "internal",
-  "unavailable",
-  "data_loss",
-  "unauthenticated",
-];
+import { BuildError, codeFromNumber, ExitError, SourceError, type SourceFile, VertexError } from "@buildkit-ts/errdefs";
 
 interface Position {
   readonly line?: number;
@@ -45,7 +25,7 @@ interface DetailJson {
 
 /** The failure that a frontend in the client returned, with the details that we sent it (or it made) kept. */
 export function errorFromStatus(status: rpcpb.Status): BuildError {
-  const code = codes[status.code] ?? "unknown";
+  const code = codeFromNumber(status.code);
   const plain: BuildError = new BuildError(
     code,
     status.message === "" ? "frontend returned an error without a text" : status.message,

@@ -1,36 +1,17 @@
 import { create, fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
 import { opspb, rpcpb } from "@buildkit-ts/api";
 import { UnsupportedFrontendCapError, UnsupportedSubrequestError } from "@buildkit-ts/dockerfile";
-import { BuildError, type Code, ExitError, SourceError, type SourceFile, VertexError } from "@buildkit-ts/errdefs";
-import { Code as ConnectCode, ConnectError, encodeBinaryHeader } from "@connectrpc/connect";
+import { BuildError, codeNumber, ExitError, SourceError, type SourceFile, VertexError } from "@buildkit-ts/errdefs";
+import { ConnectError, encodeBinaryHeader } from "@connectrpc/connect";
 import { stackFrames } from "./stack-frames.ts";
 import { versionInfo } from "./version.ts";
-
-const connectCodes: Readonly<Record<Code, ConnectCode>> = {
-  canceled: ConnectCode.Canceled,
-  unknown: ConnectCode.Unknown,
-  invalid_argument: ConnectCode.InvalidArgument,
-  deadline_exceeded: ConnectCode.DeadlineExceeded,
-  not_found: ConnectCode.NotFound,
-  already_exists: ConnectCode.AlreadyExists,
-  permission_denied: ConnectCode.PermissionDenied,
-  resource_exhausted: ConnectCode.ResourceExhausted,
-  failed_precondition: ConnectCode.FailedPrecondition,
-  aborted: ConnectCode.Aborted,
-  out_of_range: ConnectCode.OutOfRange,
-  unimplemented: ConnectCode.Unimplemented,
-  internal: ConnectCode.Internal,
-  unavailable: ConnectCode.Unavailable,
-  data_loss: ConnectCode.DataLoss,
-  unauthenticated: ConnectCode.Unauthenticated,
-};
 
 /** A failure as `google.rpc.Status`, with BuildKit's typed details: each an `Any` whose value is JSON. */
 export function statusFromError(thrown: unknown): rpcpb.Status {
   const error = BuildError.from(thrown);
   const message = error.code === "canceled" ? canceledText(error) : textOf(error);
   return create(rpcpb.StatusSchema, {
-    code: connectCodes[error.code],
+    code: codeNumber(error.code),
     message,
     details: [...errorChain(thrown).flatMap(detailsOf), ...stackDetails(thrown)],
   });

@@ -1,27 +1,7 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http2";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Status, StatusSchema } from "@buildkit-ts/api/google/rpc/status";
-import { BuildError, type BuildErrorOptions, type Code } from "@buildkit-ts/errdefs";
-
-const codes: readonly Code[] = [
-  "unknown",
-  "canceled",
-  "unknown",
-  "invalid_argument",
-  "deadline_exceeded",
-  "not_found",
-  "already_exists",
-  "permission_denied",
-  "resource_exhausted",
-  "failed_precondition",
-  "aborted",
-  "out_of_range",
-  "unimplemented",
-  "internal",
-  "unavailable",
-  "data_loss",
-  "unauthenticated",
-];
+import { BuildError, type BuildErrorOptions, type Code, codeFromNumber, codeNumber } from "@buildkit-ts/errdefs";
 
 /** One typed detail of a remote failure; BuildKit's values are JSON. */
 export interface RpcErrorDetail {
@@ -42,16 +22,6 @@ export class RpcError extends BuildError {
     super(code, message, options);
     this.details = options.details ?? [];
   }
-}
-
-/** The canonical number of a code. */
-export function codeNumber(code: Code): number {
-  return code === "unknown" ? 2 : codes.indexOf(code);
-}
-
-/** The code of a number; numbers nobody defined are `unknown`. */
-export function codeFromNumber(number: number): Code {
-  return codes[number] ?? "unknown";
 }
 
 /** The failure that trailers (or the headers of a trailers-only answer) tell of; undefined for success. */
