@@ -8,7 +8,7 @@ import type { BuildEngine } from "./engine.ts";
 import type { BuildHistory } from "./history/build-history.ts";
 import { statusMessages } from "./history/status-log.ts";
 import { statusStream } from "./status-stream.ts";
-import { serverStream, unary } from "./wire/handlers.ts";
+import { buildCall, serverStream, unary } from "./wire/handlers.ts";
 import { timestampHeader, timestampOf } from "./wire/timestamps.ts";
 import { versionInfo } from "./wire/version.ts";
 import { matchesWorkerFilter } from "./wire/worker-filter.ts";
@@ -33,7 +33,7 @@ export function controlService(options: ControlServiceOptions): Partial<ServiceI
         record: matchesWorkerFilter(engine.worker, request.filter) ? [workerRecord(engine.worker)] : [],
       }),
     ),
-    solve: unary(async (request, context) => {
+    solve: buildCall(async (request, context) => {
       const response = await runner.run(readBuildRequest(request), { signal: context.signal });
       return create(controlpb.SolveResponseSchema, { ExporterResponse: response });
     }),

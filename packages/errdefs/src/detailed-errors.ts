@@ -54,6 +54,15 @@ export class VertexError extends BuildError {
   }
 }
 
+/** No build of this id is under way, or came up while it was waited for; the text is the one that clients know. */
+export class UnknownJobError extends BuildError {
+  override readonly name = "UnknownJobError";
+
+  constructor(id: string, options: ErrorOptions = {}) {
+    super("not_found", `no such job ${id}`, options);
+  }
+}
+
 /** A process that ran and ended with an exit code that was not allowed. */
 export class ExitError extends BuildError {
   override readonly name = "ExitError";

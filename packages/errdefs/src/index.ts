@@ -6,5 +6,6 @@ export {
   type SourceFile,
   type SourcePosition,
   type SourceRange,
+  UnknownJobError,
   VertexError,
 } from "./detailed-errors.ts";

@@ -1,5 +1,5 @@
 import { type Clock, type ErrorReporter, systemClock } from "@buildkit-ts/async";
-import { BuildError } from "@buildkit-ts/errdefs";
+import { BuildError, UnknownJobError } from "@buildkit-ts/errdefs";
 import type { EdgeResolver } from "./edge-resolver.ts";
 import { ExecFlights } from "./exec-flights.ts";
 import { type JobHost, SolverJob } from "./job.ts";
@@ -66,7 +66,7 @@ export class GraphSolver implements Solver {
     const timer = new AbortController();
     const signal = AbortSignal.any([options.signal, timer.signal]);
     const timeout = this.#clock.sleep(options.timeoutMs ?? 3000, { signal }).then(() => {
-      throw new BuildError("not_found", `no such job ${id}`);
+      throw new UnknownJobError(id);
     });
     try {
       return await Promise.race([promise, timeout]);

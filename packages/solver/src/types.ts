@@ -179,6 +179,6 @@ export interface Job extends AsyncDisposable {
 
 export interface Solver {
   createJob(id: string): Job;
-  /** @throws {BuildError} `not_found` when no such job comes up within `timeoutMs`. */
+  /** @throws {UnknownJobError} when no such job comes up within `timeoutMs`. */
   getJob(id: string, options: { readonly signal: AbortSignal; readonly timeoutMs?: number }): Promise<Job>;
 }

@@ -1,6 +1,6 @@
 import type { opspb } from "@buildkit-ts/api";
 import { abortable } from "@buildkit-ts/async";
-import { BuildError } from "@buildkit-ts/errdefs";
+import { BuildError, UnknownJobError } from "@buildkit-ts/errdefs";
 import type { BridgeResult } from "./bridge-ref.ts";
 import type { BuildBridge } from "./build-bridge.ts";
 
@@ -47,7 +47,7 @@ export class BridgeRegistry {
     return { [Symbol.dispose]: () => void this.#bridges.delete(id) };
   }
 
-  /** @throws {BuildError} `not_found`, when the build does not come up in time: `no such job …`. */
+  /** @throws {UnknownJobError} when the build does not come up in time. */
   async get(id: string, options: { readonly signal: AbortSignal }): Promise<RegisteredBridge> {
     const found = this.#bridges.get(id);
     if (found !== undefined) return found;
@@ -59,7 +59,7 @@ export class BridgeRegistry {
     } catch (error) {
       if (this.#waiting.get(id) === waiting) this.#waiting.delete(id);
       if (!timeout.aborted) throw error;
-      throw new BuildError("not_found", `no such job ${id}`, { cause: error });
+      throw new UnknownJobError(id, { cause: error });
     }
   }
 }

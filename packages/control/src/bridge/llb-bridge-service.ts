@@ -6,7 +6,7 @@ import type { VertexWarning } from "@buildkit-ts/progress";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { frontendCaps, llbCaps } from "../wire/capabilities.ts";
 import { errorFromStatus } from "../wire/error-from-status.ts";
-import { unary } from "../wire/handlers.ts";
+import { buildCall, unary } from "../wire/handlers.ts";
 import { readDirectory, readFile, statFile } from "../wire/ref-files.ts";
 import { workerRecord } from "../wire/worker-record.ts";
 import type { BridgeRef, BridgeResult } from "./bridge-ref.ts";
@@ -30,13 +30,13 @@ export function llbBridgeService(registry: BridgeRegistry): Partial<ServiceImpl<
   };
   return {
     ping: unary(async (_request, context) => ping(await route(context))),
-    solve: unary(async (request, context) => await solve(await route(context), request, context.signal)),
-    evaluate: unary(async (request, context) => {
+    solve: buildCall(async (request, context) => await solve(await route(context), request, context.signal)),
+    evaluate: buildCall(async (request, context) => {
       const { bridge } = await route(context);
       await bridge.ref(request.Ref).result({ signal: context.signal });
       return create(gatewaypb.EvaluateResponseSchema);
     }),
-    readFile: unary(async (request, context) => {
+    readFile: buildCall(async (request, context) => {
       const { bridge } = await route(context);
       const range = request.Range;
       const Data = await readFile(bridge.ref(request.Ref), request.FilePath, {
@@ -45,7 +45,7 @@ export function llbBridgeService(registry: BridgeRegistry): Partial<ServiceImpl<
       });
       return create(gatewaypb.ReadFileResponseSchema, { Data });
     }),
-    readDir: unary(async (request, context) => {
+    readDir: buildCall(async (request, context) => {
       const { bridge } = await route(context);
       const entries = await readDirectory(bridge.ref(request.Ref), request.DirPath, {
         signal: context.signal,
@@ -53,12 +53,12 @@ export function llbBridgeService(registry: BridgeRegistry): Partial<ServiceImpl<
       });
       return create(gatewaypb.ReadDirResponseSchema, { entries });
     }),
-    statFile: unary(async (request, context) => {
+    statFile: buildCall(async (request, context) => {
       const { bridge } = await route(context);
       const stat = await statFile(bridge.ref(request.Ref), request.Path, { signal: context.signal });
       return create(gatewaypb.StatFileResponseSchema, { stat });
     }),
-    resolveImageConfig: unary(async (request, context) => {
+    resolveImageConfig: buildCall(async (request, context) => {
       const { bridge } = await route(context);
       const image = await bridge.resolveImage(
         request.Ref,
@@ -77,7 +77,7 @@ export function llbBridgeService(registry: BridgeRegistry): Partial<ServiceImpl<
         Ref: image.ref,
       });
     }),
-    resolveSourceMeta: unary(
+    resolveSourceMeta: buildCall(
       async (request, context) => await resolveSourceMeta(await route(context), request, context.signal),
     ),
     inputs: unary(async (_request, context) => {

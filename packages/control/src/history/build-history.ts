@@ -75,7 +75,7 @@ export class BuildHistory {
    * whole files and records are listed often.
    */
   async addError(record: controlpb.BuildHistoryRecord, error: unknown): Promise<void> {
-    const status = statusFromError(error);
+    const status = statusFromError(error, "build");
     record.error = create(rpcpb.StatusSchema, { code: status.code, message: status.message });
     const blob = { mediaType: statusMediaType, bytes: toBinary(rpcpb.StatusSchema, status) };
     try {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { opspb } from "@buildkit-ts/api";
-import { BuildError, ExitError, SourceError, VertexError } from "@buildkit-ts/errdefs";
+import { BuildError, codeNumber, ExitError, SourceError, UnknownJobError, VertexError } from "@buildkit-ts/errdefs";
 import { errorFromStatus } from "./error-from-status.ts";
 import { statusFromError } from "./status-from-error.ts";
 
@@ -65,6 +65,18 @@ test("errorFromStatus() keeps code and text when a detail is not readable", () =
   const back = errorFromStatus(status);
   assert.equal(back.code, "not_found");
   assert.equal(back.message, "gone");
+});
+
+test("statusFromError() gives a failed build the code unknown, which Go's clients print as the text alone", () => {
+  for (const code of ["invalid_argument", "not_found", "unavailable", "data_loss"] as const)
+    assert.equal(statusFromError(new BuildError(code, "no"), "build").code, 2, code);
+  for (const code of ["canceled", "deadline_exceeded", "resource_exhausted", "unimplemented", "internal"] as const)
+    assert.equal(statusFromError(new BuildError(code, "no"), "build").code, codeNumber(code), code);
+  assert.equal(statusFromError(new UnknownJobError("x"), "build").code, codeNumber("not_found"));
+});
+
+test("statusFromError() keeps the code of a refused request", () => {
+  assert.equal(statusFromError(new BuildError("invalid_argument", "no")).code, codeNumber("invalid_argument"));
 });
 
 test("statusFromError() tells a cancelled build as gRPC clients know it", () => {

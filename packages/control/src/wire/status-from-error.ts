@@ -1,17 +1,42 @@
 import { create, fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
 import { opspb, rpcpb } from "@buildkit-ts/api";
 import { UnsupportedFrontendCapError, UnsupportedSubrequestError } from "@buildkit-ts/dockerfile";
-import { BuildError, codeNumber, ExitError, SourceError, type SourceFile, VertexError } from "@buildkit-ts/errdefs";
+import {
+  BuildError,
+  type Code,
+  codeNumber,
+  ExitError,
+  SourceError,
+  type SourceFile,
+  UnknownJobError,
+  VertexError,
+} from "@buildkit-ts/errdefs";
 import { ConnectError, encodeBinaryHeader } from "@connectrpc/connect";
 import { stackFrames } from "./stack-frames.ts";
 import { versionInfo } from "./version.ts";
 
+/** What a status tells of: a request that was refused, or a build that failed. */
+export type FailureKind = "request" | "build";
+
+/**
+ * The codes that failed builds have on the wire, as with BuildKit. All others go out as `unknown`: Go's clients print any
+ * other code's name before the text, and what was wrong with a Dockerfile is not a fault of the request.
+ */
+const buildCodes: ReadonlySet<Code> = new Set([
+  "canceled",
+  "deadline_exceeded",
+  "resource_exhausted",
+  "unimplemented",
+  "internal",
+]);
+
 /** A failure as `google.rpc.Status`, with BuildKit's typed details: each an `Any` whose value is JSON. */
-export function statusFromError(thrown: unknown): rpcpb.Status {
+export function statusFromError(thrown: unknown, kind: FailureKind = "request"): rpcpb.Status {
   const error = BuildError.from(thrown);
   const message = error.code === "canceled" ? canceledText(error) : textOf(error);
+  const isTold = kind === "request" || buildCodes.has(error.code) || error instanceof UnknownJobError;
   return create(rpcpb.StatusSchema, {
-    code: codeNumber(error.code),
+    code: codeNumber(isTold ? error.code : "unknown"),
     message,
     details: [...errorChain(thrown).flatMap(detailsOf), ...stackDetails(thrown)],
   });
@@ -25,17 +50,25 @@ function textOf(error: BuildError): string {
   return error.hint === undefined ? error.message : `${error.message} (${error.hint})`;
 }
 
+/** Options of {@linkcode connectErrorFrom}. */
+export interface ConnectErrorOptions {
+  /** Default: `request`. */
+  readonly kind?: FailureKind;
+  /** The call's trailers, to which the details are added. */
+  readonly trailer?: Headers;
+}
+
 /**
- * The failure as Connect's servers send it, and its details in `trailer`.
+ * The failure as Connect's servers send it, and its details in the `trailer`.
  *
  * Connect would prefix the type URLs, which clients compare as they stand, and drops an encoded status from an error's
  * metadata: so the details go past it, into the call's own trailers.
  */
-export function connectErrorFrom(thrown: unknown, trailer?: Headers): ConnectError {
+export function connectErrorFrom(thrown: unknown, options: ConnectErrorOptions = {}): ConnectError {
   if (thrown instanceof ConnectError) return thrown;
-  const status = statusFromError(thrown);
+  const status = statusFromError(thrown, options.kind);
   if (status.details.length > 0) {
-    trailer?.set("grpc-status-details-bin", encodeBinaryHeader(toBinary(rpcpb.StatusSchema, status)));
+    options.trailer?.set("grpc-status-details-bin", encodeBinaryHeader(toBinary(rpcpb.StatusSchema, status)));
   }
   return new ConnectError(status.message, status.code, undefined, undefined, thrown);
 }
