@@ -22,10 +22,8 @@ export { type DirectiveUse, detectSyntax, findDirective } from "./parser/directi
 export type { Heredoc } from "./parser/heredoc.ts";
 export { type ParsedDockerfile, parseDockerfile } from "./parser/parse-dockerfile.ts";
 export type { ParsedLine } from "./parser/parsed-line.ts";
-export { UnsupportedSubrequestError } from "./subrequests/answer-subrequest.ts";
 export { type LintResult, lint } from "./subrequests/lint.ts";
 export { type Outline, outline } from "./subrequests/outline.ts";
 export { type TargetList, targets } from "./subrequests/targets.ts";
 export { LocatedError } from "./text/located-error.ts";
-export { UnsupportedFrontendCapError } from "./ui/frontend-capabilities.ts";
 export { runDockerfileFrontend } from "./ui/run-frontend.ts";

@@ -9,3 +9,4 @@ export {
   UnknownJobError,
   VertexError,
 } from "./detailed-errors.ts";
+export { UnsupportedFrontendCapError, UnsupportedSubrequestError } from "./frontend-errors.ts";

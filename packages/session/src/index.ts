@@ -18,7 +18,6 @@ export { type SendTarget, sendBytes, sendFiles } from "./send-files.ts";
 export type { SessionCaller, SessionManager } from "./session.ts";
 export { SessionCredentials, type SessionCredentialsOptions } from "./session-credentials.ts";
 export { GrpcByteStream } from "./wire/byte-stream.ts";
-export { RpcError, type RpcErrorDetail } from "./wire/grpc-status.ts";
 export { bulkSessionOptions, widenWindow } from "./wire/http2-settings.ts";
 export {
   allValues,
@@ -28,3 +27,4 @@ export {
   type ReceivedMetadata,
 } from "./wire/metadata.ts";
 export { type CallOptions, callStreaming, callUnary, openStream, streamOutcome } from "./wire/rpc-client.ts";
+export { RpcError, type RpcErrorDetail } from "./wire/rpc-error.ts";

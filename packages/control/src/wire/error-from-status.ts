@@ -1,7 +1,15 @@
 import { fromJson, type JsonValue, toBinary } from "@bufbuild/protobuf";
 import { opspb, type rpcpb } from "@buildkit-ts/api";
-import { UnsupportedFrontendCapError, UnsupportedSubrequestError } from "@buildkit-ts/dockerfile";
-import { BuildError, codeFromNumber, ExitError, SourceError, type SourceFile, VertexError } from "@buildkit-ts/errdefs";
+import {
+  BuildError,
+  codeFromNumber,
+  ExitError,
+  SourceError,
+  type SourceFile,
+  UnsupportedFrontendCapError,
+  UnsupportedSubrequestError,
+  VertexError,
+} from "@buildkit-ts/errdefs";
 
 interface Position {
   readonly line?: number;

@@ -1,16 +1,7 @@
-import { create, fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
-import { opspb, rpcpb } from "@buildkit-ts/api";
-import { UnsupportedFrontendCapError, UnsupportedSubrequestError } from "@buildkit-ts/dockerfile";
-import {
-  BuildError,
-  type Code,
-  codeNumber,
-  ExitError,
-  SourceError,
-  type SourceFile,
-  UnknownJobError,
-  VertexError,
-} from "@buildkit-ts/errdefs";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { rpcpb } from "@buildkit-ts/api";
+import { BuildError, type Code, codeNumber, UnknownJobError } from "@buildkit-ts/errdefs";
+import { detailsFromError, errorChain, type RpcErrorDetail, typedDetail } from "@buildkit-ts/session/rpc";
 import { ConnectError, encodeBinaryHeader } from "@connectrpc/connect";
 import { stackFrames } from "./stack-frames.ts";
 import { versionInfo } from "./version.ts";
@@ -38,7 +29,7 @@ export function statusFromError(thrown: unknown, kind: FailureKind = "request"):
   return create(rpcpb.StatusSchema, {
     code: codeNumber(isTold ? error.code : "unknown"),
     message,
-    details: [...errorChain(thrown).flatMap(detailsOf), ...stackDetails(thrown)],
+    details: [...detailsFromError(thrown), ...stackDetails(thrown)],
   });
 }
 
@@ -73,56 +64,11 @@ export function connectErrorFrom(thrown: unknown, options: ConnectErrorOptions =
   return new ConnectError(status.message, status.code, undefined, undefined, thrown);
 }
 
-function errorChain(thrown: unknown): unknown[] {
-  const chain: unknown[] = [];
-  let current = thrown;
-  while (current !== undefined && current !== null && chain.length < 64) {
-    chain.push(current);
-    current =
-      current instanceof SuppressedError ? current.suppressed : current instanceof Error ? current.cause : undefined;
-  }
-  return chain;
-}
-
 /** Where in the daemon it was found, which clients print when asked to debug. */
-function stackDetails(thrown: unknown): { typeUrl: string; value: Uint8Array }[] {
+function stackDetails(thrown: unknown): RpcErrorDetail[] {
   const innermost = errorChain(thrown).findLast((error) => error instanceof Error);
   const frames = stackFrames(innermost?.stack ?? "");
   if (frames.length === 0) return [];
   const { version, revision } = versionInfo;
-  return [detail("stack.Stack", { frames, pid: process.pid, version, revision })];
-}
-
-function detailsOf(error: unknown): { typeUrl: string; value: Uint8Array }[] {
-  if (error instanceof VertexError) return [detail("errdefs.Vertex", { digest: error.vertex })];
-  if (error instanceof UnsupportedSubrequestError) return [detail("errdefs.Subrequest", { name: error.subrequest })];
-  if (error instanceof UnsupportedFrontendCapError) return [detail("errdefs.FrontendCap", { name: error.capability })];
-  if (error instanceof ExitError) return [detail("gatewayapi.ExitMessage", { Code: error.exitCode })];
-  if (error instanceof SourceError && error.source !== undefined) {
-    const ranges = error.ranges.map(({ start, end }) => ({ start: position(start), end: position(end) }));
-    return [detail("errdefs.Source", { info: sourceInfo(error.source), ranges })];
-  }
-  return [];
-}
-
-/** `pb.SourceInfo` as Go's JSON, which has the fields' names of the protocol file. */
-function sourceInfo({ filename, data, language, definition }: SourceFile): object {
-  return {
-    filename,
-    data: Buffer.from(data).toString("base64"),
-    ...(definition !== undefined && {
-      definition: toJson(opspb.DefinitionSchema, fromBinary(opspb.DefinitionSchema, definition), {
-        useProtoFieldName: true,
-      }),
-    }),
-    language,
-  };
-}
-
-function position(p: { readonly line: number; readonly character: number }): object {
-  return { line: p.line, ...(p.character !== 0 && { character: p.character }) };
-}
-
-function detail(type: string, value: object): { typeUrl: string; value: Uint8Array } {
-  return { typeUrl: `github.com/moby/buildkit/${type}+json`, value: Buffer.from(JSON.stringify(value)) };
+  return [typedDetail("stack.Stack", { frames, pid: process.pid, version, revision })];
 }

@@ -1,4 +1,4 @@
-import { BuildError } from "@buildkit-ts/errdefs";
+import { UnsupportedSubrequestError } from "@buildkit-ts/errdefs";
 import type { SourceMap } from "@buildkit-ts/llb";
 import type { ConvertSettings, ConvertWorld } from "../convert/convert-options.ts";
 import type { FrontendResult } from "../frontend-client.ts";
@@ -16,17 +16,6 @@ export interface SubrequestContext {
   readonly settings: ConvertSettings;
   readonly world: ConvertWorld;
   readonly signal: AbortSignal;
-}
-
-/** A client asks for something that this frontend does not know; it then tries another frontend. */
-export class UnsupportedSubrequestError extends BuildError {
-  override readonly name = "UnsupportedSubrequestError";
-  readonly subrequest: string;
-
-  constructor(subrequest: string) {
-    super("unimplemented", `unsupported request ${subrequest}`);
-    this.subrequest = subrequest;
-  }
 }
 
 const answers: Readonly<Record<string, (context: SubrequestContext) => Promise<FrontendResult>>> = {

@@ -1,4 +1,4 @@
-import { BuildError } from "@buildkit-ts/errdefs";
+import { UnsupportedFrontendCapError } from "@buildkit-ts/errdefs";
 
 const supported = new Set(
   ["inputs", "subrequests", "contexts", "gitquerystring"].map((name) => `moby.buildkit.frontend.${name}`),
@@ -22,15 +22,4 @@ export function checkCapabilities(required: string): UnsupportedFrontendCapError
     deferred = error;
   }
   return deferred;
-}
-
-/** A client asks for more than this frontend can do; clients fall back to another frontend by the capability's name. */
-export class UnsupportedFrontendCapError extends BuildError {
-  override readonly name = "UnsupportedFrontendCapError";
-  readonly capability: string;
-
-  constructor(capability: string) {
-    super("unimplemented", `unsupported frontend capability ${capability}`);
-    this.capability = capability;
-  }
 }

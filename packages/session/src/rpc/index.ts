@@ -1,5 +1,6 @@
 export { GrpcByteStream } from "../wire/byte-stream.ts";
-export { errorFromStatus, RpcError, type RpcErrorDetail, statusFromError } from "../wire/grpc-status.ts";
+export { detailsFromError, errorChain, typedDetail } from "../wire/error-details.ts";
+export { errorFromStatus, statusFromError } from "../wire/grpc-status.ts";
 export { bulkSessionOptions, widenWindow } from "../wire/http2-settings.ts";
 export type { Metadata, ReceivedMetadata } from "../wire/metadata.ts";
 export {
@@ -11,4 +12,5 @@ export {
   openStream,
   streamOutcome,
 } from "../wire/rpc-client.ts";
+export { RpcError, type RpcErrorDetail } from "../wire/rpc-error.ts";
 export { type CallContext, RpcServer, type StreamHandler } from "../wire/rpc-server.ts";

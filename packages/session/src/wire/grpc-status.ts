@@ -1,28 +1,9 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http2";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Status, StatusSchema } from "@buildkit-ts/api/google/rpc/status";
-import { BuildError, type BuildErrorOptions, type Code, codeFromNumber, codeNumber } from "@buildkit-ts/errdefs";
-
-/** One typed detail of a remote failure; BuildKit's values are JSON. */
-export interface RpcErrorDetail {
-  readonly typeUrl: string;
-  readonly value: Uint8Array;
-}
-
-/** A failure that the other side of a call reported. */
-export class RpcError extends BuildError {
-  override readonly name = "RpcError";
-  readonly details: readonly RpcErrorDetail[];
-
-  constructor(
-    code: Code,
-    message: string,
-    options: BuildErrorOptions & { readonly details?: readonly RpcErrorDetail[] } = {},
-  ) {
-    super(code, message, options);
-    this.details = options.details ?? [];
-  }
-}
+import { BuildError, type Code, codeFromNumber, codeNumber } from "@buildkit-ts/errdefs";
+import { detailsFromError } from "./error-details.ts";
+import { RpcError } from "./rpc-error.ts";
 
 /** The failure that trailers (or the headers of a trailers-only answer) tell of; undefined for success. */
 export function errorFromTrailers(headers: IncomingHttpHeaders): RpcError | undefined {
@@ -42,12 +23,12 @@ export function errorFromStatus(status: Status): RpcError {
   });
 }
 
-/** A failure as `google.rpc.Status`; details that a remote side gave are kept. */
+/** A failure as `google.rpc.Status`, with its typed details and those that a remote side gave. */
 export function statusFromError(error: unknown): Status {
   const known = BuildError.from(error);
   const status = create(StatusSchema, { code: codeNumber(known.code), message: known.message });
-  for (const detail of known instanceof RpcError ? known.details : []) {
-    status.details.push({ $typeName: "google.protobuf.Any", typeUrl: detail.typeUrl, value: detail.value });
+  for (const { typeUrl, value } of detailsFromError(error)) {
+    status.details.push({ $typeName: "google.protobuf.Any", typeUrl, value });
   }
   return status;
 }

@@ -11,8 +11,9 @@ import {
 } from "@bufbuild/protobuf";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { FrameReader, frameMessage } from "./grpc-frames.ts";
-import { errorFromHttpStatus, errorFromTrailers, RpcError } from "./grpc-status.ts";
+import { errorFromHttpStatus, errorFromTrailers } from "./grpc-status.ts";
 import type { Metadata } from "./metadata.ts";
+import { RpcError } from "./rpc-error.ts";
 
 /** Options of a call. */
 export interface CallOptions {

@@ -1,0 +1,23 @@
+import { BuildError } from "./build-error.ts";
+
+/** A client asks for more than a frontend can do; clients fall back to another frontend by the capability's name. */
+export class UnsupportedFrontendCapError extends BuildError {
+  override readonly name = "UnsupportedFrontendCapError";
+  readonly capability: string;
+
+  constructor(capability: string) {
+    super("unimplemented", `unsupported frontend capability ${capability}`);
+    this.capability = capability;
+  }
+}
+
+/** A client asks a frontend for something that it does not know; it then tries another frontend. */
+export class UnsupportedSubrequestError extends BuildError {
+  override readonly name = "UnsupportedSubrequestError";
+  readonly subrequest: string;
+
+  constructor(subrequest: string) {
+    super("unimplemented", `unsupported request ${subrequest}`);
+    this.subrequest = subrequest;
+  }
+}
