@@ -14,6 +14,7 @@ const checks: readonly (readonly [name: string, command: string, args: readonly 
   ["format", `${bin}/biome`, ["check", "--error-on-warnings", "."]],
   ["lint", `${bin}/oxlint`, ["-c", ".oxlintrc.json", "packages", "apps", "test", "tools", "bench", "examples"]],
   ["generated code", "sh", ["tools/check-generated.sh"]],
+  ["documentation", process.execPath, ["tools/check-docs.ts"]],
   ["unused code", `${bin}/knip`, ["--no-progress"]],
   [
     "unit tests",
