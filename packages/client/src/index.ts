@@ -3,6 +3,5 @@ export { BuildkitClient, type ClientCallOptions } from "./buildkit-client.ts";
 export type { ClientTls } from "./client-tls.ts";
 export type { ConnectOptions } from "./connect.ts";
 export { type DialCommand, dialCommand } from "./connection-helper.ts";
-export type { GatewayClient } from "./gateway-client.ts";
-export type { BuildFunction } from "./run-build.ts";
+export type { BuildFunction, BuildFunctionOptions } from "./run-build.ts";
 export { type FailureDetails, failureDetails, typedError } from "./typed-errors.ts";

@@ -4,13 +4,14 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Control, type SolveRequestSchema } from "@buildkit-ts/api/buildkit/control";
 import type { Result } from "@buildkit-ts/api/buildkit/gateway";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { GatewayClient } from "@buildkit-ts/frontend";
 import {
   callStreaming,
   callUnary,
   GrpcByteStream,
   openStream,
   RpcError,
-  statusFromError,
+  statusFromFailedBuild,
 } from "@buildkit-ts/session/rpc";
 import {
   type Attachable,
@@ -22,15 +23,23 @@ import {
 } from "@buildkit-ts/session/serving";
 import type { BuildRequest, BuildResponse, CacheEntry } from "./build-request.ts";
 import { ContentStores } from "./content-stores.ts";
-import { GatewayClient } from "./gateway-client.ts";
 
 /** How long the progress stream may stay silent after the build has ended. */
 const statusSilenceMs = 5000;
 /** How long the build's own answer is waited for when its frontend part has failed. */
 const lateAnswerMs = 5000;
 
-/** Produces the result of a build: the client's part of a frontend. */
-export type BuildFunction = (gateway: GatewayClient, options: { readonly signal: AbortSignal }) => Promise<Result>;
+/** What a {@linkcode BuildFunction} knows of its build. */
+export interface BuildFunctionOptions {
+  readonly signal: AbortSignal;
+  /** The session that serves the build's directories and secrets. */
+  readonly sessionId: string;
+  /** The request's attributes, and the caches to import as frontends read them. */
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
+/** Produces the result of a build: the client's part of a frontend, such as `inClient(…)` of the frontend package. */
+export type BuildFunction = (gateway: GatewayClient, options: BuildFunctionOptions) => Promise<Result>;
 
 /**
  * Runs one build: opens the session, asks for the build and for its progress side by side, runs the function against
@@ -118,9 +127,9 @@ class RunningBuild {
     await gateway.ping(options);
     let result: Result;
     try {
-      result = await run(gateway, options);
+      result = await run(gateway, { ...options, sessionId: this.#session.id, attributes: this.#attributes });
     } catch (error) {
-      if (!options.signal.aborted) await tolerate(gateway.finish({ error: statusFromError(error) }, options));
+      if (!options.signal.aborted) await tolerate(gateway.finish({ error: statusFromFailedBuild(error) }, options));
       throw error;
     }
     await gateway.finish({ result }, options);

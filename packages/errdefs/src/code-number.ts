@@ -30,3 +30,20 @@ export function codeNumber(code: Code): number {
 export function codeFromNumber(number: number): Code {
   return codes[number] ?? "unknown";
 }
+
+/**
+ * The codes that failed builds have on the wire, as with BuildKit. All others go out as `unknown`: Go's clients print any
+ * other code's name before the text, and what was wrong with a Dockerfile is not a fault of the request.
+ */
+const buildCodes: ReadonlySet<Code> = new Set([
+  "canceled",
+  "deadline_exceeded",
+  "resource_exhausted",
+  "unimplemented",
+  "internal",
+]);
+
+/** The code by which a failed build is told of on the wire. */
+export function codeOfFailedBuild(code: Code): Code {
+  return buildCodes.has(code) ? code : "unknown";
+}

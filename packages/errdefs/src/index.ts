@@ -1,5 +1,5 @@
 export { BuildError, type BuildErrorOptions, type Code } from "./build-error.ts";
-export { codeFromNumber, codeNumber } from "./code-number.ts";
+export { codeFromNumber, codeNumber, codeOfFailedBuild } from "./code-number.ts";
 export {
   ExitError,
   SourceError,

@@ -1,6 +1,6 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { rpcpb } from "@buildkit-ts/api";
-import { BuildError, type Code, codeNumber, UnknownJobError } from "@buildkit-ts/errdefs";
+import { BuildError, codeNumber, codeOfFailedBuild, UnknownJobError } from "@buildkit-ts/errdefs";
 import { detailsFromError, errorChain, type RpcErrorDetail, typedDetail } from "@buildkit-ts/session/rpc";
 import { ConnectError, encodeBinaryHeader } from "@connectrpc/connect";
 import { stackFrames } from "./stack-frames.ts";
@@ -9,25 +9,13 @@ import { versionInfo } from "./version.ts";
 /** What a status tells of: a request that was refused, or a build that failed. */
 export type FailureKind = "request" | "build";
 
-/**
- * The codes that failed builds have on the wire, as with BuildKit. All others go out as `unknown`: Go's clients print any
- * other code's name before the text, and what was wrong with a Dockerfile is not a fault of the request.
- */
-const buildCodes: ReadonlySet<Code> = new Set([
-  "canceled",
-  "deadline_exceeded",
-  "resource_exhausted",
-  "unimplemented",
-  "internal",
-]);
-
 /** A failure as `google.rpc.Status`, with BuildKit's typed details: each an `Any` whose value is JSON. */
 export function statusFromError(thrown: unknown, kind: FailureKind = "request"): rpcpb.Status {
   const error = BuildError.from(thrown);
   const message = error.code === "canceled" ? canceledText(error) : textOf(error);
-  const isTold = kind === "request" || buildCodes.has(error.code) || error instanceof UnknownJobError;
+  const isTold = kind === "request" || error instanceof UnknownJobError;
   return create(rpcpb.StatusSchema, {
-    code: codeNumber(isTold ? error.code : "unknown"),
+    code: codeNumber(isTold ? error.code : codeOfFailedBuild(error.code)),
     message,
     details: [...detailsFromError(thrown), ...stackDetails(thrown)],
   });

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http2";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Status, StatusSchema } from "@buildkit-ts/api/google/rpc/status";
-import { BuildError, type Code, codeFromNumber, codeNumber } from "@buildkit-ts/errdefs";
+import { BuildError, type Code, codeFromNumber, codeNumber, codeOfFailedBuild } from "@buildkit-ts/errdefs";
 import { detailsFromError } from "./error-details.ts";
 import { RpcError } from "./rpc-error.ts";
 
@@ -31,6 +31,13 @@ export function statusFromError(error: unknown): Status {
     status.details.push({ $typeName: "google.protobuf.Any", typeUrl, value });
   }
   return status;
+}
+
+/** A failed build as `google.rpc.Status`: its text with the hint, and a code that Go's clients do not print. */
+export function statusFromFailedBuild(error: unknown): Status {
+  const { code, message, hint } = BuildError.from(error);
+  const text = hint === undefined ? message : `${message} (${hint})`;
+  return { ...statusFromError(error), code: codeNumber(codeOfFailedBuild(code)), message: text };
 }
 
 /** The failure that an answer without gRPC status tells of: a proxy's, or that of a server that speaks no gRPC. */

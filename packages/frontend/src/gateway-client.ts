@@ -1,28 +1,39 @@
 import type { ClientHttp2Session } from "node:http2";
 import type { DescMessage, DescMethod, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import {
+  type ExecMessageSchema,
   LLBBridge,
+  type NewContainerRequestSchema,
   type PongResponse,
+  type ResolveImageConfigRequestSchema,
+  type ResolveImageConfigResponse,
   type ResolveSourceMetaRequestSchema,
   type ResolveSourceMetaResponse,
   type Result,
   type ResultSchema,
   type SolveRequestSchema,
+  type WarnRequestSchema,
 } from "@buildkit-ts/api/buildkit/gateway";
+import type { Definition } from "@buildkit-ts/api/buildkit/ops";
 import type { Stat } from "@buildkit-ts/api/fsutil/stat";
 import type { StatusSchema } from "@buildkit-ts/api/google/rpc/status";
-import { callUnary, RpcError } from "@buildkit-ts/session/rpc";
+import { callUnary, DuplexCall, RpcError } from "@buildkit-ts/session/rpc";
 
 const pingTimeoutMs = 15_000;
 
-/** A running build as its own frontend sees it: what it can solve and look into before it returns a result. */
+/**
+ * The calls of `LLBBridge`: a running build as its own frontend sees it.
+ *
+ * {@linkcode FrontendClient} is the more comfortable face of it.
+ */
 export class GatewayClient {
   readonly #connection: ClientHttp2Session;
   readonly #metadata: Readonly<Record<string, string>>;
 
-  constructor(connection: ClientHttp2Session, buildRef: string) {
+  /** Without a `buildRef`, the connection is that of a frontend's container, which belongs to one build. */
+  constructor(connection: ClientHttp2Session, buildRef?: string) {
     this.#connection = connection;
-    this.#metadata = { "buildkit-controlapi-buildid": buildRef };
+    this.#metadata = buildRef === undefined ? {} : { "buildkit-controlapi-buildid": buildRef };
   }
 
   /** What the daemon can do. Waits for the build to be registered. */
@@ -77,6 +88,44 @@ export class GatewayClient {
     options: { readonly signal: AbortSignal },
   ): Promise<ResolveSourceMetaResponse> {
     return await this.#call(LLBBridge.method.resolveSourceMeta, request, options);
+  }
+
+  /** The call of old daemons for what {@linkcode resolveSourceMetadata} tells of images. */
+  async resolveImageConfig(
+    request: MessageInitShape<typeof ResolveImageConfigRequestSchema>,
+    options: { readonly signal: AbortSignal },
+  ): Promise<ResolveImageConfigResponse> {
+    return await this.#call(LLBBridge.method.resolveImageConfig, request, options);
+  }
+
+  /** Definitions that the caller handed to the frontend, by name. */
+  async inputs(options: { readonly signal: AbortSignal }): Promise<Readonly<Record<string, Definition>>> {
+    return (await this.#call(LLBBridge.method.inputs, {}, options)).Definitions;
+  }
+
+  async warn(
+    request: MessageInitShape<typeof WarnRequestSchema>,
+    options: { readonly signal: AbortSignal },
+  ): Promise<void> {
+    await this.#call(LLBBridge.method.warn, request, options);
+  }
+
+  async newContainer(
+    request: MessageInitShape<typeof NewContainerRequestSchema>,
+    options: { readonly signal: AbortSignal },
+  ): Promise<void> {
+    await this.#call(LLBBridge.method.newContainer, request, options);
+  }
+
+  async releaseContainer(id: string, options: { readonly signal: AbortSignal }): Promise<void> {
+    await this.#call(LLBBridge.method.releaseContainer, { ContainerID: id }, options);
+  }
+
+  /** Opens the stream that a process of a container is started and steered by. */
+  execProcess(options: {
+    readonly signal: AbortSignal;
+  }): DuplexCall<typeof ExecMessageSchema, typeof ExecMessageSchema> {
+    return new DuplexCall(this.#connection, LLBBridge.method.execProcess, { ...options, metadata: this.#metadata });
   }
 
   /** Ends the build with a result, or with a failure. To be called once. */

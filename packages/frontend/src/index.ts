@@ -1,0 +1,13 @@
+export { buildContext } from "./build-context.ts";
+export { BuildFile, type BuildFileOptions, readBuildFile } from "./build-file.ts";
+export { buildImages, type ImageBuild, targetPlatforms } from "./build-images.ts";
+export { type ContainerMount, type ContainerRequest, GatewayContainer } from "./container.ts";
+export type { ContainerProcess, ProcessRequest } from "./container-process.ts";
+export type { Frontend, FrontendResult } from "./frontend.ts";
+export { type CacheImport, FrontendClient, type FrontendSetting, type SolveRequest } from "./frontend-client.ts";
+export { GatewayClient } from "./gateway-client.ts";
+export { inClient } from "./in-client.ts";
+export { Reference } from "./reference.ts";
+export type { ImageRequest, ResolvedImage } from "./resolve-image.ts";
+export { runFrontendImage } from "./stdio/run-frontend-image.ts";
+export type { Warning } from "./warning.ts";

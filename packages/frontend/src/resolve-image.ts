@@ -1,0 +1,55 @@
+import { BuildError } from "@buildkit-ts/errdefs";
+import { platformToProto } from "@buildkit-ts/llb";
+import { type Digest, type Platform, parseDigest } from "@buildkit-ts/oci";
+import type { GatewayClient } from "./gateway-client.ts";
+
+/** Metadata of an image, without its layers. */
+export interface ResolvedImage {
+  readonly digest: Digest;
+  /** The raw image config. */
+  readonly config: Uint8Array;
+  /** The reference that was resolved, possibly rewritten by a policy. */
+  readonly ref: string;
+}
+
+/** Which of an image's variants is wanted, and how it is looked for. */
+export interface ImageRequest {
+  /** Default: the worker's. */
+  readonly platform?: Platform;
+  /** `default`, `pull` or `local`. */
+  readonly resolveMode?: string;
+  /** Shown as the step's name. */
+  readonly logName?: string;
+  /** For `oci-layout` references. */
+  readonly store?: { readonly sessionId: string; readonly storeId: string };
+}
+
+const layoutResolver = 1;
+
+/** Asks the daemon for an image's config, by the call that it knows. */
+export async function resolveImage(
+  gateway: GatewayClient,
+  request: ImageRequest & { readonly reference: string; readonly hasMetadata: boolean },
+  options: { readonly signal: AbortSignal },
+): Promise<ResolvedImage> {
+  const { reference, store, hasMetadata } = request;
+  const common = {
+    ResolveMode: request.resolveMode ?? "default",
+    LogName: request.logName ?? "",
+    ...(request.platform !== undefined && { Platform: platformToProto(request.platform) }),
+  };
+  if (!hasMetadata) {
+    const layout = store && { ResolverType: layoutResolver, SessionID: store.sessionId, StoreID: store.storeId };
+    const answer = await gateway.resolveImageConfig({ ...common, Ref: reference, ...layout }, options);
+    return { digest: parseDigest(answer.Digest), config: answer.Config, ref: answer.Ref || reference };
+  }
+  const scheme = store === undefined ? "docker-image" : "oci-layout";
+  const attrs: Record<string, string> =
+    store === undefined ? {} : { "oci.session": store.sessionId, "oci.store": store.storeId };
+  const source = { identifier: `${scheme}://${reference}`, attrs };
+  const { Image: image, Source } = await gateway.resolveSourceMetadata({ ...common, Source: source }, options);
+  // A policy may have put another kind of source in the image's place.
+  if (image === undefined) throw new BuildError("failed_precondition", `Cannot resolve image "${reference}": no image`);
+  const ref = (Source?.identifier ?? "").replace(/^[\w-]+:\/\//, "");
+  return { digest: parseDigest(image.Digest), config: image.Config, ref: ref || reference };
+}

@@ -1,0 +1,1 @@
+export { MemoryGateway, type MemoryGatewayOptions } from "./memory-gateway.ts";
