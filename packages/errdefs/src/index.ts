@@ -2,6 +2,7 @@ export { BuildError, type BuildErrorOptions, type Code } from "./build-error.ts"
 export { codeFromNumber, codeNumber, codeOfFailedBuild } from "./code-number.ts";
 export {
   ExitError,
+  LostBlobError,
   SourceError,
   type SourceFile,
   type SourcePosition,

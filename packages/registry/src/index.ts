@@ -1,3 +1,4 @@
+export { blobRepositories, blobSource, isBlobSource } from "./blob-sources.ts";
 export {
   anonymousCredentials,
   type CredentialSource,

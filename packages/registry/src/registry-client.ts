@@ -106,7 +106,7 @@ export class RegistryClient implements AsyncDisposable {
 
   /** Makes the reference's repository have a blob: it is there already, or mounted from a neighbour, or uploaded. */
   async pushBlob(reference: Reference, blob: BlobToPush, options: RegistryRequestOptions): Promise<PushOutcome> {
-    using _permit = await this.#exchange.acquire(reference.domain, "blob", options);
+    using _permit = await this.#exchange.acquire(reference.domain, "upload", options);
     return await pushBlob(this.#write(reference, options), blob, options);
   }
 

@@ -23,6 +23,13 @@ export interface EndpointRequest extends Omit<HttpRequest, "url" | "tls"> {
   readonly isLast: boolean;
 }
 
+/** How many talk to one registry at the same time. */
+interface Limits {
+  readonly all: Semaphore;
+  readonly blobs: Semaphore;
+  readonly uploads: Semaphore;
+}
+
 const maxAttempts = 5;
 const firstDelayMs = 1000;
 const maxDelayMs = 8000;
@@ -33,7 +40,7 @@ export class RegistryExchange {
   readonly #sender: HttpSender;
   readonly #authorizer: Authorizer;
   readonly #plainHosts = new Set<string>();
-  readonly #limits = new Map<string, { readonly all: Semaphore; readonly blobs: Semaphore }>();
+  readonly #limits = new Map<string, Limits>();
   readonly #maxTransfers: number;
 
   constructor(options: {
@@ -49,13 +56,23 @@ export class RegistryExchange {
   }
 
   /** A permit to talk to a registry. Blobs leave one place free, so that manifests never wait for them. */
-  async acquire(domain: string, kind: "blob" | "json", options: { readonly signal: AbortSignal }): Promise<Disposable> {
+  async acquire(
+    domain: string,
+    kind: "blob" | "json" | "upload",
+    options: { readonly signal: AbortSignal },
+  ): Promise<Disposable> {
     let limits = this.#limits.get(domain);
     if (limits === undefined) {
-      limits = { all: new Semaphore(this.#maxTransfers + 1), blobs: new Semaphore(this.#maxTransfers) };
+      limits = {
+        all: new Semaphore(this.#maxTransfers + 1),
+        blobs: new Semaphore(this.#maxTransfers),
+        uploads: new Semaphore(this.#maxTransfers),
+      };
       this.#limits.set(domain, limits);
     }
     using permits = new DisposableStack();
+    // An upload may read its bytes from the same registry: were both counted together, each could wait for the other.
+    if (kind === "upload") return await limits.uploads.acquire(options);
     if (kind === "blob") permits.use(await limits.blobs.acquire(options));
     permits.use(await limits.all.acquire(options));
     return permits.move();

@@ -1,6 +1,6 @@
 import { Semaphore, SingleFlight } from "@buildkit-ts/async";
 import { copyBlob, type FileContentStore } from "@buildkit-ts/content";
-import { BuildError } from "@buildkit-ts/errdefs";
+import { BuildError, LostBlobError } from "@buildkit-ts/errdefs";
 import type { Descriptor, Digest } from "@buildkit-ts/oci";
 import type { ProgressWriter } from "@buildkit-ts/progress";
 import type { CacheRecord } from "../record/cache-record.ts";
@@ -77,11 +77,16 @@ export class BlobKeeper {
     if (await this.has(descriptor.digest)) return;
     const { lazy } = record;
     if (lazy === undefined)
-      throw new BuildError("not_found", `Cannot fetch blob "${descriptor.digest}": nobody provides it any more`);
+      throw new LostBlobError("not_found", `Cannot fetch blob "${descriptor.digest}": nobody provides it any more`);
     using _permit = await this.#limit.acquire({ signal });
-    await withTransferStatus(progress, descriptor, async (onProgress) => {
-      await copyBlob(lazy(session), this.content, { signal, descriptor, onProgress });
-    });
+    try {
+      await withTransferStatus(progress, descriptor, async (onProgress) => {
+        await copyBlob(lazy(session), this.content, { signal, descriptor, onProgress });
+      });
+    } catch (error) {
+      signal.throwIfAborted();
+      throw LostBlobError.of(error);
+    }
     this.#registry.update(record, { sizeBytes: undefined });
   }
 

@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { SingleFlight, TaskGroup } from "@buildkit-ts/async";
 import type { ContentProvider } from "@buildkit-ts/content";
-import { BuildError } from "@buildkit-ts/errdefs";
+import { BuildError, LostBlobError } from "@buildkit-ts/errdefs";
 import type { MadeLayer, MakeLayerOptions } from "@buildkit-ts/layers";
 import type { Mount } from "@buildkit-ts/mount";
 import type { Descriptor } from "@buildkit-ts/oci";
@@ -162,10 +162,24 @@ export class LayerBlobs {
           ({ lazy, values }) => lazy !== undefined && values.blobs.some(({ digest }) => digest === descriptor.digest),
         );
         if (owner?.lazy === undefined)
-          throw new BuildError("not_found", `Cannot open blob "${descriptor.digest}": not found`);
-        return await owner.lazy(session).open(descriptor, options);
+          throw new LostBlobError("not_found", `Cannot open blob "${descriptor.digest}": not found`);
+        return openLazy(owner.lazy(session), descriptor, options);
       },
     };
+  }
+}
+
+/** A blob that somebody else has. Every failure to read it says that it is lost. */
+async function* openLazy(
+  provider: ContentProvider,
+  descriptor: Descriptor,
+  options: { readonly signal: AbortSignal; readonly offset?: number },
+): AsyncGenerator<Uint8Array, void> {
+  try {
+    yield* await provider.open(descriptor, options);
+  } catch (error) {
+    options.signal.throwIfAborted();
+    throw LostBlobError.of(error);
   }
 }
 

@@ -1,4 +1,5 @@
 import { type Descriptor, mediaTypes } from "@buildkit-ts/oci";
+import { isBlobSource } from "@buildkit-ts/registry";
 import { sortMembers } from "../options/go-json.ts";
 
 const pairs: readonly (readonly [docker: string, oci: string])[] = [
@@ -22,16 +23,13 @@ export function isNonDistributable(mediaType: string): boolean {
   return mediaType.includes(".nondistributable.") || mediaType.includes(".foreign.");
 }
 
-/** Annotations of layers with this prefix say which repositories of a registry have the blob, as containerd does. */
-export const sourceAnnotationPrefix = "containerd.io/distribution.source.";
-
 const internal = new Set(["containerd.io/uncompressed", "buildkit/createdat"]);
 
 /** The layer without what is only ours to know; Docker's manifests have no annotations at all. */
 export function withPublicAnnotations(layer: Descriptor, family: "oci" | "docker"): Descriptor {
   const { annotations = {}, ...rest } = layer;
   const kept = Object.entries(annotations).filter(
-    ([key]) => family === "oci" && !internal.has(key) && !key.startsWith(sourceAnnotationPrefix),
+    ([key]) => family === "oci" && !internal.has(key) && !isBlobSource(key),
   );
   return kept.length === 0 ? rest : { ...rest, annotations: sortMembers(Object.fromEntries(kept)) };
 }

@@ -10,9 +10,9 @@ import {
   withDefaultTag,
 } from "@buildkit-ts/oci";
 import { type ProgressWriter, withStatus } from "@buildkit-ts/progress";
-import type { CredentialSource, RegistryClient } from "@buildkit-ts/registry";
+import { blobRepositories, type CredentialSource, type RegistryClient } from "@buildkit-ts/registry";
 import { listBlobs } from "../archive/image-archive.ts";
-import { isNonDistributable, sourceAnnotationPrefix } from "./layer-media-type.ts";
+import { isNonDistributable } from "./layer-media-type.ts";
 
 /** What is pushed where. */
 export interface PushRequest {
@@ -54,7 +54,8 @@ export async function pushImage(
   await withStatus(progress, "pushing layers", async () => {
     await using group = new TaskGroup({ signal: options.signal });
     for (const descriptor of blobs.filter((blob) => !isParent(blob) && !isNonDistributable(blob.mediaType))) {
-      const mountFrom = knownRepositories(descriptor, { layers: request.layers, domain, path });
+      const known = request.layers.filter(({ digest }) => digest === descriptor.digest);
+      const mountFrom = blobRepositories(known, target);
       group.run(async (signal) => {
         await registry.pushBlob(target, { descriptor, source: content, mountFrom }, { ...settings, signal });
       });
@@ -69,24 +70,4 @@ export async function pushImage(
       await registry.pushManifest(place, { descriptor, bytes }, { ...settings, signal: options.signal });
     }
   });
-}
-
-/** Other repositories of the registry that are known to have the blob, the most promising first. */
-function knownRepositories(
-  blob: Descriptor,
-  options: { readonly layers: readonly Descriptor[]; readonly domain: string; readonly path: string },
-): string[] {
-  const key = `${sourceAnnotationPrefix}${options.domain}`;
-  const known = options.layers
-    .filter((layer) => layer.digest === blob.digest)
-    .flatMap((layer) => layer.annotations?.[key]?.split(",") ?? []);
-  const common = (path: string): number => {
-    const [a, b] = [path.split("/"), options.path.split("/")];
-    const differs = a.findIndex((part, index) => part !== b[index]);
-    return differs < 0 ? a.length : differs;
-  };
-  return [...new Set(known)]
-    .filter((path) => path !== "" && path !== options.path)
-    .toSorted((a, b) => common(b) - common(a))
-    .slice(0, 3);
 }

@@ -1,7 +1,6 @@
-import type { ContentProvider } from "@buildkit-ts/content";
 import type { Descriptor } from "@buildkit-ts/oci";
 import type { SessionBlobs } from "@buildkit-ts/session";
-import type { CacheTarget } from "./cache-target.ts";
+import type { CacheTarget, LayerSource } from "./cache-target.ts";
 
 /** A directory of a client, who writes its index when it is told the manifest. */
 export class ClientCacheTarget implements CacheTarget {
@@ -13,7 +12,7 @@ export class ClientCacheTarget implements CacheTarget {
 
   async writeLayer(
     descriptor: Descriptor,
-    from: ContentProvider,
+    from: LayerSource,
     options: { readonly signal: AbortSignal },
   ): Promise<void> {
     await this.#blobs.write(descriptor, lazily(from, descriptor, options), options);
@@ -38,11 +37,11 @@ export class ClientCacheTarget implements CacheTarget {
 
 /** Opened only if somebody reads: the client may have the blob. */
 async function* lazily(
-  from: ContentProvider,
+  from: LayerSource,
   descriptor: Descriptor,
   options: { readonly signal: AbortSignal },
 ): AsyncGenerator<Uint8Array, void> {
-  yield* await from.open(descriptor, options);
+  yield* await from.provider.open(descriptor, options);
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {

@@ -1,6 +1,5 @@
 import type { CompressionOptions, ImmutableRef } from "@buildkit-ts/cache";
-import type { ContentProvider } from "@buildkit-ts/content";
-import { BuildError } from "@buildkit-ts/errdefs";
+import { BuildError, LostBlobError } from "@buildkit-ts/errdefs";
 import type { Descriptor, Digest } from "@buildkit-ts/oci";
 import {
   type CachedResult,
@@ -12,6 +11,7 @@ import {
 } from "@buildkit-ts/solver";
 import { CacheChains, type Remote } from "../cache-chains.ts";
 import { formatTime } from "../cache-config.ts";
+import type { LayerSource } from "./cache-target.ts";
 
 /** Gives the tree that a result holds; undefined for an empty one. The hold stays the result's. */
 export type RefOfResult = (result: Result) => ImmutableRef | undefined;
@@ -26,7 +26,7 @@ export interface CollectOptions {
 /** The records below some results, and where their blobs can be read. Disposal lets go of the results. */
 export class CollectedChains implements AsyncDisposable {
   readonly chains: CacheChains = new CacheChains();
-  readonly #providers = new Map<Digest, ContentProvider>();
+  readonly #sources = new Map<Digest, LayerSource>();
   readonly #holds = new AsyncDisposableStack();
 
   /** Walks down from the results, and makes the blobs that the mode asks for. */
@@ -53,10 +53,10 @@ export class CollectedChains implements AsyncDisposable {
   }
 
   /** @throws {BuildError} `not_found` */
-  provider(digest: Digest): ContentProvider {
-    const provider = this.#providers.get(digest);
-    if (provider === undefined) throw new BuildError("not_found", `missing blob ${digest}`);
-    return provider;
+  source(digest: Digest): LayerSource {
+    const source = this.#sources.get(digest);
+    if (source === undefined) throw new BuildError("not_found", `missing blob ${digest}`);
+    return source;
   }
 
   async #resolve(
@@ -71,9 +71,12 @@ export class CollectedChains implements AsyncDisposable {
     const ref = options.refOf(result);
     if (ref === undefined || (!options.create && ref.chainId === undefined)) return undefined;
     const { signal, progress } = context;
-    const remote = await ref.remote(options.compression, { signal, progress, session: context.sessions() });
+    const remote = await unlessLost(
+      async () => await ref.remote(options.compression, { signal, progress, session: context.sessions() }),
+    );
+    if (remote === undefined) return undefined;
     const descriptors = remote.layers.map(({ descriptor, diffId, createdAt }): Descriptor => {
-      this.#providers.set(descriptor.digest, remote.provider);
+      this.#sources.set(descriptor.digest, { provider: remote.provider, known: descriptor });
       const { mediaType, digest, size } = descriptor;
       const annotations = {
         "buildkit/createdat": formatTime(createdAt),
@@ -86,6 +89,16 @@ export class CollectedChains implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#holds.disposeAsync();
+  }
+}
+
+/** What another cache has lost is not exported: the record goes without a result. */
+async function unlessLost<T>(work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (LostBlobError.isIn(error)) return undefined;
+    throw error;
   }
 }
 

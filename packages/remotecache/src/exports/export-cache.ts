@@ -51,7 +51,7 @@ async function send(
   for (const descriptor of descriptors.values()) {
     group.run(async (taskSignal) => {
       await withStatus(progress, `writing layer ${descriptor.digest}`, async () => {
-        const from = collected.provider(descriptor.digest);
+        const from = collected.source(descriptor.digest);
         await describing("error writing layer blob", target.writeLayer(descriptor, from, { signal: taskSignal }));
       });
     });

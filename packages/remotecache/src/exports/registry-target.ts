@@ -1,7 +1,6 @@
-import type { ContentProvider } from "@buildkit-ts/content";
 import type { Descriptor, Reference } from "@buildkit-ts/oci";
-import type { RegistryClient, RegistryRequestOptions } from "@buildkit-ts/registry";
-import type { CacheTarget } from "./cache-target.ts";
+import { blobRepositories, type RegistryClient, type RegistryRequestOptions } from "@buildkit-ts/registry";
+import type { CacheTarget, LayerSource } from "./cache-target.ts";
 
 /** A repository of a registry; the manifest gets the reference's tag. */
 export class RegistryCacheTarget implements CacheTarget {
@@ -17,10 +16,12 @@ export class RegistryCacheTarget implements CacheTarget {
 
   async writeLayer(
     descriptor: Descriptor,
-    from: ContentProvider,
+    from: LayerSource,
     options: { readonly signal: AbortSignal },
   ): Promise<void> {
-    await this.#registry.pushBlob(this.#reference, { descriptor, source: from }, { ...this.#settings, ...options });
+    const mountFrom = blobRepositories([from.known], this.#reference);
+    const blob = { descriptor, source: from.provider, mountFrom };
+    await this.#registry.pushBlob(this.#reference, blob, { ...this.#settings, ...options });
   }
 
   async writeConfig(
@@ -28,7 +29,8 @@ export class RegistryCacheTarget implements CacheTarget {
     bytes: Uint8Array,
     options: { readonly signal: AbortSignal },
   ): Promise<void> {
-    await this.writeLayer(descriptor, { open: async () => await Promise.resolve(once(bytes)) }, options);
+    const provider = { open: async () => await Promise.resolve(once(bytes)) };
+    await this.writeLayer(descriptor, { provider, known: {} }, options);
   }
 
   async writeManifest(

@@ -8,6 +8,8 @@ export interface CacheOrigin {
   readonly id: string;
   /** Whether blobs must be fetched as soon as they are needed, since the place is gone when the build ends. */
   readonly isShortLived: boolean;
+  /** Annotations of layers that say where their blobs are, for those who push them elsewhere. */
+  readonly blobSource: Readonly<Record<string, string>>;
   /** The manifest, index or image that stands for the cache now. Its media type may be empty. */
   resolve(context: OpContext): Promise<Descriptor>;
   /** Reads blobs on behalf of these sessions. */

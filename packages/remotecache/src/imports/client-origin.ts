@@ -10,6 +10,7 @@ import type { CacheOrigin } from "./cache-origin.ts";
 export class ClientCacheOrigin implements CacheOrigin {
   readonly id: string;
   readonly isShortLived = true;
+  readonly blobSource = {};
   readonly #digest: Digest;
   readonly #storeId: string;
   readonly #sessions: SessionManager;

@@ -53,7 +53,7 @@ class LayerLoader implements RemoteResultLoader {
   async load(digests: readonly Digest[], context: OpContext): Promise<Result> {
     const { cache, content, resultOf } = this.#services;
     const { signal, progress } = context;
-    const layers = digests.flatMap((digest) => this.#layers.get(digest) ?? []);
+    const layers = digests.flatMap((digest) => this.#layerOf(digest) ?? []);
     if (layers.length < digests.length)
       throw new BuildError("not_found", "Cannot load result: the cache does not describe all of its layers");
     const origin = this.#origin;
@@ -73,6 +73,14 @@ class LayerLoader implements RemoteResultLoader {
       await ref[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  #layerOf(digest: Digest): BlobLayer | undefined {
+    const layer = this.#layers.get(digest);
+    if (layer === undefined) return undefined;
+    const { descriptor } = layer;
+    const annotations = { ...descriptor.annotations, ...this.#origin.blobSource };
+    return { ...layer, descriptor: { ...descriptor, annotations } };
   }
 
   async exists(digests: readonly Digest[]): Promise<boolean> {

@@ -1,6 +1,6 @@
 import type { ContentProvider } from "@buildkit-ts/content";
 import { type Descriptor, formatReference, isIndexType, isManifestType, type Reference } from "@buildkit-ts/oci";
-import type { RegistryClient, RegistryRequestOptions } from "@buildkit-ts/registry";
+import { blobSource, type RegistryClient, type RegistryRequestOptions } from "@buildkit-ts/registry";
 import { SessionCredentials, type SessionManager } from "@buildkit-ts/session";
 import type { OpContext } from "@buildkit-ts/solver";
 import type { CacheOrigin } from "./cache-origin.ts";
@@ -17,10 +17,12 @@ export interface RegistryCacheOriginOptions {
 /** A cache, or an image with an inline cache, in a registry. */
 export class RegistryCacheOrigin implements CacheOrigin {
   readonly id: string;
+  readonly blobSource: Readonly<Record<string, string>>;
   readonly isShortLived = false;
   readonly #options: RegistryCacheOriginOptions;
 
   constructor(options: RegistryCacheOriginOptions) {
+    this.blobSource = blobSource(options.reference);
     this.id = `registry ${formatReference(options.reference)}`;
     this.#options = options;
   }

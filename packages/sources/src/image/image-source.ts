@@ -12,6 +12,7 @@ import {
   withDefaultTag,
 } from "@buildkit-ts/oci";
 import { noProgress, withStatus } from "@buildkit-ts/progress";
+import { blobSource } from "@buildkit-ts/registry";
 import type { Source, SourceCacheKey, SourceContext, SourceInstance, SourceRequest } from "../source.ts";
 import { stripScheme } from "../source-attributes.ts";
 import { configKey, manifestKey } from "./image-cache-key.ts";
@@ -168,8 +169,7 @@ function toSessionIds(session: unknown): readonly string[] {
 
 /** Layers with what push needs to know: the repository that has them already. */
 function layersOf(image: ResolvedImage, isRegistry: boolean): BlobLayer[] {
-  const { domain, path } = image.reference;
-  const from = image.isLocal || !isRegistry ? {} : { [`containerd.io/distribution.source.${domain}`]: path };
+  const from = image.isLocal || !isRegistry ? {} : blobSource(image.reference);
   return image.layers.map((descriptor, index) => {
     const diffId = image.diffIds?.[index];
     if (diffId === undefined)
