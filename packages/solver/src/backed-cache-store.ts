@@ -89,6 +89,10 @@ export class BackedCacheStore implements CacheStore {
     }
   }
 
+  async forget(record: CacheRecord): Promise<void> {
+    await this.release(record.id);
+  }
+
   async save(key: CacheKey, result: Result, createdAt: number): Promise<SolverKey> {
     const own = key instanceof SolverKey ? key : new SolverKey(key.digest, key.output, key.deps);
     if (!own.persistent) return own;

@@ -1,55 +1,48 @@
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { Digest } from "@buildkit-ts/oci";
+import { askStore } from "./ask-store.ts";
+import { EdgeInput } from "./edge-input.ts";
+import type { EdgeResult } from "./edge-result.ts";
 import { RecordedMeanwhile } from "./exec-flights.ts";
-import { contentOutput } from "./root-key.ts";
+import { execLock } from "./exec-lock.ts";
+import { KeySearch } from "./key-search.ts";
+import { LostResult } from "./lost-result.ts";
+import { recordResult } from "./record-result.ts";
 import type { Scope } from "./scope.ts";
 import { SharedTask } from "./shared-task.ts";
 import { type FoundRecord, SolverKey } from "./solver-key.ts";
-import type { CacheKey, CacheKeyLink, CacheMap, CacheStore, Result } from "./types.ts";
+import type { CacheKeyLink, CacheMap, PrepareResult, Result } from "./types.ts";
 import type { VertexNode } from "./vertex-node.ts";
 
-/** What is known of one input of an edge. */
-interface InputState {
-  readonly edge: EdgeResolver;
-  readonly index: number;
-  /** Keys of the input by which stores were asked, with the op's selector. */
-  readonly links: CacheKeyLink[];
-  readonly asked: Set<CacheKey>;
-  /** For each store the keys of the edge that this input leads to, by their ids there. */
-  readonly candidates: Map<string, Map<string, SolverKey>>;
-  /** Whether the input's content key is known, or there is none. */
-  widened: boolean;
-}
+/** How often a result is obtained anew because it could not be used; each time costs a record, so this is never met. */
+const maxRewinds = 16;
 
-/** A result of an edge, with the keys by which it is known. */
-export interface EdgeResult {
-  readonly result: Result;
-  readonly keys: readonly SolverKey[];
-  /** The record that it was loaded from; undefined if the op was executed. */
-  readonly record: FoundRecord | undefined;
+interface ResolverInput {
+  readonly edge: EdgeResolver;
+  readonly state: EdgeInput;
 }
 
 /**
  * One output of a vertex on its way to a result.
  *
  *     fast ──▶ slow ──▶ complete
+ *                ▲          │
+ *                └─ rewind ─┘
  *
  * *fast* looks for keys by definition: the keys of the inputs, without results. *slow* looks for more by the content of
  * inputs, which needs their results, but not this edge's own. *complete* loads what was found, or executes. Keys only ever
- * come in addition, so an edge that was asked for less goes on where it stopped.
+ * come in addition, so an edge that was asked for less goes on where it stopped. A result that turns out to be lost when it
+ * is used is obtained anew: from another record, or by executing.
  */
 export class EdgeResolver {
   readonly node: VertexNode;
   readonly index: number;
-  /** Keys by which steps upon this edge can be looked for. */
-  readonly keys: SolverKey[] = [];
   readonly #fast: SharedTask<void>;
   readonly #slow: SharedTask<void>;
   readonly #complete: SharedTask<EdgeResult>;
-  readonly #inputs: InputState[];
-  readonly #matched = new Set<string>();
-  readonly #records = new Map<string, FoundRecord>();
-  readonly #spent = new Set<string>();
+  readonly #inputs: readonly ResolverInput[];
+  readonly #search: KeySearch;
+  readonly #recorded: SolverKey[] = [];
   readonly #sourceDigests: Digest[] = [];
   #sourceDone = false;
   #lookedAt = -1;
@@ -59,14 +52,9 @@ export class EdgeResolver {
   constructor(node: VertexNode, index: number) {
     this.node = node;
     this.index = index;
-    this.#inputs = node.inputs.map((edge, i) => ({
-      edge,
-      index: i,
-      links: [],
-      asked: new Set(),
-      candidates: new Map(),
-      widened: false,
-    }));
+    this.#inputs = node.inputs.map((edge, i) => ({ edge, state: new EdgeInput(i) }));
+    const states = this.#inputs.map(({ state }) => state);
+    this.#search = new KeySearch(node, index, states);
     this.#fast = new SharedTask(async (scope) => await this.#findFast(scope));
     this.#slow = new SharedTask(async (scope) => await this.#findSlow(scope));
     this.#complete = new SharedTask(async (scope) => await this.#finish(scope));
@@ -76,13 +64,86 @@ export class EdgeResolver {
     return this.#complete.run(scope);
   }
 
+  /** The result, made ready for use. One that cannot be is lost, and obtained anew as long as there is another way to it. */
+  async completePrepared(scope: Scope, prepare: PrepareResult): Promise<EdgeResult> {
+    for (let attempt = 0; ; attempt++) {
+      const completed = await this.complete(scope);
+      try {
+        await prepare(completed.result, this.node.context(scope));
+        return completed;
+      } catch (error) {
+        scope.throwIfAborted();
+        if (attempt >= maxRewinds || !(await this.rewind(completed, error))) throw error;
+      }
+    }
+  }
+
   async settled(): Promise<void> {
     await Promise.all([this.#fast.settled(), this.#slow.settled(), this.#complete.settled()]);
   }
 
-  /** Forgets a loaded result whose content turned out to be gone; what asks next gets it from elsewhere. */
-  invalidate(lost: EdgeResult): void {
-    if (this.#complete.done?.value === lost) this.#complete.reset();
+  /**
+   * Forgets a result whose content turned out to be gone: what asks next gets it from another record, or executed. What was
+   * executed from lost results, such as a merge of layers that nobody has any more, is executed again upon new ones.
+   *
+   * @returns Whether there is hope; without, the failure stands.
+   */
+  async rewind(lost: EdgeResult, error: unknown): Promise<boolean> {
+    const pending: { readonly edge: EdgeResolver; readonly result: EdgeResult }[] = [{ edge: this, result: lost }];
+    const executed: typeof pending = [];
+    let isRewound = false;
+    for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+      const { edge, result } = next;
+      // Another one may have met the loss before.
+      if (edge.#complete.done?.value !== result) isRewound = true;
+      else if (result.record !== undefined) {
+        await edge.#forgetLoaded(result, error);
+        isRewound = true;
+      } else {
+        executed.push(next);
+        for (const input of edge.#inputs) {
+          const used = input.edge.#complete.done?.value;
+          if (used !== undefined) pending.push({ edge: input.edge, result: used });
+        }
+      }
+    }
+    if (isRewound) for (const { edge, result } of executed) edge.#forgetExecuted(result);
+    return isRewound;
+  }
+
+  async #forgetLoaded(lost: EdgeResult, error: unknown): Promise<void> {
+    const { record } = lost;
+    if (record === undefined || this.#complete.done?.value !== lost) return;
+    this.#complete.reset();
+    this.node.warnOfLoss(error);
+    const { cache, losses, reporter } = this.node.environment;
+    // The main store's results are of many kinds: one that fails says nothing of the others.
+    if (record.store !== cache) losses.add(record.store, error);
+    for (const useless of [record, ...(await this.#copiesOf(lost))]) {
+      this.#search.records.spend(useless);
+      if (isGone(error)) await askStore(useless.store, reporter, () => useless.store.forget(useless.record));
+    }
+  }
+
+  /** What the main store knows of a result that was found in another one. */
+  async #copiesOf({ result, record, keys }: EdgeResult): Promise<FoundRecord[]> {
+    const { cache, reporter } = this.node.environment;
+    const [key] = keys;
+    if (key === undefined || record?.store === cache) return [];
+    const records = (await askStore(cache, reporter, () => cache.records(key))) ?? [];
+    return records.filter(({ id }) => id === result.id).map((copy) => ({ store: cache, record: copy, key }));
+  }
+
+  #forgetExecuted(lost: EdgeResult): void {
+    if (this.#inputs.length === 0 || this.#complete.done?.value !== lost) return;
+    this.#complete.reset();
+    for (const record of lost.keys.flatMap((key) => key.origin?.records ?? [])) this.#search.records.spend(record);
+    this.node.forgetExec(lost.result);
+  }
+
+  /** Keys by which steps upon this edge can be looked for. */
+  get #keys(): SolverKey[] {
+    return [...this.#search.keys, ...this.#recorded];
   }
 
   async #findFast(scope: Scope): Promise<void> {
@@ -96,35 +157,30 @@ export class EdgeResolver {
     ]);
     this.#cacheMap = cacheMap;
     if (this.node.ignoresCache) return;
-    await Promise.all(this.#inputs.map((input) => this.#probe(input)));
-    await this.#match();
+    await this.#probeAll();
+    await this.#search.match();
   }
 
   /** Asks a source for keys until one has records, or there are no more. */
   async #findSource(scope: Scope): Promise<void> {
-    while (!this.#sourceDone && this.#records.size === 0) {
+    while (!this.#sourceDone && this.#search.records.size === 0) {
       const { cacheMap, done } = await this.node.cacheMap(this.#sourceDigests.length, scope);
       this.#sourceDigests.push(cacheMap.digest);
       this.#sourceDone = done;
-      if (this.node.ignoresCache) continue;
-      for (const store of this.node.stores) await this.#findRoot(store, cacheMap.digest);
+      await this.#search.findRoot(cacheMap.digest);
     }
-  }
-
-  async #findRoot(store: CacheStore, digest: Digest): Promise<void> {
-    const found = await this.#ask(store, () => store.query([], { inputIndex: 0, digest, output: this.index }));
-    for (const key of found ?? []) await this.#add(store, asSolverKey(key, []));
   }
 
   async #findSlow(scope: Scope): Promise<void> {
     await this.#fast.run(scope);
-    if (this.node.ignoresCache || this.#records.size > 0) return;
-    const open = this.#inputs.filter((input) => !hasCandidates(input));
+    const { records } = this.#search;
+    if (this.node.ignoresCache || records.size > 0) return;
+    const open = this.#inputs.filter(({ state }) => !state.hasCandidates);
     if (open.length > 0) {
-      await Promise.all(open.map((input) => this.#widen(input, scope)));
-      if (open.some((input) => !hasCandidates(input))) return;
-      await this.#match();
-      if (this.#records.size > 0) return;
+      await Promise.all(open.map(async (input) => await this.#widen(input, scope)));
+      if (open.some(({ state }) => !state.hasCandidates)) return;
+      await this.#search.match();
+      if (records.size > 0) return;
     }
     const rest = this.#inputs.filter((input) => !open.includes(input));
     await Promise.all(
@@ -133,19 +189,19 @@ export class EdgeResolver {
         await this.#probe(input);
       }),
     );
-    await this.#match();
-    if (this.#records.size > 0) return;
-    await Promise.all(this.#inputs.map((input) => this.#probeContent(input, scope)));
-    await this.#match();
+    await this.#search.match();
+    if (records.size > 0) return;
+    await Promise.all(this.#inputs.map(async (input) => await this.#probeContent(input, scope)));
+    await this.#search.match();
   }
 
   /** Looks for keys that an input leads to, in the order of what they cost, until there is one. */
-  async #widen(input: InputState, scope: Scope): Promise<void> {
+  async #widen(input: ResolverInput, scope: Scope): Promise<void> {
     await input.edge.#slow.run(scope);
     await this.#probe(input);
-    if (hasCandidates(input)) return;
+    if (input.state.hasCandidates) return;
     await this.#probeContent(input, scope);
-    if (!hasCandidates(input)) this.#prefetch();
+    if (!input.state.hasCandidates) this.#prefetch();
   }
 
   /** Begins with all inputs: since one of them leads nowhere, no key can match, and all will be needed. */
@@ -156,92 +212,39 @@ export class EdgeResolver {
     for (const { edge } of this.#inputs) edge.complete(completing.scope).catch(completing.fail);
   }
 
-  async #probeContent(input: InputState, scope: Scope): Promise<void> {
-    if (input.widened || this.#cacheMap?.deps[input.index]?.computeContentDigest === undefined) return;
-    await this.#inputResult(input, scope);
+  async #probeContent(input: ResolverInput, scope: Scope): Promise<void> {
+    const hasContent = this.#cacheMap?.deps[input.state.index]?.computeContentDigest !== undefined;
+    if (!input.state.isWidened && hasContent) await this.#inputResult(input, scope);
   }
 
   /** The result of an input, ready for use, with its content key looked up. A result whose content is gone is built again. */
-  async #inputResult(input: InputState, scope: Scope): Promise<EdgeResult> {
+  async #inputResult({ edge, state }: ResolverInput, scope: Scope): Promise<EdgeResult> {
     for (let attempt = 0; ; attempt++) {
-      const completed = await input.edge.complete(scope);
+      const completed = await edge.complete(scope);
       try {
-        const digest = await this.node.inputDigest(input.index, completed.result, scope);
-        if (!input.widened && digest !== undefined) await this.#probeDigest(input, digest);
-        input.widened = true;
+        const content = await this.node.inputDigest(state.index, completed.result, scope);
+        const links = state.widen(content);
+        if (this.#cacheMap !== undefined) await this.#search.query(state, this.#cacheMap.digest, links);
         return completed;
       } catch (error) {
         scope.throwIfAborted();
-        const gone = BuildError.from(error).code === "not_found" && completed.record !== undefined;
-        if (!gone || attempt >= 3) throw this.node.failed(error, "failed to compute cache key");
-        input.edge.invalidate(completed);
+        const cause = error instanceof LostResult ? error.cause : error;
+        const isLost = error instanceof LostResult || BuildError.from(error).code === "not_found";
+        if (attempt < maxRewinds && isLost && (await edge.rewind(completed, cause))) continue;
+        throw this.node.failed(cause, "failed to compute cache key");
       }
     }
   }
 
-  async #probeDigest(input: InputState, digest: Digest): Promise<void> {
-    await this.#probeLinks(input, [{ key: new SolverKey(digest, contentOutput), selector: undefined }]);
+  async #probeAll(): Promise<void> {
+    await Promise.all(this.#inputs.map(async (input) => await this.#probe(input)));
   }
 
   /** Asks all stores for the keys that an input's new keys lead to. */
-  async #probe(input: InputState): Promise<void> {
-    const selector = this.#cacheMap?.deps[input.index]?.selector;
-    const links = input.edge.keys.filter((key) => !input.asked.has(key)).map((key) => ({ key, selector }));
-    if (links.length > 0) await this.#probeLinks(input, links);
-  }
-
-  async #probeLinks(input: InputState, links: readonly CacheKeyLink[]): Promise<void> {
-    for (const link of links) {
-      input.asked.add(link.key);
-      input.links.push(link);
-    }
-    await this.#query(input, links);
-  }
-
-  async #query(input: InputState, links: readonly CacheKeyLink[]): Promise<void> {
-    const digest = this.#cacheMap?.digest;
-    if (digest === undefined || this.node.ignoresCache) return;
-    for (const store of this.node.stores) {
-      const found = await this.#ask(store, () =>
-        store.query(links, { inputIndex: input.index, digest, output: this.index }),
-      );
-      for (const key of found ?? []) {
-        const solverKey = asSolverKey(key, []);
-        let candidates = input.candidates.get(store.id);
-        if (candidates === undefined) input.candidates.set(store.id, (candidates = new Map()));
-        const id = solverKey.idIn(store.id);
-        if (id !== undefined) candidates.set(id, solverKey);
-      }
-    }
-  }
-
-  /** Takes the keys that all inputs lead to. */
-  async #match(): Promise<void> {
-    for (const store of this.node.stores) {
-      const [first, ...others] = this.#inputs.map((input) => input.candidates.get(store.id));
-      for (const [id, key] of first ?? []) {
-        if (this.#matched.has(`${store.id} ${id}`) || !others.every((candidates) => candidates?.has(id))) continue;
-        await this.#add(store, key.withDeps(this.#inputs.map((input) => [...input.links])));
-      }
-    }
-  }
-
-  async #add(store: CacheStore, key: SolverKey): Promise<void> {
-    const id = `${store.id} ${key.idIn(store.id) ?? ""}`;
-    if (this.#matched.has(id)) return;
-    this.#matched.add(id);
-    const records = (await this.#ask(store, () => store.records(key))) ?? [];
-    const found = records.map((record): FoundRecord => ({ store, record, key }));
-    key.origin = {
-      vertex: this.node.vertex.digest,
-      exportCache: this.node.vertex.options.exportCache,
-      records: found,
-    };
-    for (const record of found) {
-      const recordId = `${store.id} ${record.record.id}`;
-      if (!this.#spent.has(recordId)) this.#records.set(recordId, record);
-    }
-    this.keys.push(key);
+  async #probe({ edge, state }: ResolverInput): Promise<void> {
+    if (this.#cacheMap === undefined) return;
+    const { digest, deps } = this.#cacheMap;
+    await this.#search.query(state, digest, state.takeNewLinks(edge.#keys, deps[state.index]?.selector));
   }
 
   async #finish(scope: Scope): Promise<EdgeResult> {
@@ -263,11 +266,11 @@ export class EdgeResolver {
     await this.#slow.run(scope);
     const slow = await this.#load(scope, true);
     if (slow !== undefined) return slow;
-    const inputs = await Promise.all(this.#inputs.map((input) => this.#inputResult(input, scope)));
+    const inputs = await Promise.all(this.#inputs.map(async (input) => await this.#inputResult(input, scope)));
     this.#lookedAt = this.node.environment.flights.ended;
     // Everything that can be known without executing is known now: the last look before the work.
-    await Promise.all(this.#inputs.map((input) => this.#probe(input)));
-    if (!this.node.ignoresCache) await this.#match();
+    await this.#probeAll();
+    await this.#search.match();
     return (await this.#load(scope, true)) ?? (await this.#execute(inputs, scope));
   }
 
@@ -283,56 +286,45 @@ export class EdgeResolver {
 
   /** Loads the best record that can be loaded. One that cannot is as good as none. */
   async #load(scope: Scope, keepLinks: boolean): Promise<EdgeResult | undefined> {
-    for (let best = this.#bestRecord(); best !== undefined; best = this.#bestRecord()) {
-      const id = `${best.store.id} ${best.record.id}`;
-      this.#records.delete(id);
-      this.#spent.add(id);
+    const { cache, losses, reporter } = this.node.environment;
+    for (;;) {
+      const best = this.#search.records.takeBest(cache.id);
+      if (best === undefined) return undefined;
+      if (losses.isGivenUp(best.store)) continue;
       try {
         const result = await this.node.load(best, scope);
-        const { cache } = this.node.environment;
         const key = keepLinks ? this.#fullKey(best.key) : best.key;
         if (keepLinks || best.store.id !== cache.id) {
-          await this.#ask(cache, () => cache.save(key, result, best.record.createdAt));
+          await askStore(cache, reporter, () => cache.save(key, result, best.record.createdAt));
         }
         return { result, keys: [key], record: best };
       } catch (error) {
         scope.throwIfAborted();
-        if (BuildError.from(error).code !== "not_found") {
-          this.node.environment.reporter.report(error, `load of the cached result of "${this.node.vertex.name}"`);
-        }
+        if (BuildError.from(error).code === "not_found") continue;
+        reporter.report(error, `load of the cached result of "${this.node.vertex.name}"`);
+        this.node.warnOfLoss(error);
       }
     }
-    return undefined;
-  }
-
-  #bestRecord(): FoundRecord | undefined {
-    const main = this.node.environment.cache.id;
-    const rank = (found: FoundRecord): number => (found.store.id === main ? 1 : 0);
-    let best: FoundRecord | undefined;
-    for (const found of this.#records.values()) {
-      const newer = best === undefined ? 1 : found.record.createdAt - best.record.createdAt;
-      if (best === undefined || newer > 0 || (newer === 0 && rank(found) > rank(best))) best = found;
-    }
-    return best;
   }
 
   /** The key with the links of all that is known now, so that either way leads to it from now on. */
   #fullKey(key: SolverKey): SolverKey {
     if (this.#inputs.length === 0) return key;
-    const full = key.withDeps(this.#inputs.map((input) => this.#allLinks(input)));
+    const full = key.withDeps(this.#allLinks());
     full.origin = key.origin;
     return full;
   }
 
   async #execute(inputs: readonly EdgeResult[], scope: Scope): Promise<EdgeResult> {
     const { node } = this;
-    const { flights } = node.environment;
+    const { flights, cache } = node.environment;
     const keys = this.#ownKeys();
     const looked = this.#lookedAt;
     const isRecorded = async (): Promise<boolean> => flights.ended !== looked && (await this.#lookAgain());
     const results = inputs.map(({ result }) => result);
+    const lock = execLock(keys, { vertex: node.vertex.digest, store: cache.id });
     try {
-      const all = await node.exec(results, { lock: this.#lock(keys), scope, isRecorded });
+      const all = await node.exec(results, { lock, scope, isRecorded });
       return await this.#record(all, keys);
     } catch (error) {
       if (!(error instanceof RecordedMeanwhile)) throw error;
@@ -346,11 +338,15 @@ export class EdgeResolver {
   /** Asks the main store once more for everything that is known. */
   async #lookAgain(): Promise<boolean> {
     if (this.node.ignoresCache) return false;
-    this.#lookedAt = this.node.environment.flights.ended;
-    for (const digest of this.#sourceDigests) await this.#findRoot(this.node.environment.cache, digest);
-    for (const input of this.#inputs) await this.#query(input, input.links);
-    if (this.#inputs.length > 0) await this.#match();
-    return this.#records.size > 0;
+    const { flights, cache } = this.node.environment;
+    this.#lookedAt = flights.ended;
+    for (const digest of this.#sourceDigests) await this.#search.findRoot(digest, [cache]);
+    const digest = this.#cacheMap?.digest;
+    if (digest !== undefined) {
+      for (const { state } of this.#inputs) await this.#search.query(state, digest, state.links);
+    }
+    if (this.#inputs.length > 0) await this.#search.match();
+    return this.#search.records.size > 0;
   }
 
   async #record(results: readonly Result[], keys: readonly SolverKey[]): Promise<EdgeResult> {
@@ -360,22 +356,9 @@ export class EdgeResolver {
       const message = `invalid response from exec need ${this.index} index but ${results.length} results received`;
       throw node.failed(new BuildError("invalid_argument", message));
     }
-    const { cache, now } = node.environment;
-    const createdAt = now();
-    const saved: SolverKey[] = [];
-    for (const key of keys) {
-      const kept = await this.#ask(cache, () => cache.save(key, result, createdAt));
-      const own = kept === undefined ? key : asSolverKey(kept, key.deps);
-      const records = (own.persistent ? await this.#ask(cache, () => cache.records(own)) : undefined) ?? [];
-      own.origin = {
-        vertex: node.vertex.digest,
-        exportCache: node.vertex.options.exportCache,
-        records: records.map((record) => ({ store: cache, record, key: own })),
-      };
-      saved.push(own);
-    }
+    const saved = await recordResult(node, result, keys);
     // Not below something that ignores the cache: its steps are other ones now, although their definitions are the same.
-    if (!node.isPrivate) this.keys.push(...saved);
+    if (!node.isPrivate) this.#recorded.push(...saved);
     return { result, keys: saved, record: undefined };
   }
 
@@ -383,57 +366,19 @@ export class EdgeResolver {
     if (this.#inputs.length === 0) return this.#sourceDigests.map((digest) => new SolverKey(digest, this.index));
     const digest = this.#cacheMap?.digest;
     if (digest === undefined) throw new TypeError("A vertex was executed before its cache map was known");
-    return [
-      new SolverKey(
-        digest,
-        this.index,
-        this.#inputs.map((input) => this.#allLinks(input)),
-      ),
-    ];
+    return [new SolverKey(digest, this.index, this.#allLinks())];
   }
 
-  /** Everything that an input is known by. */
-  #allLinks(input: InputState): CacheKeyLink[] {
-    const selector = this.#cacheMap?.deps[input.index]?.selector;
-    const links = new Map<CacheKey, CacheKeyLink>(input.links.map((link) => [link.key, link]));
-    const known = [...input.edge.keys, ...(input.edge.#complete.done?.value.keys ?? [])];
-    for (const key of known) if (!links.has(key)) links.set(key, { key, selector });
-    return [...links.values()];
-  }
-
-  /** Equal for vertices whose results are interchangeable: the op, and of each input its content or its key. */
-  #lock(keys: readonly SolverKey[]): string {
-    const { cache } = this.node.environment;
-    const [key] = keys;
-    if (key === undefined || key.deps.length === 0) return keys.map(({ digest }) => digest).join(" ");
-    const inputs = key.deps.map((links) => {
-      const content = links.find((link) => link.key.output === contentOutput);
-      if (content !== undefined) return content.key.digest;
-      const ids = links.flatMap(({ key: k, selector }) => {
-        const id = k instanceof SolverKey ? k.idIn(cache.id) : undefined;
-        return id === undefined ? [] : [`${id}+${selector ?? ""}`];
-      });
-      return ids[0] ?? this.node.vertex.digest;
+  #allLinks(): CacheKeyLink[][] {
+    return this.#inputs.map(({ edge, state }) => {
+      const known = [...edge.#keys, ...(edge.#complete.done?.value.keys ?? [])];
+      return state.allLinks(known, this.#cacheMap?.deps[state.index]?.selector);
     });
-    return [key.digest, ...inputs].join(" ");
-  }
-
-  /** A store that fails is as good as one that has nothing: a cache never fails a build. */
-  async #ask<T>(store: CacheStore, question: () => Promise<T>): Promise<T | undefined> {
-    try {
-      return await question();
-    } catch (error) {
-      this.node.environment.reporter.report(error, `use of the cache "${store.id}"`);
-      return undefined;
-    }
   }
 }
 
-function hasCandidates(input: InputState): boolean {
-  return input.candidates.size > 0;
-}
-
-function asSolverKey(key: CacheKey, deps: SolverKey["deps"]): SolverKey {
-  if (key instanceof SolverKey) return key;
-  return new SolverKey(key.digest, key.output, deps);
+/** Whether asking once more, at another time, would be in vain. */
+function isGone(error: unknown): boolean {
+  const { code } = BuildError.from(error);
+  return code === "not_found" || code === "data_loss";
 }

@@ -3,6 +3,7 @@ import { BuildError, UnknownJobError } from "@buildkit-ts/errdefs";
 import type { EdgeResolver } from "./edge-resolver.ts";
 import { ExecFlights } from "./exec-flights.ts";
 import { type JobHost, SolverJob } from "./job.ts";
+import { StoreLosses } from "./store-losses.ts";
 import type { CacheStore, Edge, Job, OpResolver, Solver, Vertex } from "./types.ts";
 import { type NodeEnvironment, VertexNode } from "./vertex-node.ts";
 
@@ -38,6 +39,7 @@ export class GraphSolver implements Solver {
       cache: options.cache,
       reporter: options.reporter,
       flights: new ExecFlights(),
+      losses: new StoreLosses(),
       now: () => this.#clock.now(),
     };
   }

@@ -2,10 +2,19 @@ import { randomBytes } from "node:crypto";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { type Digest, digestOf } from "@buildkit-ts/oci";
 import type { VertexWarning } from "@buildkit-ts/progress";
-import type { EdgeResult } from "./edge-resolver.ts";
+import type { EdgeResult } from "./edge-result.ts";
 import { ProgressLog } from "./progress-log.ts";
 import { Scope } from "./scope.ts";
-import type { CachedResult, Edge, ExportableCacheKey, Job, OpContext, ProgressEvent, Result } from "./types.ts";
+import type {
+  CachedResult,
+  Edge,
+  ExportableCacheKey,
+  Job,
+  OpContext,
+  PrepareResult,
+  ProgressEvent,
+  Result,
+} from "./types.ts";
 import { type ProgressSink, VertexLog } from "./vertex-log.ts";
 import type { NodeJob, VertexNode } from "./vertex-node.ts";
 
@@ -40,11 +49,16 @@ export class SolverJob implements Job, NodeJob {
     return this.#disposed !== undefined;
   }
 
-  async build(edge: Edge, options: { readonly signal: AbortSignal }): Promise<CachedResult> {
-    return await this.#track(options.signal, async (scope) => {
-      const node = this.#host.attach(this, edge);
-      const completed = await node.edge(edge.index).complete(scope);
-      return JobResult.of(completed);
+  async build(
+    edge: Edge,
+    options: { readonly signal: AbortSignal; readonly prepare?: PrepareResult },
+  ): Promise<CachedResult> {
+    const { signal, prepare } = options;
+    return await this.#track(signal, async (scope) => {
+      const resolver = this.#host.attach(this, edge).edge(edge.index);
+      return JobResult.of(
+        await (prepare === undefined ? resolver.complete(scope) : resolver.completePrepared(scope, prepare)),
+      );
     });
   }
 

@@ -62,6 +62,9 @@ export interface OpContext {
   values(key: string): readonly unknown[];
 }
 
+/** Makes a result ready for use. Fails where its content cannot be had any more. */
+export type PrepareResult = (result: Result, context: OpContext) => Promise<void>;
+
 /** A vertex's behaviour. One instance serves all builds that share the vertex at a time. */
 export interface Op {
   /**
@@ -115,6 +118,8 @@ export interface CacheStore {
   records(key: CacheKey): Promise<CacheRecord[]>;
   /** @throws {BuildError} `not_found`, when the value is gone; the caller then goes on as if there were no hit. */
   load(record: CacheRecord, context: OpContext): Promise<Result>;
+  /** Forgets a record whose value turned out to be gone after it was loaded. */
+  forget(record: CacheRecord): Promise<void>;
   /** Records a result under a key; the key's links are stored too. */
   save(key: CacheKey, result: Result, createdAt: number): Promise<CacheKey>;
 }
@@ -161,8 +166,14 @@ export type ProgressEvent =
 /** One build: a set of edges asked of the solver, with its own progress and sessions. */
 export interface Job extends AsyncDisposable {
   readonly id: string;
-  /** Solves one edge; equal work of other jobs is shared. @throws {VertexError} */
-  build(edge: Edge, options: { readonly signal: AbortSignal }): Promise<CachedResult>;
+  /**
+   * Solves one edge; equal work of other jobs is shared.
+   *
+   * @param options.prepare Makes the result ready for use. Where it fails since the content of a cached result is gone,
+   *   the result is obtained anew, and prepared again.
+   * @throws {VertexError}
+   */
+  build(edge: Edge, options: { readonly signal: AbortSignal; readonly prepare?: PrepareResult }): Promise<CachedResult>;
   /** Runs work that is no op of the graph (exports, metadata look-ups) as a vertex of this build. */
   inVertex<T>(
     name: string,

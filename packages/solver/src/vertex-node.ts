@@ -3,9 +3,11 @@ import { BuildError, VertexError } from "@buildkit-ts/errdefs";
 import type { Digest } from "@buildkit-ts/oci";
 import { EdgeResolver } from "./edge-resolver.ts";
 import { type ExecFlights, RecordedMeanwhile } from "./exec-flights.ts";
+import { LostResult } from "./lost-result.ts";
 import type { Scope } from "./scope.ts";
 import { SharedTask } from "./shared-task.ts";
 import type { FoundRecord } from "./solver-key.ts";
+import type { StoreLosses } from "./store-losses.ts";
 import type { CacheMap, CacheStore, Op, OpContext, OpResolver, Result, Vertex } from "./types.ts";
 import { VertexLog } from "./vertex-log.ts";
 
@@ -20,6 +22,7 @@ export interface NodeEnvironment {
   readonly resolveOp: OpResolver;
   readonly cache: CacheStore;
   readonly flights: ExecFlights;
+  readonly losses: StoreLosses;
   readonly reporter: ErrorReporter;
   readonly now: () => number;
 }
@@ -51,6 +54,7 @@ export class VertexNode {
   #op: Op | undefined;
   #failure: Failure | undefined;
   #released = false;
+  #isLossKnown = false;
   #unlock: (() => Promise<void>) | undefined;
 
   constructor(
@@ -116,7 +120,12 @@ export class VertexNode {
     if (task === undefined) {
       task = new SharedTask(async (own) => {
         const context = this.context(own);
-        await dependency.prepare?.(result, context);
+        try {
+          await dependency.prepare?.(result, context);
+        } catch (error) {
+          own.throwIfAborted();
+          throw new LostResult(error);
+        }
         return await dependency.computeContentDigest?.(result, context);
       });
       this.#inputTasks.set(key, task);
@@ -148,6 +157,19 @@ export class VertexNode {
   ): Promise<Result[]> {
     this.#exec ??= new SharedTask(async (own) => await this.#guarded(own, () => this.#execOnce(inputs, options, own)));
     return await this.#exec.run(options.scope);
+  }
+
+  /** Forgets the execution that gave the result, if it is still the last one: the next one executes again. */
+  forgetExec(result: Result): void {
+    if (this.#exec?.done?.value.includes(result) === true) this.#exec = undefined;
+  }
+
+  /** Tells the builds, once, that a cached result of the vertex cannot be used. */
+  warnOfLoss(error: unknown): void {
+    if (this.#isLossKnown) return;
+    this.#isLossKnown = true;
+    const short = `Cannot use cached result: ${BuildError.from(error).message}`;
+    this.log.warn({ level: 1, short, detail: ["The step is built again."], url: "", ranges: [] });
   }
 
   /** Lets others execute what has equal keys: they will find the records. */

@@ -32,8 +32,14 @@ export class FakeResult implements Result {
 export class FakeResults implements ResultLoader {
   readonly holds: { count: number } = { count: 0 };
   readonly #saved = new Map<string, string>();
+  readonly #loaded = new WeakSet<Result>();
   #next = 0;
   loads = 0;
+
+  /** Whether it came from a record. */
+  isLoaded(result: Result): boolean {
+    return this.#loaded.has(result);
+  }
 
   create(value: string): FakeResult {
     return new FakeResult(`r${this.#next++}`, value, this.holds);
@@ -49,7 +55,9 @@ export class FakeResults implements ResultLoader {
     if (value === undefined)
       return Promise.reject(new BuildError("not_found", `Cannot load result "${id}": not found`));
     this.loads += 1;
-    return Promise.resolve(new FakeResult(id, value, this.holds));
+    const result = new FakeResult(id, value, this.holds);
+    this.#loaded.add(result);
+    return Promise.resolve(result);
   }
 
   exists(id: string): Promise<boolean> {

@@ -1,5 +1,5 @@
 import { type Digest, digestOf } from "@buildkit-ts/oci";
-import type { CacheStore, Edge, Op, OpContext, Result, Vertex } from "../types.ts";
+import type { CacheStore, Edge, Op, OpContext, PrepareResult, Result, Vertex } from "../types.ts";
 import type { FakeResults } from "./fake-results.ts";
 
 export interface FakeVertexOptions {
@@ -18,7 +18,7 @@ export interface FakeVertexOptions {
   readonly value?: (inputs: readonly string[], output: number) => string;
   /** Runs in the op; may fail, wait or report. */
   readonly work?: (context: OpContext, inputs: readonly Result[]) => Promise<void>;
-  readonly prepare?: (result: Result) => Promise<void>;
+  readonly prepare?: PrepareResult;
   readonly exportCache?: boolean;
 }
 
@@ -64,7 +64,7 @@ export class FakeVertex implements Vertex, Op {
       const { prepare } = this.#fake;
       return {
         ...(selector !== undefined && { selector: digestOf(selector) }),
-        ...(prepare !== undefined && { prepare: async (result: Result) => await prepare(result) }),
+        ...(prepare !== undefined && { prepare }),
         ...(this.#fake.content?.includes(i) === true && {
           computeContentDigest: (result: Result) => {
             this.digests += 1;
