@@ -11,6 +11,7 @@ import type { BuildEngine, CacheExporter } from "./engine.ts";
 import { grantEntitlements } from "./entitlements.ts";
 import type { BuildHistory } from "./history/build-history.ts";
 import { BuildRecorder } from "./history/build-recorder.ts";
+import { withLostResultsRebuilt } from "./lost-results.ts";
 
 export interface BuildRunnerOptions {
   readonly engine: BuildEngine;
@@ -73,7 +74,11 @@ export class BuildRunner {
       await using bridge = this.#bridge(request, job, entitlements);
       const result = await this.#result(bridge, request, options);
       await evaluateAll(result, options);
-      const exported = await this.#export({ job, request, result, exports, cacheExporters }, options.signal);
+      const exported = await withLostResultsRebuilt(
+        result,
+        async () => await this.#export({ job, request, result, exports, cacheExporters }, options.signal),
+        options,
+      );
       await recorder.finish(exported);
       return exported.response;
     } catch (error) {

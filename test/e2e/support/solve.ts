@@ -16,6 +16,8 @@ export interface Solved {
   /** By name. */
   readonly steps: ReadonlyMap<string, SeenStep>;
   readonly logs: string;
+  /** Short texts, as they came. */
+  readonly warnings: readonly string[];
 }
 
 export interface SolveOptions extends Omit<BuildRequest, "onStatus"> {
@@ -29,6 +31,7 @@ export async function solve(daemon: TestDaemon, options: SolveOptions): Promise<
   const { signal = AbortSignal.timeout(60_000), onProgress, ...request } = options;
   const steps = new Map<string, SeenStep>();
   const names = new Map<string, string>();
+  const warnings: string[] = [];
   let logs = "";
   const onStatus: BuildRequest["onStatus"] = (status) => {
     for (const vertex of status.vertexes) {
@@ -41,14 +44,15 @@ export async function solve(daemon: TestDaemon, options: SolveOptions): Promise<
       steps.set(vertex.name, step);
     }
     for (const log of status.logs) logs += Buffer.from(log.msg).toString("utf8");
-    onProgress?.({ steps, logs });
+    for (const warning of status.warnings) warnings.push(Buffer.from(warning.short).toString("utf8"));
+    onProgress?.({ steps, logs, warnings });
   };
   await using client = await BuildkitClient.connect(daemon.address, { signal });
   try {
     const response = await client.build({ ...request, onStatus }, { signal });
-    return { response, error: undefined, steps, logs };
+    return { response, error: undefined, steps, logs, warnings };
   } catch (error) {
-    return { response: undefined, error, steps, logs };
+    return { response: undefined, error, steps, logs, warnings };
   }
 }
 

@@ -4,7 +4,7 @@ import { opspb } from "@buildkit-ts/api";
 import { SingleFlight } from "@buildkit-ts/async";
 import type { ImmutableRef } from "@buildkit-ts/cache";
 import { SourceError, VertexError } from "@buildkit-ts/errdefs";
-import type { CachedResult, Edge, Job } from "@buildkit-ts/solver";
+import type { CachedResult, Edge, Job, PrepareResult } from "@buildkit-ts/solver";
 import type { BuildEngine } from "../engine.ts";
 
 /**
@@ -18,8 +18,9 @@ export class BridgeRef implements AsyncDisposable {
   readonly #edge: Edge;
   readonly #job: Job;
   readonly #engine: BuildEngine;
-  readonly #flight = new SingleFlight<"result", CachedResult | undefined>();
-  #result: CachedResult | undefined;
+  readonly #flight = new SingleFlight<"result" | "extracted", CachedResult | undefined>();
+  /** The last one counts. Former ones may be in use still. */
+  readonly #results: CachedResult[] = [];
   #disposed = false;
 
   constructor(options: { definition: opspb.Definition; edge: Edge; job: Job; engine: BuildEngine }) {
@@ -31,19 +32,29 @@ export class BridgeRef implements AsyncDisposable {
 
   /** The built result; undefined for an empty definition. @throws {SourceError} pointing to what defined the failed step. */
   async result(options: { readonly signal: AbortSignal }): Promise<CachedResult | undefined> {
-    if (this.#result !== undefined) return this.#result;
+    const known = this.#results.at(-1);
+    if (known !== undefined) return known;
     return await this.#flight.run("result", async (signal) => await this.#build(signal), options);
   }
 
-  async #build(signal: AbortSignal): Promise<CachedResult | undefined> {
+  async #build(signal: AbortSignal, prepare?: PrepareResult): Promise<CachedResult | undefined> {
     try {
-      const result = await this.#job.build(this.#edge, { signal });
+      const result = await this.#job.build(this.#edge, { signal, ...(prepare !== undefined && { prepare }) });
       if (this.#disposed) await result[Symbol.asyncDispose]();
-      else this.#result = result;
+      else this.#results.push(result);
       return result;
     } catch (error) {
       throw this.#locate(error);
     }
+  }
+
+  /** The result, with all of its bytes here. Where bytes of a cached one cannot be had any more it is built again. */
+  async extracted(options: { readonly signal: AbortSignal }): Promise<CachedResult | undefined> {
+    const prepare: PrepareResult = async (result, context) => {
+      const { signal, progress } = context;
+      await this.#engine.refOf(result)?.extract({ signal, progress, session: context.sessions() });
+    };
+    return await this.#flight.run("extracted", async (signal) => await this.#build(signal, prepare), options);
   }
 
   /** The built tree; undefined for an empty one. The hold stays here. */
@@ -80,9 +91,7 @@ export class BridgeRef implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true;
-    const result = this.#result;
-    this.#result = undefined;
-    await result?.[Symbol.asyncDispose]();
+    await Promise.all(this.#results.splice(0).map(async (result) => await result[Symbol.asyncDispose]()));
   }
 }
 

@@ -102,6 +102,9 @@ export async function statFile(ref: BridgeRef, path: string, options: RefFileOpt
 }
 
 async function inTree<T>(ref: BridgeRef, options: RefFileOptions, work: (root: RootedDirectory) => T): Promise<T> {
+  // What is read now must be here. A tree in use stays as it is; only one that was never mounted can be lost.
+  const isLazy = (await ref.tree(options))?.isLazy === true;
+  if (isLazy) await ref.extracted(options);
   const tree = await ref.tree(options);
   if (tree === undefined)
     throw new BuildError("not_found", "Cannot read from an empty result: no such file or directory");
