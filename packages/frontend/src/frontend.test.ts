@@ -146,11 +146,11 @@ suite("FrontendClient", () => {
     assert.equal((await returnedBy(warn, { capabilities: [] })).warnings.length, 0);
   });
 
-  test("resolves an image's config", async () => {
+  test("resolves an image's config by its short name", async () => {
     await using gateway = new MemoryGateway({ images: { "docker.io/library/x:latest": '{"os":"linux"}' } });
     const setting = { options: {}, sessionId: "", product: "" };
     const client = await FrontendClient.open(gateway.client, setting, { signal });
-    const { config, ref } = await client.resolveImage("docker.io/library/x:latest", {}, { signal });
+    const { config, ref } = await client.resolveImage("x", {}, { signal });
     assert.deepEqual([Buffer.from(config).toString(), ref], ['{"os":"linux"}', "docker.io/library/x:latest"]);
     await assert.rejects(client.resolveImage("y", {}, { signal }), (error) => {
       return error instanceof RpcError && error.code === "not_found";

@@ -1,6 +1,13 @@
 import { BuildError } from "@buildkit-ts/errdefs";
 import { platformToProto } from "@buildkit-ts/llb";
-import { type Digest, type Platform, parseDigest } from "@buildkit-ts/oci";
+import {
+  type Digest,
+  formatReference,
+  type Platform,
+  parseDigest,
+  parseReference,
+  withDefaultTag,
+} from "@buildkit-ts/oci";
 import type { GatewayClient } from "./gateway-client.ts";
 
 /** Metadata of an image, without its layers. */
@@ -32,7 +39,9 @@ export async function resolveImage(
   request: ImageRequest & { readonly reference: string; readonly hasMetadata: boolean },
   options: { readonly signal: AbortSignal },
 ): Promise<ResolvedImage> {
-  const { reference, store, hasMetadata } = request;
+  const { store, hasMetadata } = request;
+  // Daemons take no short names; layouts are named by their store.
+  const reference = store === undefined ? qualify(request.reference) : request.reference;
   const common = {
     ResolveMode: request.resolveMode ?? "default",
     LogName: request.logName ?? "",
@@ -52,4 +61,8 @@ export async function resolveImage(
   if (image === undefined) throw new BuildError("failed_precondition", `Cannot resolve image "${reference}": no image`);
   const ref = (Source?.identifier ?? "").replace(/^[\w-]+:\/\//, "");
   return { digest: parseDigest(image.Digest), config: image.Config, ref: ref || reference };
+}
+
+function qualify(reference: string): string {
+  return formatReference(withDefaultTag(parseReference(reference)));
 }

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { suite, test } from "node:test";
 import { digestOf } from "@buildkit-ts/oci";
 import {
+  copy,
   decodeDefinition,
   diff,
   git,
@@ -180,6 +181,14 @@ suite("marshalling", () => {
     });
     const bytes = Buffer.from(one.marshal({ platform: amd64 }).def[0] ?? []).toString("latin1");
     assert.ok(bytes.indexOf("10") < bytes.indexOf("9") && bytes.indexOf("9") < bytes.indexOf("b"));
+  });
+
+  test("gives the short forms of steps the digests of the long ones", () => {
+    const digests = (state: State): string[] =>
+      state.marshal({ platform: amd64, localUniqueId: "uid" }).def.map(digestOf);
+    const paths = { src: "a", dest: "/b" };
+    assert.deepEqual(digests(b.run("make")), digests(b.run({ args: ["/bin/sh", "-c", "make"] })));
+    assert.deepEqual(digests(b.copy(l, paths, { mode: 0o600 })), digests(b.file(copy(l, paths, { mode: 0o600 }))));
   });
 
   test("marshals a chain deeper than the call stack", () => {

@@ -4,7 +4,7 @@ import { DiffVertex, MergeVertex, PassthroughVertex } from "./combine-ops.ts";
 import type { Constraints, MarshalOptions } from "./constraints.ts";
 import type { Definition } from "./definition.ts";
 import { type ExecMount, type ExecSecret, type ExecSsh, ExecVertex, type ProxyEnv } from "./exec-op.ts";
-import { type CopySource, type FileAction, FileVertex } from "./file-action.ts";
+import { type CopyOptions, type CopySource, copy, type FileAction, FileVertex } from "./file-action.ts";
 import { marshal } from "./marshal.ts";
 import { joinPath } from "./path.ts";
 import type { LlbVertex, Output } from "./vertex.ts";
@@ -152,8 +152,13 @@ export class State implements CopySource {
     return this.#with({ platform: normalizePlatform(platform) });
   }
 
-  /** Runs a process on this filesystem. The result is the filesystem after it, or another mount of it. */
-  run(options: RunOptions): ExecState {
+  /**
+   * Runs a process on this filesystem. The result is the filesystem after it, or another mount of it.
+   *
+   * A text is a command for `/bin/sh`.
+   */
+  run(what: string | RunOptions, more: Omit<RunOptions, "args"> = {}): ExecState {
+    const options = typeof what === "string" ? { ...more, args: ["/bin/sh", "-c", what] } : { ...more, ...what };
     const base = options.with?.(this) ?? this;
     const { settings } = base;
     const root = execMount({ target: "/", source: base, readonly: options.readonlyRoot ?? false });
@@ -176,6 +181,15 @@ export class State implements CopySource {
   file(action: FileAction, constraints: Constraints = {}): State {
     const vertex = new FileVertex(this, action, constraints);
     return this.withOutput({ vertex, index: 0 });
+  }
+
+  /** Copies `paths.src` of `source` to `paths.dest` of this filesystem. Chain {@linkcode copy} for more in one step. */
+  copy(
+    source: CopySource,
+    paths: { readonly src: string; readonly dest: string },
+    options: CopyOptions & { readonly constraints?: Constraints } = {},
+  ): State {
+    return this.file(copy(source, paths, options), options.constraints);
   }
 
   /** The same filesystem, but not before `dependencies` are built. */

@@ -1,4 +1,10 @@
-import { BuildkitClient, type BuildRequest, type BuildResponse, failureDetails } from "@buildkit-ts/client";
+import {
+  type BuildFunction,
+  BuildkitClient,
+  type BuildRequest,
+  type BuildResponse,
+  failureDetails,
+} from "@buildkit-ts/client";
 import type { TestDaemon } from "./daemon.ts";
 
 /** A step as the progress of one build showed it. */
@@ -22,13 +28,15 @@ export interface Solved {
 
 export interface SolveOptions extends Omit<BuildRequest, "onStatus"> {
   readonly signal?: AbortSignal;
+  /** The client's part, where a frontend runs in it. */
+  readonly run?: BuildFunction;
   /** Called whenever progress came. */
   readonly onProgress?: (solved: Omit<Solved, "response" | "error">) => void;
 }
 
 /** Builds over a connection of its own; a failure is a result. */
 export async function solve(daemon: TestDaemon, options: SolveOptions): Promise<Solved> {
-  const { signal = AbortSignal.timeout(60_000), onProgress, ...request } = options;
+  const { signal = AbortSignal.timeout(60_000), onProgress, run, ...request } = options;
   const steps = new Map<string, SeenStep>();
   const names = new Map<string, string>();
   const warnings: string[] = [];
@@ -49,7 +57,7 @@ export async function solve(daemon: TestDaemon, options: SolveOptions): Promise<
   };
   await using client = await BuildkitClient.connect(daemon.address, { signal });
   try {
-    const response = await client.build({ ...request, onStatus }, { signal });
+    const response = await client.build({ ...request, onStatus }, { signal, ...(run !== undefined && { run }) });
     return { response, error: undefined, steps, logs, warnings };
   } catch (error) {
     return { response: undefined, error, steps, logs, warnings };

@@ -1,0 +1,4 @@
+import { runFrontendImage } from "@buildkit-ts/frontend";
+import { buildpacksFrontend } from "./buildpacks-frontend.ts";
+
+await runFrontendImage(buildpacksFrontend);

@@ -1,0 +1,2 @@
+#!/bin/sh
+zcat /layers/assets/assets/style.css.gz
