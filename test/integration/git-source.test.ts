@@ -16,7 +16,7 @@ import { after, before, test } from "node:test";
 import type { ImmutableRef } from "@buildkit-ts/cache";
 import { mountTemporarily } from "@buildkit-ts/mount";
 import { hostPlatform } from "@buildkit-ts/oci";
-import { GitSource } from "@buildkit-ts/sources";
+import { BlobOrigin, GitSource } from "@buildkit-ts/sources";
 import { endProcess, freePort } from "../e2e/support/processes.ts";
 import { Parts } from "./support/parts.ts";
 
@@ -76,7 +76,7 @@ test("a repository by branch, tag, commit and directory", { skip: !hasDaemon && 
     }
     const session = await parts.connect([]);
     const open = (fragment: string, attributes: Record<string, string> = {}) =>
-      new GitSource(parts.services).resolve({
+      new GitSource({ ...parts.services, blobs: new BlobOrigin(parts.services) }).resolve({
         identifier: `git://127.0.0.1:${port}/work${fragment}`,
         attributes: { "git.fullurl": url, ...attributes },
         platform,

@@ -18,7 +18,13 @@ import { ArchiveExporter, DatabaseImageStore, ImageExporter, LocalExporter, TarE
 import { mountTemporarily } from "@buildkit-ts/mount";
 import { hostPlatform } from "@buildkit-ts/oci";
 import { type OutputTarget, shareDirectories, takeOutputs } from "@buildkit-ts/session/serving";
-import { ImageSource, LocalSource, RegistryOrigin } from "@buildkit-ts/sources";
+import {
+  ImageSource,
+  LocalSource,
+  type MetadataRequest,
+  RegistryOrigin,
+  type SourceRequest,
+} from "@buildkit-ts/sources";
 import { TestRegistry } from "../e2e/support/registry.ts";
 import { Parts } from "./support/parts.ts";
 
@@ -133,12 +139,18 @@ test("an image is pushed, found again, pulled lazily, and its tree is the same",
   skopeo("inspect", "--tls-verify=false", `docker://${registry.host}/team/copy:1`);
 });
 
+function imageQuery(name: string, resolveMode: string): [SourceRequest, MetadataRequest] {
+  return [
+    { identifier: `docker-image://${name}`, attributes: {}, platform: hostPlatform(), vertex: "" },
+    { resolveMode, attestationChain: false, predicateTypes: [], gitObjects: false, checksum: undefined },
+  ];
+}
+
 test("a name that is not there is told as BuildKit tells it", async () => {
   const session = await parts.connect([]);
   const source = new ImageSource({ ...parts.services, origin: new RegistryOrigin(parts.services) });
   const name = `${registry.host}/team/nope:latest`;
-  const request = { platform: undefined, resolveMode: "default", attributes: {} };
-  await assert.rejects(source.resolveImageMetadata(name, request, parts.context(session)), {
+  await assert.rejects(source.resolveMetadata(...imageQuery(name, "default"), parts.context(session)), {
     code: "not_found",
     message: `${name}: not found`,
   });
@@ -158,8 +170,7 @@ test("an image that was named on this machine is found where no registry has it"
     ["local", true],
     ["pull", false],
   ] as const) {
-    const request = { platform: undefined, resolveMode, attributes: {} };
-    const resolving = source.resolveImageMetadata(name, request, parts.context(await parts.connect([])));
+    const resolving = source.resolveMetadata(...imageQuery(name, resolveMode), parts.context(await parts.connect([])));
     if (found) assert.equal((await resolving).digest, response["containerimage.digest"]);
     else await assert.rejects(resolving, { code: "not_found" });
   }

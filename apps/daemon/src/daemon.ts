@@ -65,6 +65,7 @@ export class Daemon implements AsyncDisposable {
     const registry = new BridgeRegistry();
     const runner = new BuildRunner({
       engine,
+      sessions,
       registry,
       history,
       frontends: new Map([["dockerfile.v0", dockerfileFrontend]]),

@@ -9,9 +9,9 @@ import {
   type BuildEngine,
   type CacheContext,
   type CacheExporter,
-  type ImageMetadata,
+  evaluateSourceKey,
   type LoadOptions,
-  type ResolveImageRequest,
+  type SourceQuery,
   userAgent,
   type WorkerIdentity,
 } from "@buildkit-ts/control";
@@ -45,19 +45,25 @@ import {
   SqliteCacheStore,
 } from "@buildkit-ts/solver";
 import {
+  BlobOrigin,
+  BlobSource,
   GitSource,
   HttpSource,
   ImageSource,
   LayoutSource,
   LocalSource,
+  type MetadataRequest,
   RegistryOrigin,
+  type Source,
   type SourceContext,
+  type SourceMetadata,
 } from "@buildkit-ts/sources";
 import {
   CacheMounts,
   createOpResolver,
   detectPlatforms,
   ensureWorkerId,
+  findSource,
   ignoredCacheMounts,
   loadDefinition,
   type NestedSolve,
@@ -81,8 +87,7 @@ interface Parts {
   readonly solver: Solver;
   readonly worker: WorkerIdentity;
   readonly exporters: ReadonlyMap<string, Exporter>;
-  readonly images: ImageSource;
-  readonly layouts: LayoutSource;
+  readonly sources: readonly Source[];
   readonly remoteCaches: RemoteCaches;
   readonly garbage: GarbageCollector | undefined;
 }
@@ -113,8 +118,15 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const cache = resources.use(await LocalCacheManager.open({ root, database, snapshotter, content, codec }));
     const registry = resources.use(new RegistryClient({ config: registryConfig(settings.registries), userAgent }));
     const origin = new RegistryOrigin({ registry, sessions });
-    const images = new ImageSource({ cache, content, origin });
-    const layouts = new LayoutSource({ cache, content, sessions });
+    const blobs = new BlobOrigin({ registry, sessions });
+    const sources: readonly Source[] = [
+      new ImageSource({ cache, content, origin }),
+      new LayoutSource({ cache, content, sessions }),
+      new LocalSource({ cache, sessions }),
+      new GitSource({ cache, sessions, blobs }),
+      resources.use(new HttpSource({ cache, sessions, userAgent })),
+      new BlobSource({ cache, blobs }),
+    ];
     const workerId = await ensureWorkerId(root);
     const cacheMounts = new CacheMounts(cache, { temporaryDirectory });
     const resolveOp = createOpResolver({
@@ -125,13 +137,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
       temporaryDirectory,
       cacheMounts,
       solveNested,
-      sources: [
-        images,
-        layouts,
-        new LocalSource({ cache, sessions }),
-        new GitSource({ cache, sessions }),
-        resources.use(new HttpSource({ cache, sessions, userAgent })),
-      ],
+      sources,
       fileBackend: resources.use(new ThreadedFileBackend()),
       parallelism: new Semaphore(settings.maxParallelism === 0 ? Number.POSITIVE_INFINITY : settings.maxParallelism),
     });
@@ -158,8 +164,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
       solver,
       worker,
       exporters,
-      images,
-      layouts,
+      sources,
       remoteCaches: new RemoteCaches({ cache, content, registry, sessions, workerId }),
       garbage,
     });
@@ -200,10 +205,13 @@ export class Engine implements BuildEngine, AsyncDisposable {
     return refOfResult(result);
   }
 
-  async resolveImage(reference: string, request: ResolveImageRequest, context: SourceContext): Promise<ImageMetadata> {
-    const { images, layouts } = this.#parts;
-    const source = request.scheme === "oci-layout" ? layouts : images;
-    return await source.resolveImageMetadata(reference, request, context);
+  async resolveSource(
+    query: SourceQuery,
+    wanted: MetadataRequest,
+    context: SourceContext,
+  ): Promise<SourceMetadata | undefined> {
+    const source = findSource(this.#parts.sources, query.identifier);
+    return await source.resolveMetadata?.({ ...query, vertex: "" }, wanted, context);
   }
 
   cacheExporter(type: string, attributes: Readonly<Record<string, string>>): CacheExporter {
@@ -232,7 +240,21 @@ const solveNested: NestedSolve = async (definition, context) => {
   const [job] = context.values("job") as readonly Job[];
   if (job === undefined) throw new BuildError("internal", "Cannot build nested definition: no build waits for it");
   const [entitlements = new Set<string>()] = context.values("entitlements") as readonly ReadonlySet<string>[];
-  const edge = await loadDefinition(definition, { signal: context.signal, entitlements });
+  // Every build that waits for the result has its say in what it is made of.
+  const policies = (context.values(evaluateSourceKey) as readonly LoadOptions["evaluateSource"][]).filter(
+    (evaluate) => evaluate !== undefined,
+  );
+  const edge = await loadDefinition(definition, {
+    signal: context.signal,
+    entitlements,
+    ...(policies.length > 0 && {
+      evaluateSource: async (op, options) => {
+        let isChanged = false;
+        for (const evaluate of policies) isChanged = (await evaluate(op, options)) || isChanged;
+        return isChanged;
+      },
+    }),
+  });
   return await job.build(edge, context);
 };
 

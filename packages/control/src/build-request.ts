@@ -31,9 +31,6 @@ export function readBuildRequest(message: controlpb.SolveRequest): BuildRequest 
   if (version !== 0 && !compatibilityVersions.some((known) => known === version)) {
     throw new BuildError("invalid_argument", `invalid compatibility version ${version}`);
   }
-  if (message.SourcePolicy !== undefined && message.SourcePolicy.rules.length > 0) {
-    throw new BuildError("unimplemented", "Cannot solve with a source policy: this daemon does not evaluate them");
-  }
   const cacheExports = readCacheExports(message);
   const imports = message.Cache?.Imports.map(({ Type, Attrs }) => ({ type: Type, attributes: Attrs })) ?? [];
   const legacyImports =

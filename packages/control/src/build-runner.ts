@@ -2,19 +2,23 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import type { ExportContext, ExporterInstance, ExportInput, ExportOutput } from "@buildkit-ts/exporters";
 import type { Digest } from "@buildkit-ts/oci";
 import { withStatus } from "@buildkit-ts/progress";
+import type { SessionManager } from "@buildkit-ts/session";
 import type { CachedResult, Job, OpContext } from "@buildkit-ts/solver";
+import { BuildResolves, buildResolvesKey } from "@buildkit-ts/sources";
 import { type BridgeRef, type BridgeResult, refsOf } from "./bridge/bridge-ref.ts";
 import { type BridgeRegistry, RegisteredBridge } from "./bridge/bridge-registry.ts";
-import { BuildBridge, type BuiltinFrontend, evaluateAll } from "./bridge/build-bridge.ts";
+import { BuildBridge, type BuiltinFrontend, evaluateAll, evaluateSourceKey } from "./bridge/build-bridge.ts";
 import type { BuildRequest } from "./build-request.ts";
 import type { BuildEngine, CacheExporter } from "./engine.ts";
 import { grantEntitlements } from "./entitlements.ts";
 import type { BuildHistory } from "./history/build-history.ts";
 import { BuildRecorder } from "./history/build-recorder.ts";
 import { withLostResultsRebuilt } from "./lost-results.ts";
+import { SourcePolicy } from "./policy/source-policy.ts";
 
 export interface BuildRunnerOptions {
   readonly engine: BuildEngine;
+  readonly sessions: SessionManager;
   readonly registry: BridgeRegistry;
   readonly history: BuildHistory;
   readonly frontends: ReadonlyMap<string, BuiltinFrontend>;
@@ -58,20 +62,25 @@ export class BuildRunner {
   }
 
   async #runJob(job: Job, request: BuildRequest, options: { readonly signal: AbortSignal }): Promise<Response> {
-    const { engine, history } = this.#options;
+    const { engine, history, sessions } = this.#options;
     // What cannot be exported is refused before anything is built.
     const entitlements = grantEntitlements(request.entitlements, this.#options.allowedEntitlements);
     const exports = request.exporters.map(({ type, attributes }, index) => ({
       exporter: this.#exporter(type, attributes),
       index,
     }));
+    const { SourcePolicy: rules, SourcePolicySession: policySession } = request.message;
+    const policy = new SourcePolicy({ policies: rules === undefined ? [] : [rules], session: policySession, sessions });
     const cacheExporters = request.cacheExports.map(({ type, attributes }) => engine.cacheExporter(type, attributes));
     if (request.session !== "") job.addSession(request.session);
     job.setValue("entitlements", entitlements);
     job.setValue("job", job);
+    await using resolves = new BuildResolves();
+    job.setValue(buildResolvesKey, resolves);
     const recorder = new BuildRecorder({ job, request, history });
     try {
-      await using bridge = this.#bridge(request, job, entitlements);
+      await using bridge = this.#bridge(request, job, { entitlements, policy });
+      job.setValue(evaluateSourceKey, bridge.evaluateSource);
       const result = await this.#result(bridge, request, options);
       await evaluateAll(result, options);
       const exported = await withLostResultsRebuilt(
@@ -93,10 +102,14 @@ export class BuildRunner {
     return exporter.resolve(attributes);
   }
 
-  #bridge(request: BuildRequest, job: Job, entitlements: ReadonlySet<string>): BuildBridge {
+  #bridge(
+    request: BuildRequest,
+    job: Job,
+    allowed: { readonly entitlements: ReadonlySet<string>; readonly policy: SourcePolicy },
+  ): BuildBridge {
     const { engine, frontends } = this.#options;
     const { session, cacheImports } = request;
-    return new BuildBridge({ engine, job, session, entitlements, frontends, cacheImports });
+    return new BuildBridge({ engine, job, session, ...allowed, frontends, cacheImports });
   }
 
   async #result(

@@ -3,6 +3,7 @@ import type { CacheManager, CompressionOptions, ImmutableRef } from "@buildkit-t
 import type { Exporter } from "@buildkit-ts/exporters";
 import type { Digest, Platform } from "@buildkit-ts/oci";
 import type { CachedResult, CacheStore, Edge, Job, OpContext, Result, Solver } from "@buildkit-ts/solver";
+import type { MetadataRequest, SourceContext, SourceMetadata } from "@buildkit-ts/sources";
 
 /** The rules by which one worker's cache is collected, as clients see them. */
 export interface GcRule {
@@ -26,25 +27,17 @@ export interface LoadOptions {
   readonly signal: AbortSignal;
   readonly entitlements: ReadonlySet<string>;
   readonly cacheSources: readonly CacheStore[];
+  /** May change a source op in place (true, if it did) or refuse it by throwing. */
+  readonly evaluateSource?: (op: opspb.Op, options: { readonly signal: AbortSignal }) => Promise<boolean>;
+  /** Told the new digests of ops, by their old ones, when sources were changed. */
+  readonly onRenamed?: (renamed: ReadonlyMap<string, string>) => void;
 }
 
-/** An image's manifest and config, found without pulling its layers. */
-export interface ImageMetadata {
-  readonly ref: string;
-  readonly digest: Digest;
-  readonly config: Uint8Array;
-}
-
-/** Registries, or a client's OCI layout, which `oci.store` and `oci.session` name. */
-export type ImageScheme = "docker-image" | "oci-layout";
-
-export interface ResolveImageRequest {
-  readonly platform: Platform | undefined;
-  readonly resolveMode: string;
-  /** Where the name is looked up. */
-  readonly scheme: ImageScheme;
-  /** Attributes of the source op, for those that change what is found. */
+/** A source whose metadata somebody wants. */
+export interface SourceQuery {
+  readonly identifier: string;
   readonly attributes: Readonly<Record<string, string>>;
+  readonly platform: Platform;
 }
 
 /** An image whose config shall hold the cache of its own layers, bottom first. */
@@ -80,11 +73,16 @@ export interface BuildEngine {
   load(definition: opspb.Definition, options: LoadOptions): Promise<Edge>;
   /** The tree that a result holds; undefined for an empty one. The hold stays the result's. */
   refOf(result: Result): ImmutableRef | undefined;
-  resolveImage(
-    reference: string,
-    request: ResolveImageRequest,
-    context: import("@buildkit-ts/sources").SourceContext,
-  ): Promise<ImageMetadata>;
+  /**
+   * What can be told of a source without its files; undefined where nothing can.
+   *
+   * @throws {BuildError} `invalid_argument`, for a scheme that nobody knows; whatever the source says.
+   */
+  resolveSource(
+    query: SourceQuery,
+    wanted: MetadataRequest,
+    context: SourceContext,
+  ): Promise<SourceMetadata | undefined>;
   /** @throws {BuildError} `invalid_argument`: `unknown cache exporter: "…"`. */
   cacheExporter(type: string, attributes: Readonly<Record<string, string>>): CacheExporter;
   /** A store on an imported cache; undefined where nothing could be imported (a warning was given then). */

@@ -95,3 +95,15 @@ export class LostBlobError extends BuildError {
     return false;
   }
 }
+
+/** A source that a client's policy does not allow, with what the policy says about it. */
+export class PolicyDeniedError extends BuildError {
+  override readonly name = "PolicyDeniedError";
+  /** For the user, each on its own line. */
+  readonly denyMessages: readonly string[];
+
+  constructor(message: string, options: BuildErrorOptions & { readonly denyMessages: readonly string[] }) {
+    super("permission_denied", message, options);
+    this.denyMessages = options.denyMessages;
+  }
+}

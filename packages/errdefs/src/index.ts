@@ -3,6 +3,7 @@ export { codeFromNumber, codeNumber, codeOfFailedBuild } from "./code-number.ts"
 export {
   ExitError,
   LostBlobError,
+  PolicyDeniedError,
   SourceError,
   type SourceFile,
   type SourcePosition,

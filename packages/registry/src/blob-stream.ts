@@ -2,12 +2,8 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import { type Descriptor, formatReference, isIndexType, isManifestType, type Reference } from "@buildkit-ts/oci";
 import type { HttpAnswer } from "./http-sender.ts";
 import type { RegistryEndpoint } from "./registry-config.ts";
-import {
-  isConnectionFailure,
-  type RegistryExchange,
-  type RegistryRequestOptions,
-  unexpectedStatus,
-} from "./registry-exchange.ts";
+import { type RegistryExchange, type RegistryRequestOptions, unexpectedStatus } from "./registry-exchange.ts";
+import { isConnectionFailure } from "./retry-policy.ts";
 import { repositoryScope } from "./scopes.ts";
 
 export interface BlobRequest {

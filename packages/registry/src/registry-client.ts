@@ -1,13 +1,14 @@
 import { type Clock, systemClock } from "@buildkit-ts/async";
 import type { ContentProvider } from "@buildkit-ts/content";
 import { BuildError } from "@buildkit-ts/errdefs";
-import type { Descriptor, Reference } from "@buildkit-ts/oci";
+import type { Descriptor, Digest, Reference } from "@buildkit-ts/oci";
 import { Authorizer } from "./authorizer.ts";
 import { BlobStream } from "./blob-stream.ts";
 import { Connections } from "./connections.ts";
 import { HttpSender } from "./http-sender.ts";
 import { type FetchedManifest, fetchManifest, maxManifestBytes, resolveManifest, verifyDigest } from "./manifests.ts";
 import { type BlobToPush, type PushOutcome, type PushTarget, pushBlob, pushManifest } from "./push.ts";
+import { fetchReferrers } from "./referrers.ts";
 import { endpointsOf, type RegistryConfig, type RegistryEndpoint } from "./registry-config.ts";
 import { RegistryExchange, type RegistryRequestOptions } from "./registry-exchange.ts";
 
@@ -58,6 +59,12 @@ export class RegistryClient implements AsyncDisposable {
   ): Promise<FetchedManifest> {
     using _permit = await this.#exchange.acquire(reference.domain, "json", options);
     return await fetchManifest(this.#read(reference, options), descriptor, options);
+  }
+
+  /** Indexes of what refers to a manifest, such as signatures; none where the registry knows of none. */
+  async fetchReferrers(reference: Reference, digest: Digest, options: RegistryRequestOptions): Promise<Buffer[]> {
+    using _permit = await this.#exchange.acquire(reference.domain, "json", options);
+    return await fetchReferrers(this.#write(reference, options), digest, options);
   }
 
   /** A small blob, such as an image's config: whole and verified; at most 4 MiB unless told otherwise. */

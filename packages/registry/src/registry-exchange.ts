@@ -5,6 +5,7 @@ import type { CredentialSource } from "./credential-source.ts";
 import type { HttpAnswer, HttpRequest, HttpSender } from "./http-sender.ts";
 import type { RegistryEndpoint } from "./registry-config.ts";
 import { redactUrl, statusError } from "./registry-error.ts";
+import { backoffMs, errorCodes, isConnectionFailure, isPassing, maxAttempts, retryAfterMs } from "./retry-policy.ts";
 
 /** What each request to a registry needs. */
 export interface RegistryRequestOptions {
@@ -29,10 +30,6 @@ interface Limits {
   readonly blobs: Semaphore;
   readonly uploads: Semaphore;
 }
-
-const maxAttempts = 5;
-const firstDelayMs = 1000;
-const maxDelayMs = 8000;
 
 /** Sends requests to endpoints: with authorisation, retries after failures that may pass, and TLS or not. */
 export class RegistryExchange {
@@ -83,14 +80,14 @@ export class RegistryExchange {
     let previousStatus = 0;
     for (let attempt = 1; ; attempt += 1) {
       const isFinal = attempt === maxAttempts || !request.isLast;
-      let delayMs = Math.min(firstDelayMs * 2 ** (attempt - 1), maxDelayMs);
+      let delayMs = backoffMs(attempt);
       try {
         const answer = await this.#authorized(request, options);
         // The same failure twice in a row will hardly pass.
         const isStuck = answer.statusCode >= 500 && answer.statusCode === previousStatus;
         if (isFinal || isStuck || !isPassing(answer.statusCode)) return answer;
         previousStatus = answer.statusCode;
-        delayMs = retryAfterMs(answer) ?? delayMs;
+        delayMs = retryAfterMs(answer, this.clock.now()) ?? delayMs;
         answer.drop();
       } catch (error) {
         options.signal.throwIfAborted();
@@ -157,56 +154,11 @@ export async function unexpectedStatus(answer: HttpAnswer): Promise<BuildError> 
   return statusError(answer, await answer.excerpt(64_000));
 }
 
-function isPassing(statusCode: number): boolean {
-  return statusCode === 408 || statusCode === 429 || (statusCode >= 500 && statusCode !== 501);
-}
-
-const maxRetryAfterMs = 30_000;
-
-function retryAfterMs(answer: HttpAnswer): number | undefined {
-  const seconds = answer.header("retry-after");
-  return seconds !== undefined && /^\d{1,6}$/.test(seconds)
-    ? Math.min(Number(seconds) * 1000, maxRetryAfterMs)
-    : undefined;
-}
-
-// Not a refused connection or an unknown host: those are mostly wrong names, which nobody wants to wait for.
-const passingCodes = new Set([
-  "ECONNRESET",
-  "EPIPE",
-  "ETIMEDOUT",
-  "EAI_AGAIN",
-  "UND_ERR_SOCKET",
-  "UND_ERR_CONNECT_TIMEOUT",
-  "UND_ERR_HEADERS_TIMEOUT",
-  "UND_ERR_BODY_TIMEOUT",
-  "UND_ERR_RES_CONTENT_LENGTH_MISMATCH",
-]);
-
-/** Whether a connection failed in a way that may pass. */
-export function isConnectionFailure(error: unknown): boolean {
-  return errorCodes(error).some((code) => passingCodes.has(code) || code.startsWith("HPE_"));
-}
-
 /** A server that does not speak TLS answers a greeting with plain text, or hangs up. */
 function isNoTls(error: unknown): boolean {
   return errorCodes(error).some(
     (code) => code === "EPROTO" || code.startsWith("ERR_SSL_") || code === "ECONNRESET" || code === "UND_ERR_SOCKET",
   );
-}
-
-function errorCodes(error: unknown): string[] {
-  const codes: string[] = [];
-  for (
-    let current: unknown = error, depth = 0;
-    current instanceof Error && depth < 5;
-    current = current.cause, depth += 1
-  ) {
-    if ("code" in current && typeof current.code === "string") codes.push(current.code);
-    // Several addresses were tried.
-    if (current instanceof AggregateError) codes.push(...(current.errors as unknown[]).flatMap(errorCodes));
-  }
-  return codes;
 }
 
 function connectionError(request: EndpointRequest, error: unknown): BuildError {

@@ -1,3 +1,4 @@
+export { type AgentSocket, type AgentSocketOptions, openAgentSocket } from "./agent-socket.ts";
 export { type BlobName, SessionBlobs } from "./content/session-blobs.ts";
 export { type FileStat, goMode, goModeFrom } from "./fsutil/file-stat.ts";
 export { comparePaths } from "./fsutil/path-order.ts";

@@ -1,13 +1,19 @@
+export { BlobOrigin } from "./blob/blob-origin.ts";
+export { BlobSource, type BlobSourceOptions } from "./blob/blob-source.ts";
+export { BuildResolves, buildResolvesKey } from "./build-resolves.ts";
+export { canonicalIdentifier } from "./canonical-identifier.ts";
 export { GitSource, type GitSourceOptions } from "./git/git-source.ts";
 export { HttpSource, type HttpSourceOptions } from "./http/http-source.ts";
 export type { ImageOrigin, LocalImages, OriginAccess } from "./image/image-origin.ts";
-export {
-  type ImageMetadata,
-  type ImageMetadataRequest,
-  ImageSource,
-  type ImageSourceOptions,
-} from "./image/image-source.ts";
+export { ImageSource, type ImageSourceOptions } from "./image/image-source.ts";
 export { LayoutSource, type LayoutSourceOptions } from "./image/layout-source.ts";
 export { RegistryOrigin } from "./image/registry-origin.ts";
 export { LocalSource, type LocalSourceOptions } from "./local/local-source.ts";
 export type { Source, SourceCacheKey, SourceContext, SourceInstance, SourceRequest } from "./source.ts";
+export type {
+  AttestationChain,
+  ChecksumRequest,
+  MetadataRequest,
+  NamedBlob,
+  SourceMetadata,
+} from "./source-metadata.ts";

@@ -1,6 +1,7 @@
 import type { ImmutableRef } from "@buildkit-ts/cache";
 import type { Platform } from "@buildkit-ts/oci";
 import type { ProgressWriter } from "@buildkit-ts/progress";
+import type { MetadataRequest, SourceMetadata } from "./source-metadata.ts";
 
 /** What a source is given while it works. */
 export interface SourceContext {
@@ -8,6 +9,8 @@ export interface SourceContext {
   readonly progress: ProgressWriter;
   /** Sessions of the builds that wait, the most useful first; asked anew for each use. */
   sessions(): readonly string[];
+  /** What the builds that wait hold under a name. */
+  values(key: string): readonly unknown[];
 }
 
 /** A `SourceOp`: where something comes from, and how. */
@@ -41,4 +44,6 @@ export interface Source {
   readonly schemes: readonly string[];
   /** @throws {BuildError} `invalid_argument`, for an identifier or attribute it cannot use, naming it. */
   resolve(request: SourceRequest): SourceInstance;
+  /** What can be told without the files. Absent: nothing can. */
+  resolveMetadata?(request: SourceRequest, wanted: MetadataRequest, context: SourceContext): Promise<SourceMetadata>;
 }

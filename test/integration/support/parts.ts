@@ -12,6 +12,7 @@ import { RegistryClient } from "@buildkit-ts/registry";
 import { LocalSessionManager } from "@buildkit-ts/session";
 import { type Attachable, ClientSession } from "@buildkit-ts/session/serving";
 import { OverlaySnapshotter } from "@buildkit-ts/snapshots";
+import type { SourceContext } from "@buildkit-ts/sources";
 
 const reporter = {
   report: (error: unknown): void => {
@@ -93,12 +94,13 @@ export class Parts implements AsyncDisposable {
     return client.id;
   }
 
-  context(session: string): ExportContext {
+  context(session: string): ExportContext & SourceContext {
     return {
       signal: this.signal,
       progress: this.progress,
       session,
       sessions: () => [session],
+      values: () => [],
       exporterIndex: 0,
       platform: hostPlatform(),
     };

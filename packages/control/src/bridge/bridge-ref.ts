@@ -15,6 +15,8 @@ import type { BuildEngine } from "../engine.ts";
 export class BridgeRef implements AsyncDisposable {
   readonly id: string = randomUUID().replaceAll("-", "");
   readonly definition: opspb.Definition;
+  /** Where the vertices come from, by the digests that they have in the solver. */
+  readonly #source: opspb.Source | undefined;
   readonly #edge: Edge;
   readonly #job: Job;
   readonly #engine: BuildEngine;
@@ -23,8 +25,15 @@ export class BridgeRef implements AsyncDisposable {
   readonly #results: CachedResult[] = [];
   #disposed = false;
 
-  constructor(options: { definition: opspb.Definition; edge: Edge; job: Job; engine: BuildEngine }) {
+  constructor(options: {
+    readonly definition: opspb.Definition;
+    readonly source: opspb.Source | undefined;
+    readonly edge: Edge;
+    readonly job: Job;
+    readonly engine: BuildEngine;
+  }) {
     this.definition = options.definition;
+    this.#source = options.source;
     this.#edge = options.edge;
     this.#job = options.job;
     this.#engine = options.engine;
@@ -66,7 +75,7 @@ export class BridgeRef implements AsyncDisposable {
   /** Adds the place in the source file, when the definition says where the failed vertex comes from. */
   #locate(error: unknown): unknown {
     if (!(error instanceof VertexError)) return error;
-    const source = this.definition.Source;
+    const source = this.#source;
     const found = source?.locations[error.vertex]?.locations ?? [];
     return found.reduce<unknown>((inner, location) => {
       const info = source?.infos[location.sourceIndex];

@@ -1,11 +1,16 @@
-import type { gatewaypb, opspb } from "@buildkit-ts/api";
+import { create } from "@bufbuild/protobuf";
+import { gatewaypb, opspb, type policypb } from "@buildkit-ts/api";
 import { BuildError } from "@buildkit-ts/errdefs";
-import { type Digest, digestOf, type Platform } from "@buildkit-ts/oci";
+import { platformToProto } from "@buildkit-ts/llb";
+import type { Digest, Platform } from "@buildkit-ts/oci";
 import type { VertexWarning } from "@buildkit-ts/progress";
 import type { CacheStore, Job } from "@buildkit-ts/solver";
 import { sortedEntries } from "../build-request.ts";
-import type { BuildEngine, ImageMetadata, ImageScheme } from "../engine.ts";
+import type { BuildEngine, LoadOptions } from "../engine.ts";
+import type { SourcePolicy } from "../policy/source-policy.ts";
 import { BridgeRef, type BridgeResult } from "./bridge-ref.ts";
+import { renameSource } from "./rename-source.ts";
+import { type ImageMetadata, SourceQueries } from "./source-queries.ts";
 
 /** What a frontend asks to be solved: a definition, or another frontend. */
 export interface BridgeSolveRequest {
@@ -15,6 +20,8 @@ export interface BridgeSolveRequest {
   readonly inputs: Readonly<Record<string, opspb.Definition>>;
   readonly cacheImports: readonly { readonly type: string; readonly attributes: Readonly<Record<string, string>> }[];
   readonly evaluate: boolean;
+  /** Of a frontend, besides those of the build. */
+  readonly sourcePolicies?: readonly policypb.Policy[];
 }
 
 /** A frontend that runs inside the daemon. */
@@ -31,7 +38,12 @@ export interface BuildBridgeOptions {
   readonly entitlements: ReadonlySet<string>;
   readonly frontends: ReadonlyMap<string, BuiltinFrontend>;
   readonly cacheImports: readonly { readonly type: string; readonly attributes: Readonly<Record<string, string>> }[];
+  /** What the build may use as its sources. */
+  readonly policy: SourcePolicy;
 }
+
+/** The name under which a build holds what its policy makes of sources, for graphs that are found while it runs. */
+export const evaluateSourceKey = "evaluateSource";
 
 /**
  * What one build offers its frontends, wherever they run. Owns every ref that it gave out, until disposal.
@@ -40,6 +52,7 @@ export class BuildBridge implements AsyncDisposable {
   readonly engine: BuildEngine;
   readonly job: Job;
   readonly session: string;
+  readonly sources: SourceQueries;
   readonly #options: BuildBridgeOptions;
   readonly #refs = new Map<string, BridgeRef>();
   readonly #imports = new Map<string, Promise<CacheStore | undefined>>();
@@ -48,6 +61,7 @@ export class BuildBridge implements AsyncDisposable {
     this.engine = options.engine;
     this.job = options.job;
     this.session = options.session;
+    this.sources = new SourceQueries(options);
     this.#options = options;
   }
 
@@ -75,11 +89,29 @@ export class BuildBridge implements AsyncDisposable {
   ): Promise<BridgeResult> {
     const cacheSources = await this.#cacheSources(request.cacheImports, options.signal);
     const { entitlements } = this.#options;
-    const edge = await this.engine.load(definition, { signal: options.signal, entitlements, cacheSources });
-    const ref = new BridgeRef({ definition, edge, job: this.job, engine: this.engine });
+    let source = definition.Source;
+    const policy = this.#options.policy.with(request.sourcePolicies ?? []);
+    const edge = await this.engine.load(definition, {
+      signal: options.signal,
+      entitlements,
+      cacheSources,
+      onRenamed: (renamed) => (source = renameSource(source, renamed)),
+      ...this.#evaluation(policy),
+    });
+    const ref = new BridgeRef({ definition, source, edge, job: this.job, engine: this.engine });
     this.#refs.set(ref.id, ref);
     if (request.evaluate) await ref.result(options);
     return { ref, refs: undefined, metadata: new Map() };
+  }
+
+  /** What the build's policy makes of the sources of graphs that steps describe; undefined without policy. */
+  get evaluateSource(): LoadOptions["evaluateSource"] {
+    return this.#evaluation(this.#options.policy).evaluateSource;
+  }
+
+  #evaluation(policy: SourcePolicy): Pick<LoadOptions, "evaluateSource"> {
+    if (policy.isEmpty) return {};
+    return { evaluateSource: async (op, options) => await this.sources.evaluate(op, policy, options) };
   }
 
   /** Each distinct import is read once in a build, however many solves name it. */
@@ -131,20 +163,22 @@ export class BuildBridge implements AsyncDisposable {
       readonly platform: Platform | undefined;
       readonly resolveMode: string;
       readonly logName: string;
-      readonly scheme?: ImageScheme;
+      readonly scheme?: "docker-image" | "oci-layout";
       readonly attributes?: Readonly<Record<string, string>>;
+      readonly sourcePolicies?: readonly policypb.Policy[];
     },
     options: { readonly signal: AbortSignal },
   ): Promise<ImageMetadata> {
-    const { resolveMode, scheme = "docker-image", attributes = {} } = request;
+    const { resolveMode, logName, scheme = "docker-image", attributes = {}, sourcePolicies = [] } = request;
     const platform = request.platform ?? this.engine.worker.platforms()[0];
-    const name = request.logName === "" ? `resolve image config for ${scheme}://${reference}` : request.logName;
-    return await this.job.inVertex(
-      name,
-      async (context) =>
-        await this.engine.resolveImage(reference, { platform, resolveMode, scheme, attributes }, context),
-      { ...options, digest: digestOf(`${name}:${reference}`) },
-    );
+    const message = create(gatewaypb.ResolveSourceMetaRequestSchema, {
+      Source: create(opspb.SourceOpSchema, { identifier: `${scheme}://${reference}`, attrs: { ...attributes } }),
+      ResolveMode: resolveMode,
+      LogName: logName,
+      SourcePolicies: [...sourcePolicies],
+      ...(platform !== undefined && { Platform: platformToProto(platform) }),
+    });
+    return await this.sources.resolveImage(message, options);
   }
 
   warn(vertex: Digest, warning: VertexWarning): void {
@@ -162,16 +196,4 @@ export class BuildBridge implements AsyncDisposable {
 export async function evaluateAll(result: BridgeResult, options: { readonly signal: AbortSignal }): Promise<void> {
   const refs = [result.ref, ...(result.refs?.values() ?? [])];
   await Promise.all(refs.map(async (ref) => await ref?.result(options)));
-}
-
-/** The platform of a gateway message in OCI's terms. */
-export function platformFromProto(platform: gatewaypb.ResolveImageConfigRequest["Platform"]): Platform | undefined {
-  if (platform === undefined) return undefined;
-  return {
-    os: platform.OS,
-    architecture: platform.Architecture,
-    ...(platform.Variant !== "" && { variant: platform.Variant }),
-    ...(platform.OSVersion !== "" && { "os.version": platform.OSVersion }),
-    ...(platform.OSFeatures.length > 0 && { "os.features": platform.OSFeatures }),
-  };
 }

@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
-import { gatewaypb, type opspb } from "@buildkit-ts/api";
+import { gatewaypb } from "@buildkit-ts/api";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { platformFromProto } from "@buildkit-ts/llb";
 import type { Digest } from "@buildkit-ts/oci";
 import type { VertexWarning } from "@buildkit-ts/progress";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
@@ -11,7 +12,6 @@ import { readDirectory, readFile, statFile } from "../wire/ref-files.ts";
 import { workerRecord } from "../wire/worker-record.ts";
 import type { BridgeRef, BridgeResult } from "./bridge-ref.ts";
 import type { BridgeRegistry, RegisteredBridge } from "./bridge-registry.ts";
-import { platformFromProto } from "./build-bridge.ts";
 import { layoutRequest } from "./layout-request.ts";
 
 /** What old frontends send for OCI layouts; 0 is for registries. */
@@ -66,6 +66,7 @@ export function llbBridgeService(registry: BridgeRegistry): Partial<ServiceImpl<
           platform: platformFromProto(request.Platform),
           resolveMode: request.ResolveMode,
           logName: request.LogName,
+          sourcePolicies: request.SourcePolicies,
           ...(request.ResolverType === layoutResolver &&
             layoutRequest({ sessionId: request.SessionID, storeId: request.StoreID })),
         },
@@ -78,7 +79,8 @@ export function llbBridgeService(registry: BridgeRegistry): Partial<ServiceImpl<
       });
     }),
     resolveSourceMeta: buildCall(
-      async (request, context) => await resolveSourceMeta(await route(context), request, context.signal),
+      async (request, context) =>
+        await (await route(context)).bridge.sources.resolve(request, { signal: context.signal }),
     ),
     inputs: unary(async (_request, context) => {
       const { inputs } = await route(context);
@@ -112,9 +114,6 @@ async function solve(
   request: gatewaypb.SolveRequest,
   signal: AbortSignal,
 ): Promise<gatewaypb.SolveResponse> {
-  if (request.SourcePolicies.length > 0) {
-    throw new BuildError("unimplemented", "Cannot solve with source policies: this daemon does not evaluate them");
-  }
   const result = await bridge.solve(
     {
       definition: request.Definition,
@@ -123,6 +122,7 @@ async function solve(
       inputs: request.FrontendInputs,
       cacheImports: request.CacheImports.map(({ Type, Attrs }) => ({ type: Type, attributes: Attrs })),
       evaluate: request.Evaluate,
+      sourcePolicies: request.SourcePolicies,
     },
     { signal },
   );
@@ -191,45 +191,6 @@ function resultFromProto({ bridge }: RegisteredBridge, result: gatewaypb.Result)
       value satisfies never;
       throw new BuildError("invalid_argument", "Cannot read result: unknown form");
   }
-}
-
-async function resolveSourceMeta(
-  { bridge }: RegisteredBridge,
-  request: gatewaypb.ResolveSourceMetaRequest,
-  signal: AbortSignal,
-): Promise<gatewaypb.ResolveSourceMetaResponse> {
-  const source = request.Source;
-  if (source === undefined) throw new BuildError("invalid_argument", "source is required");
-  const scheme = source.identifier.slice(0, source.identifier.indexOf("://"));
-  if (request.SourcePolicies.length > 0) {
-    throw new BuildError("unimplemented", "Cannot resolve with source policies: this daemon does not evaluate them");
-  }
-  // A client's directory has no identity that could be told before it is sent.
-  if (scheme === "local") return create(gatewaypb.ResolveSourceMetaResponseSchema, { Source: source });
-  if (scheme !== "docker-image" && scheme !== "oci-layout") {
-    throw new BuildError(
-      "unimplemented",
-      `Cannot resolve source "${source.identifier}": metadata of ${scheme} sources are not offered`,
-    );
-  }
-  const image = await bridge.resolveImage(
-    source.identifier.slice(`${scheme}://`.length),
-    {
-      scheme,
-      platform: platformFromProto(request.Platform),
-      resolveMode: request.ResolveMode,
-      logName: request.LogName,
-      attributes: source.attrs,
-    },
-    { signal },
-  );
-  return create(gatewaypb.ResolveSourceMetaResponseSchema, {
-    Source: { identifier: `${scheme}://${image.ref}`, attrs: source.attrs } as opspb.SourceOp,
-    Image: {
-      Digest: image.digest,
-      ...(request.Image?.NoConfig !== true && { Config: image.config }),
-    },
-  });
 }
 
 function warningFromProto(request: gatewaypb.WarnRequest): VertexWarning {

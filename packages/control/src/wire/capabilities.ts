@@ -22,6 +22,8 @@ const frontendCapabilities = [
   "gateway.evaluate",
   "gateway.warnings",
   "source.metaresolver",
+  "source.metaresolver.image.attestations",
+  "source.metaresolver.http.checksumrequest",
 ] as const;
 
 /** What definitions may hold. */
@@ -30,6 +32,7 @@ const llbCapabilities = [
   "source.image.resolvemode",
   "source.image.layerlimit",
   "source.image.checksum",
+  "source.imageblob",
   "source.ocilayout",
   "source.local",
   "source.local.unique",
@@ -44,11 +47,16 @@ const llbCapabilities = [
   "source.git.keepgitdir",
   "source.git.fullurl",
   "source.git.httpauth",
+  "source.git.knownsshhosts",
+  "source.git.mountsshsock",
   "source.git.subdir",
   "source.git.checksum",
   "source.git.skipsubmodules",
   "source.git.mtime",
   "source.git.fetchbycommit",
+  "source.git.signatureverify",
+  "source.git.bundle",
+  "source.git.checkoutbundle",
   "source.http",
   "source.http.auth",
   "source.http.checksum",
@@ -56,6 +64,7 @@ const llbCapabilities = [
   // Spelled like this on the wire.
   "soruce.http.uidgid",
   "source.http.header",
+  "source.http.signatureverify",
   "exec.meta.base",
   "exec.meta.cgroup.parent",
   "exec.meta.network",
@@ -95,6 +104,8 @@ const llbCapabilities = [
   "exporter.image.annotations",
   "exporter.sourcedateepoch",
   "exporter.multiple",
+  "source.policy",
+  "source.policy.session",
   "gc.freespacefilter",
   "history.filter",
 ] as const;

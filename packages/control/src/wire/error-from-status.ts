@@ -4,6 +4,7 @@ import {
   BuildError,
   codeFromNumber,
   ExitError,
+  PolicyDeniedError,
   SourceError,
   type SourceFile,
   UnsupportedFrontendCapError,
@@ -27,6 +28,7 @@ interface DetailJson {
   readonly digest?: string;
   readonly name?: string;
   readonly Code?: number;
+  readonly denyMessages?: readonly { readonly message?: unknown }[];
   readonly info?: SourceInfoJson;
   readonly ranges?: readonly { readonly start?: Position; readonly end?: Position }[];
 }
@@ -71,6 +73,10 @@ function wrap(inner: BuildError, typeUrl: string, value: Uint8Array): BuildError
       return new UnsupportedFrontendCapError(json.name ?? "");
     case "gatewayapi.ExitMessage+json":
       return new ExitError(json.Code ?? 0, inner.message, { cause: inner });
+    case "policysession.DecisionResponse+json": {
+      const denyMessages = (json.denyMessages ?? []).map(({ message }) => (typeof message === "string" ? message : ""));
+      return new PolicyDeniedError(inner.message, { denyMessages, cause: inner });
+    }
     case "errdefs.Source+json":
       return new SourceError(inner.message, {
         code: inner.code,

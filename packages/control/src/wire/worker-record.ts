@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { workerpb } from "@buildkit-ts/api";
-import type { Platform } from "@buildkit-ts/oci";
+import { platformToProto } from "@buildkit-ts/llb";
 import type { WorkerIdentity } from "../engine.ts";
 import { versionInfo } from "./version.ts";
 
@@ -9,7 +9,7 @@ export function workerRecord(worker: WorkerIdentity): workerpb.WorkerRecord {
   return create(workerpb.WorkerRecordSchema, {
     ID: worker.id,
     Labels: { ...worker.labels },
-    platforms: worker.platforms().map(platformMessage),
+    platforms: worker.platforms().map(platformToProto),
     GCPolicy: worker.gcRules.map((rule) => ({
       all: rule.all,
       filters: [...rule.filters],
@@ -20,20 +20,4 @@ export function workerRecord(worker: WorkerIdentity): workerpb.WorkerRecord {
     })),
     BuildkitVersion: versionInfo,
   });
-}
-
-function platformMessage(platform: Platform): {
-  OS: string;
-  Architecture: string;
-  Variant: string;
-  OSVersion: string;
-  OSFeatures: string[];
-} {
-  return {
-    OS: platform.os,
-    Architecture: platform.architecture,
-    Variant: platform.variant ?? "",
-    OSVersion: platform["os.version"] ?? "",
-    OSFeatures: [...(platform["os.features"] ?? [])],
-  };
 }

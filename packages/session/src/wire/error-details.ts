@@ -1,7 +1,8 @@
 import { fromBinary, toJson } from "@bufbuild/protobuf";
-import { opspb } from "@buildkit-ts/api";
+import { opspb, policypb } from "@buildkit-ts/api";
 import {
   ExitError,
+  PolicyDeniedError,
   SourceError,
   type SourceFile,
   UnsupportedFrontendCapError,
@@ -49,6 +50,10 @@ function detailsOf(error: unknown): RpcErrorDetail[] {
   if (error instanceof UnsupportedFrontendCapError)
     return [typedDetail("errdefs.FrontendCap", { name: error.capability })];
   if (error instanceof ExitError) return [typedDetail("gatewayapi.ExitMessage", { Code: error.exitCode })];
+  if (error instanceof PolicyDeniedError && error.denyMessages.length > 0) {
+    const denyMessages = error.denyMessages.map((message) => ({ message }));
+    return [typedDetail("policysession.DecisionResponse", { action: policypb.PolicyAction.DENY, denyMessages })];
+  }
   if (error instanceof SourceError && error.source !== undefined) {
     const ranges = error.ranges.map(({ start, end }) => ({ start: position(start), end: position(end) }));
     return [typedDetail("errdefs.Source", { info: sourceInfo(error.source), ranges })];

@@ -9,12 +9,20 @@ export interface GitCommandOptions {
   /** Value of the `Authorization` header, for URLs that begin with `scope`. Secret. */
   readonly authorization?: { readonly scope: string; readonly value: string };
   readonly knownHostsFile?: string;
+  /** Socket of the agent that signs in to servers by SSH. */
+  readonly agentSocket?: string;
 }
 
 /** Where a command works. */
 export interface GitPlace {
   readonly gitDirectory?: string;
   readonly workTree?: string;
+}
+
+interface RunOptions {
+  readonly signal: AbortSignal;
+  /** Whether what the command prints is kept from the build's log. */
+  readonly quiet?: boolean;
 }
 
 const maxOutputBytes = 32 << 20;
@@ -40,15 +48,24 @@ export class GitCommand {
    * @throws {BuildError} `unknown`, with what git said.
    */
   async run(args: readonly string[], options: { readonly signal: AbortSignal }): Promise<string> {
+    return (await this.#run(args, options)).toString("utf8");
+  }
+
+  /** The bytes of an object, which are not shown. @throws {BuildError} `unknown`, with what git said. */
+  async readObject(type: "commit" | "tag", id: string, options: { readonly signal: AbortSignal }): Promise<Buffer> {
+    return await this.#run(["cat-file", type, id], { ...options, quiet: true });
+  }
+
+  async #run(args: readonly string[], options: RunOptions): Promise<Buffer> {
     const { status, stdout, stderr } = await this.#spawn(args, options);
     if (status === 0) return stdout;
     options.signal.throwIfAborted();
     const withoutDepth = args.filter((arg) => arg !== "--depth=1");
     if (/--depth|shallow/.test(stderr) && withoutDepth.length < args.length)
-      return await this.run(withoutDepth, options);
+      return await this.#run(withoutDepth, options);
     const last = args.at(-1) ?? "";
     if (/not our ref|unadvertised object/.test(stderr) && args[0] === "fetch" && /^[0-9a-f]{40,64}$/.test(last))
-      return await this.run(args.slice(0, -1), options);
+      return await this.#run(args.slice(0, -1), options);
     throw new BuildError("unknown", redactUrls(`git stderr:\n${stderr.slice(0, 16_384)}: exit status ${status}`));
   }
 
@@ -61,8 +78,8 @@ export class GitCommand {
 
   async #spawn(
     args: readonly string[],
-    options: { readonly signal: AbortSignal },
-  ): Promise<{ readonly status: number; readonly stdout: string; readonly stderr: string }> {
+    options: RunOptions,
+  ): Promise<{ readonly status: number; readonly stdout: Buffer; readonly stderr: string }> {
     const { signal } = options;
     signal.throwIfAborted();
     const { gitDirectory, workTree } = this.#place;
@@ -98,7 +115,8 @@ export class GitCommand {
       bytes += chunk.length;
       if (bytes > maxOutputBytes) kill("SIGKILL");
       else output[stream].push(chunk);
-      this.#options.progress.log(stream, Buffer.from(redactUrls(chunk.toString("utf8"))));
+      if (options.quiet !== true || stream === 2)
+        this.#options.progress.log(stream, Buffer.from(redactUrls(chunk.toString("utf8"))));
     };
     child.stdout.on("data", collect(1));
     child.stderr.on("data", collect(2));
@@ -109,8 +127,7 @@ export class GitCommand {
         );
         child.once("close", (code) => resolve(code ?? 128));
       });
-      const [stdout, stderr] = [output[1], output[2]].map((chunks) => Buffer.concat(chunks).toString("utf8"));
-      return { status, stdout: stdout ?? "", stderr: stderr ?? "" };
+      return { status, stdout: Buffer.concat(output[1]), stderr: Buffer.concat(output[2]).toString("utf8") };
     } finally {
       signal.removeEventListener("abort", onAbort);
       clearTimeout(killTimer);
@@ -118,12 +135,11 @@ export class GitCommand {
   }
 
   #environment(): NodeJS.ProcessEnv {
-    const { authorization, knownHostsFile } = this.#options;
+    const { authorization, agentSocket } = this.#options;
     const proxies = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"].flatMap((name) => [
       name,
       name.toLowerCase(),
     ]);
-    const hosts = knownHostsFile === undefined ? "StrictHostKeyChecking=no" : `UserKnownHostsFile=${knownHostsFile}`;
     return {
       ...Object.fromEntries(
         proxies.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
@@ -131,7 +147,8 @@ export class GitCommand {
       PATH: process.env["PATH"] ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
       LC_ALL: "C",
       GIT_TERMINAL_PROMPT: "0",
-      GIT_SSH_COMMAND: `ssh -F /dev/null -o ${hosts}`,
+      GIT_SSH_COMMAND: sshCommand(this.#options),
+      ...(agentSocket !== undefined && { SSH_AUTH_SOCK: agentSocket }),
       GIT_CONFIG_NOSYSTEM: "1",
       GIT_CONFIG_GLOBAL: "/dev/null",
       HOME: "/dev/null",
@@ -143,4 +160,14 @@ export class GitCommand {
       }),
     };
   }
+}
+
+/** SSH without any key or setting of this machine: only what the client forwards and knows counts. */
+function sshCommand({ knownHostsFile }: GitCommandOptions): string {
+  const hosts =
+    knownHostsFile === undefined
+      ? ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"]
+      : ["StrictHostKeyChecking=yes", `UserKnownHostsFile=${knownHostsFile}`];
+  const all = [...hosts, "GlobalKnownHostsFile=/dev/null", "IdentityFile=none", "BatchMode=yes"];
+  return ["ssh -F /dev/null", ...all.map((option) => `-o '${option}'`)].join(" ");
 }

@@ -1,7 +1,9 @@
 import { posix } from "node:path";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { type BlobAddress, parseBlobReference, parseBlobScheme } from "../blob/blob-origin.ts";
 import type { SourceRequest } from "../source.ts";
-import { invalidAttribute, stripScheme } from "../source-attributes.ts";
+import { invalidAttribute, parseBoolAttribute, stripScheme } from "../source-attributes.ts";
+import type { GitSignaturePolicy } from "./verify-signature.ts";
 
 /** A `git://` source: which tree of which repository. */
 export interface GitIdentifier {
@@ -22,18 +24,19 @@ export interface GitIdentifier {
   readonly mtime: "checkout" | "commit";
   /** Fetch the commit of the checksum, without asking what the ref is. */
   readonly fetchByCommit: boolean;
+  /** Id of the agent that signs in to servers by SSH; empty for none. */
+  readonly sshAgent: string;
+  /** A bundle to fetch from instead of the remote. */
+  readonly bundle: BlobAddress | undefined;
+  /** The tree is one file, `bundle`, with the commit and its history. */
+  readonly checkOutBundle: boolean;
+  readonly signature: GitSignaturePolicy | undefined;
 }
 
-const unsupported = ["git.bundle", "git.checkoutbundle", "git.sig.pubkey"];
-
-/** @throws {BuildError} `invalid_argument`, naming the attribute; `unimplemented`, for bundles and signatures. */
+/** @throws {BuildError} `invalid_argument`, naming the attribute. */
 export function parseGitIdentifier(request: SourceRequest): GitIdentifier {
   const { attributes } = request;
   const text = (name: string): string => attributes[name] ?? "";
-  for (const name of unsupported) {
-    if (text(name) !== "" && text(name) !== "false")
-      throw new BuildError("unimplemented", `Cannot use attribute "${name}" of a git source: not supported`);
-  }
   const [address, fragment = ""] = splitOnce(stripScheme(request.identifier, "git"), "#");
   const [ref, subdirectory = ""] = splitOnce(fragment, ":");
   const checksum = text("git.checksum");
@@ -45,7 +48,7 @@ export function parseGitIdentifier(request: SourceRequest): GitIdentifier {
   const mtime = text("git.mtime");
   if (mtime !== "" && mtime !== "checkout" && mtime !== "commit")
     throw invalidAttribute("git.mtime", mtime, "neither checkout nor commit");
-  return {
+  const id: GitIdentifier = {
     remote: parseRemote(attributes["git.fullurl"] ?? address),
     ref: parseRef(ref),
     subdirectory: posix.join("/", subdirectory).replace(/^\/|\/$/g, ""),
@@ -57,7 +60,78 @@ export function parseGitIdentifier(request: SourceRequest): GitIdentifier {
     knownSshHosts: text("git.knownsshhosts"),
     mtime: mtime === "commit" ? "commit" : "checkout",
     fetchByCommit: attributes["git.fetchbycommit"] === "true",
+    sshAgent: text("git.mountsshsock"),
+    bundle: parseBundle(attributes),
+    checkOutBundle: attributes["git.checkoutbundle"] === "true",
+    signature: parseSignaturePolicy(attributes),
   };
+  checkBundle(id);
+  return id;
+}
+
+function parseSignaturePolicy(attributes: SourceRequest["attributes"]): GitSignaturePolicy | undefined {
+  const flag = (name: string): boolean => parseBoolAttribute(`git.sig.${name}`, attributes[`git.sig.${name}`]);
+  const publicKey = attributes["git.sig.pubkey"] ?? "";
+  const policy = {
+    publicKey,
+    rejectExpired: flag("rejectexpired"),
+    requireSignedTag: flag("requiresignedtag"),
+    ignoreSignedTag: flag("ignoresignedtag"),
+  };
+  return publicKey === "" ? undefined : policy;
+}
+
+function parseBundle(attributes: SourceRequest["attributes"]): BlobAddress | undefined {
+  const locator = attributes["git.bundle"] ?? "";
+  if (locator === "") return undefined;
+  const parsed = parseBlobScheme(locator);
+  if (parsed === undefined)
+    throw invalidAttribute("git.bundle", locator, "neither docker-image+blob:// nor oci-layout+blob://");
+  const session = attributes["oci.session"] ?? "";
+  const { reference, digest } = parseBlobReference(parsed.rest);
+  const store = attributes["oci.store"] ?? "";
+  return {
+    scheme: parsed.scheme,
+    reference,
+    digest,
+    session: session === "" ? undefined : session,
+    store: store === "" ? `${reference.domain}/${reference.path}` : store,
+  };
+}
+
+function checkBundle(id: GitIdentifier): void {
+  const refuse = (why: string): never => {
+    throw new BuildError("invalid_argument", why);
+  };
+  if (id.bundle !== undefined) {
+    if (id.checksum === "") refuse("git.bundle requires git.checksum to be set");
+    if (!isCommitId(id.checksum)) refuse("git.bundle requires git.checksum to be a full commit id");
+    if (isCommitId(id.ref) && id.ref !== id.checksum) throw otherChecksum(id.checksum, id.ref);
+  }
+  if (!id.checkOutBundle) return;
+  if (id.keepGitDirectory) refuse("git.checkoutbundle is incompatible with git.keepgitdir");
+  if (id.subdirectory !== "") refuse("git.checkoutbundle is incompatible with git.subdir");
+}
+
+/** The error for a commit that is not the expected one. */
+export function otherChecksum(expected: string, found: string): BuildError {
+  return new BuildError("failed_precondition", `expected checksum to match ${expected}, got ${found}`);
+}
+
+/** How policies name the source: without user, scheme and what the path can do without. */
+export function canonicalGitIdentifier(id: Pick<GitIdentifier, "remote" | "ref" | "subdirectory">): string {
+  const { ref, subdirectory } = id;
+  const fragment = ref === "" && subdirectory === "" ? "" : `#${ref}${subdirectory === "" ? "" : `:${subdirectory}`}`;
+  return `git://${hostAndPath(id.remote)}${fragment}`;
+}
+
+function hostAndPath(remote: string): string {
+  const [, host, path] = /^[^/]*@([^/:]+):(?!\/\/)(.*)$/.exec(remote) ?? [];
+  if (host !== undefined) return host + posix.join("/", path ?? "");
+  const rest = remote.slice(remote.indexOf("://") + 3);
+  const slash = rest.indexOf("/");
+  const authority = slash < 0 ? rest : rest.slice(0, slash);
+  return authority.slice(authority.lastIndexOf("@") + 1) + (slash < 0 ? "/" : posix.join("/", rest.slice(slash)));
 }
 
 /** The key of the tree of one commit, in BuildKit's bytes (`source/git/source.go`). */
@@ -68,6 +142,7 @@ export function gitCacheKey(id: GitIdentifier, commit: string, ref: string): str
     id.subdirectory === "" ? "" : `:${id.subdirectory}`,
     id.skipSubmodules ? "(skip-submodules)" : "",
     id.mtime === "commit" ? "(mtime=commit)" : "",
+    id.checkOutBundle ? "(bundle)" : "",
   ].join("");
 }
 

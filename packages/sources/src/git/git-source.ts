@@ -1,25 +1,30 @@
-import { existsSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { CacheManager, ImmutableRef, MutableRef } from "@buildkit-ts/cache";
+import type { CacheManager, ImmutableRef } from "@buildkit-ts/cache";
 import { BuildError } from "@buildkit-ts/errdefs";
-import { getSecret, type SessionManager } from "@buildkit-ts/session";
-import { withAnySession } from "../any-session.ts";
+import type { SessionManager } from "@buildkit-ts/session";
+import type { BlobOrigin } from "../blob/blob-origin.ts";
+import { resolveOnce } from "../build-resolves.ts";
 import { KeyedLocks } from "../keyed-locks.ts";
 import { getPlainDirectory } from "../plain-directory.ts";
 import type { Source, SourceCacheKey, SourceContext, SourceInstance, SourceRequest } from "../source.ts";
+import type { MetadataRequest, SourceMetadata } from "../source-metadata.ts";
+import { type GitAccess, openGitAccess } from "./git-access.ts";
+import { stageBundle, writeBundle } from "./git-bundle.ts";
 import { checkOut } from "./git-checkout.ts";
-import { GitCommand, type GitCommandOptions } from "./git-command.ts";
 import { type GitIdentifier, gitCacheKey, isCommitId, parseGitIdentifier, redactUrls } from "./git-identifier.ts";
-import { explain, otherChecksum, type ResolvedRef, resolveRef } from "./resolve-ref.ts";
+import { GitMirrors, type OpenMirror } from "./git-mirrors.ts";
+import { type ResolvedRef, resolveRef } from "./resolve-ref.ts";
+import { type SignedObjects, verifyGitSignature } from "./verify-signature.ts";
 
-const keys = { remote: "git.remote", snapshot: "git.snapshot" } as const;
+const snapshotKey = "git.snapshot";
 
 /** What {@linkcode GitSource} works with. */
 export interface GitSourceOptions {
   readonly cache: CacheManager;
   readonly sessions: SessionManager;
+  /** Where bundles come from. */
+  readonly blobs: BlobOrigin;
 }
 
 /** Repositories (`git://host/path#ref:directory`), fetched into one mirror for each remote by the `git` program. */
@@ -28,21 +33,25 @@ export class GitSource implements Source {
   readonly #services: GitServices;
 
   constructor(options: GitSourceOptions) {
-    this.#services = { ...options, locks: new KeyedLocks() };
+    this.#services = { ...options, locks: new KeyedLocks(), mirrors: new GitMirrors(options.cache) };
   }
 
   resolve(request: SourceRequest): SourceInstance {
-    const id = parseGitIdentifier(request);
-    if ((request.attributes["git.mountsshsock"] ?? "") !== "" && !/^https?:/i.test(id.remote))
-      throw new BuildError("unimplemented", "Cannot fetch git remote by SSH: this builder forwards no agent to git", {
-        hint: "Use an https:// URL.",
-      });
-    return new GitInstance(id, this.#services);
+    return new GitInstance(parseGitIdentifier(request), this.#services);
+  }
+
+  async resolveMetadata(
+    request: SourceRequest,
+    wanted: MetadataRequest,
+    context: SourceContext,
+  ): Promise<SourceMetadata> {
+    return await new GitInstance(parseGitIdentifier(request), this.#services).metadata(wanted, context);
   }
 }
 
 interface GitServices extends GitSourceOptions {
   readonly locks: KeyedLocks;
+  readonly mirrors: GitMirrors;
 }
 
 class GitInstance implements SourceInstance {
@@ -57,43 +66,104 @@ class GitInstance implements SourceInstance {
 
   async cacheKey(_index: number, context: SourceContext): Promise<SourceCacheKey> {
     const resolved = await this.#resolve(context);
+    // Before the key is known: a result of the cache must not make up for a signature that is missing.
+    if (this.#id.signature !== undefined) await this.#verified(resolved, context);
     return { key: gitCacheKey(this.#id, resolved.commit, resolved.ref), pin: resolved.object, done: true };
+  }
+
+  async metadata(wanted: MetadataRequest, context: SourceContext): Promise<SourceMetadata> {
+    const resolved = await this.#resolve(context);
+    const { ref, object: checksum, peeled: commitChecksum } = resolved;
+    const needsObjects = wanted.gitObjects || this.#id.signature !== undefined;
+    const objects = needsObjects ? await this.#verified(resolved, context) : undefined;
+    return {
+      kind: "git",
+      ref,
+      checksum,
+      commitChecksum,
+      commitObject: objects?.commit.bytes,
+      tagObject: objects?.tag?.bytes,
+    };
   }
 
   async snapshot(context: SourceContext): Promise<ImmutableRef> {
     const resolved = await this.#resolve(context);
+    if (this.#id.signature !== undefined) await this.#verified(resolved, context);
     const { cache, locks } = this.#services;
     const { signal } = context;
     const key = `${gitCacheKey(this.#id, resolved.commit, resolved.ref)}:${this.#id.subdirectory}`;
-    using _lock = await locks.acquire(`snapshot ${key}`, { signal });
-    for (const id of cache.search(keys.snapshot, key)) {
+    using _lock = await locks.acquire(key, { signal });
+    for (const id of cache.search(snapshotKey, key)) {
       const ref = await this.#find(id, signal);
       if (ref !== undefined) return ref;
     }
-    return await this.#withGit(context, async (git) => await this.#checkOut(git, { resolved, key }, context));
+    await using access = await this.#openAccess(context);
+    return await this.#checkOut(access, { resolved, key }, context);
   }
 
   async #resolve(context: SourceContext): Promise<ResolvedRef> {
-    this.#resolved ??= await this.#withGit(
-      context,
-      async (git) => await resolveRef(git, this.#id, { signal: context.signal }),
-    );
+    const { remote, ref, checksum, fetchByCommit, keepGitDirectory, bundle } = this.#id;
+    const key = JSON.stringify(["git", remote, ref, checksum, fetchByCommit, keepGitDirectory, bundle?.digest]);
+    this.#resolved ??= await resolveOnce(key, context, async (inner) => {
+      const { signal } = inner;
+      const pinned = this.#pinnedByBundle();
+      if (pinned !== undefined) return pinned;
+      await using access = await this.#openAccess(inner);
+      const from = bundle === undefined ? undefined : await this.#stage(access, inner);
+      return await resolveRef(access.git, this.#id, { signal, ...(from !== undefined && { from }) });
+    });
     return this.#resolved;
   }
 
+  /** A bundle without a name for the commit says nothing that the checksum does not. */
+  #pinnedByBundle(): ResolvedRef | undefined {
+    const { bundle, ref, checksum } = this.#id;
+    if (bundle === undefined || (ref !== "" && !isCommitId(ref))) return undefined;
+    return { ref: checksum, object: checksum, commit: checksum, peeled: undefined };
+  }
+
+  async #openAccess(context: SourceContext): Promise<GitAccess> {
+    return await openGitAccess(this.#id, this.#services.sessions, context);
+  }
+
+  async #stage(access: GitAccess, context: SourceContext): Promise<string> {
+    const directory = join(access.directory, "bundle");
+    await mkdir(directory);
+    return await stageBundle(access.git, { id: this.#id, blobs: this.#services.blobs, directory }, context);
+  }
+
+  async #openMirror(access: GitAccess, resolved: ResolvedRef, context: SourceContext): Promise<OpenMirror> {
+    const from = this.#id.bundle === undefined ? {} : { from: async () => await this.#stage(access, context) };
+    return await this.#services.mirrors.open(access.git, { id: this.#id, resolved, ...from }, context);
+  }
+
+  /** The objects that the ref leads to, signed as the source asks for. */
+  async #verified(resolved: ResolvedRef, context: SourceContext): Promise<SignedObjects> {
+    const { object, peeled } = resolved;
+    const key = JSON.stringify(["git objects", this.#id.remote, object]);
+    const objects = await resolveOnce(key, context, async (inner): Promise<SignedObjects> => {
+      await using access = await this.#openAccess(inner);
+      await using mirror = await this.#openMirror(access, resolved, inner);
+      const git = access.git.at({ gitDirectory: mirror.directory });
+      const { signal } = inner;
+      const commit = { id: peeled ?? object, bytes: await git.readObject("commit", peeled ?? object, { signal }) };
+      const tag =
+        peeled === undefined ? undefined : { id: object, bytes: await git.readObject("tag", object, { signal }) };
+      return { commit, tag };
+    });
+    if (this.#id.signature !== undefined) await verifyGitSignature(objects, this.#id.signature);
+    return objects;
+  }
+
   async #checkOut(
-    git: GitCommand,
+    access: GitAccess,
     wanted: { readonly resolved: ResolvedRef; readonly key: string },
     context: SourceContext,
   ): Promise<ImmutableRef> {
-    const { cache, locks } = this.#services;
+    const { cache } = this.#services;
     const { signal } = context;
     const shown = redactUrls(this.#id.remote);
-    using _lock = await locks.acquire(`remote ${this.#id.remote}`, { signal });
-    await using mirror = await this.#openMirror(git, wanted.resolved, context);
-    await using held = await mirror.mount({ signal });
-    const directory = getPlainDirectory(held);
-    await this.#fetch(git.at({ gitDirectory: directory }), { resolved: wanted.resolved, directory }, context);
+    await using mirror = await this.#openMirror(access, wanted.resolved, context);
     await using tree = await cache.create(undefined, {
       signal,
       description: `git snapshot for ${shown}#${this.#id.ref}`,
@@ -104,149 +174,21 @@ class GitInstance implements SourceInstance {
       const request = {
         id: this.#id,
         resolved: wanted.resolved,
-        mirror: directory,
+        mirror: mirror.directory,
         target: getPlainDirectory(target),
       };
-      await checkOut(git, request, { signal });
+      if (this.#id.checkOutBundle)
+        await writeBundle(access.git, { ...request, directory: access.directory }, { signal });
+      else await checkOut(access.git, request, { signal });
     }
-    tree.metadata.set(keys.snapshot, wanted.key, { index: true });
+    tree.metadata.set(snapshotKey, wanted.key, { index: true });
     return await tree.commit();
-  }
-
-  /** The remote's mirror, made if there is none yet. The remote's lock must be held. */
-  async #openMirror(git: GitCommand, resolved: ResolvedRef, context: SourceContext): Promise<MutableRef> {
-    const { cache } = this.#services;
-    const { signal } = context;
-    const { remote } = this.#id;
-    // The two kinds of object ids cannot be in one repository.
-    const name = resolved.object.length === 64 ? `${remote}#sha256` : remote;
-    for (const id of cache.search(keys.remote, name)) {
-      try {
-        return await cache.getMutable(id, { signal });
-      } catch (error) {
-        if (!(error instanceof BuildError) || error.code === "canceled") throw error;
-      }
-    }
-    await using stack = new AsyncDisposableStack();
-    const description = `shared git repo for ${redactUrls(remote)}`;
-    const created = stack.use(await cache.create(undefined, { signal, description, retain: true }));
-    {
-      await using held = await created.mount({ signal });
-      const inMirror = git.at({ gitDirectory: getPlainDirectory(held) });
-      const format = resolved.object.length === 64 ? ["--object-format=sha256"] : [];
-      await inMirror.run(["-c", "init.defaultBranch=master", "init", "--bare", ...format], { signal });
-      // Without credentials: those come with each command.
-      await inMirror.run(["remote", "add", "origin", remote], { signal });
-    }
-    created.metadata.set(keys.remote, name, { index: true });
-    stack.move();
-    return created;
-  }
-
-  /** Makes the mirror have the resolved object. */
-  async #fetch(
-    git: GitCommand,
-    wanted: { readonly resolved: ResolvedRef; readonly directory: string },
-    context: SourceContext,
-  ): Promise<void> {
-    const { signal } = context;
-    const { ref, object } = wanted.resolved;
-    const has = async (): Promise<boolean> => await git.succeeds(["cat-file", "-e", `${object}^{commit}`], { signal });
-    const failure = `failed to fetch remote ${redactUrls(this.#id.remote)}`;
-    await rm(join(wanted.directory, "shallow.lock"), { force: true });
-    const everything = (): string[] => [
-      "fetch",
-      "--tags",
-      ...(existsSync(join(wanted.directory, "shallow")) ? ["--unshallow"] : []),
-      "origin",
-    ];
-    if (!(await has())) {
-      const shallow = ["fetch", "--depth=1", "--no-tags", "origin"];
-      // A ref keeps what was fetched from being collected, and tells the server what is here.
-      const target = `refs/buildkit-mirror/${ref.replace(/^refs\//, "")}`;
-      const args = this.#id.fetchByCommit
-        ? [...shallow, object]
-        : isCommitId(ref)
-          ? [...everything(), ref]
-          : [...shallow, "--force", "--", `${ref}:${target}`];
-      await explain(failure, async () => await git.run(args, { signal }));
-    }
-    if (!(await has())) {
-      // The ref moved since it was resolved: the commit may still be somewhere in the history.
-      await explain(failure, async () => await git.run([...everything(), object], { signal }));
-      if (!(await has()))
-        throw new BuildError(
-          "failed_precondition",
-          `fetched ref ${ref} does not match expected commit ${object} and commit can not be found in the repository`,
-        );
-    }
-    await this.#verify(git, object, signal);
-  }
-
-  async #verify(git: GitCommand, object: string, signal: AbortSignal): Promise<void> {
-    const { checksum } = this.#id;
-    if (object.startsWith(checksum)) return;
-    const commit = (await git.run(["rev-parse", `${object}^{}`], { signal })).trim();
-    if (!commit.startsWith(checksum)) throw otherChecksum(checksum, `${object} or ${commit}`);
   }
 
   async #find(id: string, signal: AbortSignal): Promise<ImmutableRef | undefined> {
     try {
       return await this.#services.cache.get(id, { signal });
     } catch (error) {
-      if (error instanceof BuildError && error.code === "not_found") return undefined;
-      throw error;
-    }
-  }
-
-  async #withGit<T>(context: SourceContext, work: (git: GitCommand) => Promise<T>): Promise<T> {
-    const authorization = await this.#authorization(context);
-    const options: GitCommandOptions = {
-      progress: context.progress,
-      ...(authorization !== undefined && { authorization: { scope: this.#tokenScope(), value: authorization } }),
-    };
-    if (this.#id.knownSshHosts === "") return await work(new GitCommand(options));
-    const folder = await mkdtemp(join(tmpdir(), "buildkit-git-"));
-    try {
-      const knownHostsFile = join(folder, "known_hosts");
-      await writeFile(knownHostsFile, this.#id.knownSshHosts, { mode: 0o600 });
-      return await work(new GitCommand({ ...options, knownHostsFile }));
-    } finally {
-      await rm(folder, { recursive: true });
-    }
-  }
-
-  /** Submodules of github.com are nearly always there too, and take the same token. */
-  #tokenScope(): string {
-    return /^https:\/\/(?:www\.)?github\.com\//.exec(this.#id.remote)?.[0] ?? this.#id.remote;
-  }
-
-  /** The first of the secrets that a client has, those for the host first. */
-  async #authorization(context: SourceContext): Promise<string | undefined> {
-    const { remote, authHeaderSecret, authTokenSecret } = this.#id;
-    if (!/^https?:/i.test(remote)) return undefined;
-    const { host } = new URL(remote);
-    const candidates = [`.${host}`, ""].flatMap((suffix) => [
-      ...(authHeaderSecret === "" ? [] : [{ name: `${authHeaderSecret}${suffix}`, isToken: false }]),
-      ...(authTokenSecret === "" ? [] : [{ name: `${authTokenSecret}${suffix}`, isToken: true }]),
-    ]);
-    for (const { name, isToken } of candidates) {
-      const secret = await this.#secret(name, context);
-      if (secret === undefined) continue;
-      return isToken ? `basic ${Buffer.from(`x-access-token:${secret}`).toString("base64")}` : secret;
-    }
-    return undefined;
-  }
-
-  async #secret(id: string, context: SourceContext): Promise<string | undefined> {
-    const { signal } = context;
-    try {
-      return await withAnySession(this.#services.sessions, context.sessions(), {
-        signal,
-        work: async (caller) => Buffer.from(await getSecret(caller, id, { signal })).toString("utf8"),
-      });
-    } catch (error) {
-      signal.throwIfAborted();
       if (error instanceof BuildError && error.code === "not_found") return undefined;
       throw error;
     }

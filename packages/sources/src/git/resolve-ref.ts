@@ -1,6 +1,6 @@
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { GitCommand } from "./git-command.ts";
-import { type GitIdentifier, isCommitId, parseRef, redactUrls } from "./git-identifier.ts";
+import { type GitIdentifier, isCommitId, otherChecksum, parseRef, redactUrls } from "./git-identifier.ts";
 
 /** What a name stands for in a repository. */
 export interface ResolvedRef {
@@ -10,22 +10,25 @@ export interface ResolvedRef {
   readonly object: string;
   /** The commit that the cache key names. */
   readonly commit: string;
+  /** The commit that an annotated tag points to, as the server says; undefined for other objects. */
+  readonly peeled: string | undefined;
 }
 
 /**
- * Asks the server what a ref is now; commits are taken as they are.
+ * Asks the server (or `from`, a copy of what it has) what a ref is now; commits are taken as they are.
  *
  * @throws {BuildError} `not_found`, for a ref that is not there; `failed_precondition`, if the checksum is another.
  */
 export async function resolveRef(
   git: GitCommand,
   id: GitIdentifier,
-  options: { readonly signal: AbortSignal },
+  options: { readonly signal: AbortSignal; readonly from?: string },
 ): Promise<ResolvedRef> {
   const { checksum } = id;
+  const { from = id.remote } = options;
   if (isCommitId(id.ref)) {
     if (!id.ref.startsWith(checksum)) throw otherChecksum(checksum, id.ref);
-    return { ref: id.ref, object: id.ref, commit: id.ref };
+    return { ref: id.ref, object: id.ref, commit: id.ref, peeled: undefined };
   }
   if (id.fetchByCommit) {
     if (!isCommitId(checksum))
@@ -34,11 +37,11 @@ export async function resolveRef(
         `fetch-by-commit requires a full commit SHA checksum, got "${checksum}"`,
       );
     const ref = id.ref === "" ? checksum : id.ref.startsWith("refs/") ? id.ref : `refs/heads/${id.ref}`;
-    return { ref, object: checksum, commit: checksum };
+    return { ref, object: checksum, commit: checksum, peeled: undefined };
   }
-  const ref = id.ref === "" ? await defaultBranch(git, id.remote, options) : id.ref;
+  const ref = id.ref === "" ? await defaultBranch(git, from, options) : id.ref;
   const output = await explain(`failed to fetch remote ${redactUrls(id.remote)}`, async () => {
-    return await git.run(["ls-remote", "--", id.remote, ref, `${ref}^{}`], options);
+    return await git.run(["ls-remote", "--", from, ref, `${ref}^{}`], options);
   });
   return choose(ref, { id, output });
 }
@@ -66,7 +69,7 @@ function choose(ref: string, found: { readonly id: GitIdentifier; readonly outpu
   if (!object.startsWith(checksum) && peeled?.startsWith(checksum) !== true)
     throw otherChecksum(checksum, peeled === undefined ? object : `${object} or ${peeled}`);
   // A kept repository shows the tag itself; without one only the commit counts, by whatever name.
-  return { ref: used, object, commit: keepGitDirectory ? object : (peeled ?? object) };
+  return { ref: used, object, commit: keepGitDirectory ? object : (peeled ?? object), peeled };
 }
 
 async function defaultBranch(
@@ -81,11 +84,6 @@ async function defaultBranch(
   if (branch === undefined)
     throw new BuildError("not_found", `could not find default branch for repository: ${redactUrls(remote)}`);
   return parseRef(branch);
-}
-
-/** The error for a commit that is not the expected one. */
-export function otherChecksum(expected: string, found: string): BuildError {
-  return new BuildError("failed_precondition", `expected checksum to match ${expected}, got ${found}`);
 }
 
 /** Puts what was attempted before what git said. */

@@ -3,6 +3,7 @@ import { type Digest, digestOf, parseDigest } from "@buildkit-ts/oci";
 import { formatGoJson } from "../go-json.ts";
 import type { SourceRequest } from "../source.ts";
 import { parseIntegerAttribute } from "../source-attributes.ts";
+import type { FileSignature } from "./verify-file.ts";
 
 /** One `http://` or `https://` source: a URL and the file that it becomes. */
 export interface HttpIdentifier {
@@ -18,6 +19,7 @@ export interface HttpIdentifier {
   readonly authHeaderSecret: string;
   /** Headers of the user, sorted by name. */
   readonly headers: readonly { readonly name: string; readonly value: string }[];
+  readonly signature: FileSignature | undefined;
 }
 
 const userHeaders: Readonly<Record<string, string>> = {
@@ -25,13 +27,11 @@ const userHeaders: Readonly<Record<string, string>> = {
   "http.header.user-agent": "User-Agent",
 };
 
-/** @throws {BuildError} `invalid_argument`, naming the attribute; `unimplemented`, for signatures. */
+/** @throws {BuildError} `invalid_argument`, naming the attribute. */
 export function parseHttpIdentifier(request: SourceRequest): HttpIdentifier {
   const { attributes, identifier } = request;
   if (!URL.canParse(identifier))
     throw new BuildError("invalid_argument", `Cannot parse URL "${identifier.slice(0, 200)}"`);
-  if (attributes["http.sig.pubkey"] !== undefined || attributes["http.sig.signature"] !== undefined)
-    throw new BuildError("unimplemented", "Cannot verify signature of HTTP source: not supported by this builder");
   const headers = Object.entries(attributes).flatMap(([key, value]) => {
     const name = userHeaders[key.toLowerCase()];
     return name === undefined ? [] : [{ name, value }];
@@ -46,7 +46,16 @@ export function parseHttpIdentifier(request: SourceRequest): HttpIdentifier {
     gid: parseIntegerAttribute("http.gid", attributes["http.gid"]),
     authHeaderSecret: attributes["http.authheadersecret"] ?? "",
     headers: headers.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+    signature: parseSignature(attributes),
   };
+}
+
+function parseSignature(attributes: SourceRequest["attributes"]): FileSignature | undefined {
+  const publicKey = attributes["http.sig.pubkey"] ?? "";
+  const signature = attributes["http.sig.signature"] ?? "";
+  if ((publicKey === "") !== (signature === ""))
+    throw new BuildError("invalid_argument", "http signature verification requires both pubkey and signature");
+  return publicKey === "" ? undefined : { publicKey, signature };
 }
 
 /** Under which name the state of earlier requests is kept. */

@@ -1,22 +1,22 @@
-import { createHash } from "node:crypto";
-import { open } from "node:fs/promises";
-import { join } from "node:path";
 import type { CacheManager, ImmutableRef } from "@buildkit-ts/cache";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { type Digest, isDigest } from "@buildkit-ts/oci";
-import { GrpcByteStream, getSecret, type SessionManager, streamOutcome } from "@buildkit-ts/session";
-import { EnvHttpProxyAgent, fetch, type Response } from "undici";
-import { withAnySession } from "../any-session.ts";
+import { HttpClient } from "@buildkit-ts/registry";
+import type { SessionManager } from "@buildkit-ts/session";
+import { resolveOnce, waitingBuilds } from "../build-resolves.ts";
 import { getPlainDirectory } from "../plain-directory.ts";
+import { saveFile } from "../save-file.ts";
 import type { Source, SourceCacheKey, SourceContext, SourceInstance, SourceRequest } from "../source.ts";
+import type { MetadataRequest, SourceMetadata } from "../source-metadata.ts";
 import {
   downloadName,
   type HttpIdentifier,
   httpCacheKey,
   parseHttpIdentifier,
   requestDigest,
-  unescapePercent,
 } from "./http-identifier.ts";
+import { type Answer, askHead, type HttpServices, openFile } from "./http-requests.ts";
+import { checkChecksumRequest, digestWithSuffix, verifyFile } from "./verify-file.ts";
 
 const keys = {
   request: "http.request",
@@ -36,23 +36,31 @@ export interface HttpSourceOptions {
 /** Files from web servers (`http://`, `https://`). What a server says is unchanged (by ETag) is not fetched again. */
 export class HttpSource implements Source, AsyncDisposable {
   readonly schemes: readonly string[] = ["http", "https"];
-  readonly #services: HttpServices;
+  readonly #services: InstanceServices;
 
-  constructor(options: HttpSourceOptions) {
-    this.#services = { ...options, dispatcher: new EnvHttpProxyAgent({ bodyTimeout: 300_000 }) };
+  constructor({ cache, sessions, userAgent }: HttpSourceOptions) {
+    this.#services = { cache, sessions, client: new HttpClient({ userAgent }) };
   }
 
   resolve(request: SourceRequest): SourceInstance {
     return new HttpInstance(parseHttpIdentifier(request), this.#services);
   }
 
+  async resolveMetadata(
+    request: SourceRequest,
+    wanted: MetadataRequest,
+    context: SourceContext,
+  ): Promise<SourceMetadata> {
+    return await new HttpInstance(parseHttpIdentifier(request), this.#services).metadata(wanted, context);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#services.dispatcher.destroy();
+    await this.#services.client[Symbol.asyncDispose]();
   }
 }
 
-interface HttpServices extends HttpSourceOptions {
-  readonly dispatcher: EnvHttpProxyAgent;
+interface InstanceServices extends HttpServices {
+  readonly cache: CacheManager;
 }
 
 /** What a URL gave. */
@@ -64,61 +72,91 @@ interface Download {
   readonly record: string | undefined;
 }
 
-/** Headers and bytes of an answer. */
-interface Answer {
-  header(name: string): string | undefined;
-  readonly body: AsyncIterable<Uint8Array>;
-}
-
 class HttpInstance implements SourceInstance {
   readonly #id: HttpIdentifier;
-  readonly #services: HttpServices;
+  readonly #services: InstanceServices;
   #download: Download | undefined;
 
-  constructor(id: HttpIdentifier, services: HttpServices) {
+  constructor(id: HttpIdentifier, services: InstanceServices) {
     this.#id = id;
     this.#services = services;
   }
 
   async cacheKey(_index: number, context: SourceContext): Promise<SourceCacheKey> {
-    this.#download ??= await this.#find(context);
-    return { key: httpCacheKey(this.#id, this.#download), pin: this.#download.digest, done: true };
+    const download = await this.#resolve(context);
+    return { key: httpCacheKey(this.#id, download), pin: download.digest, done: true };
+  }
+
+  async metadata(wanted: MetadataRequest, context: SourceContext): Promise<SourceMetadata> {
+    const { checksum } = wanted;
+    if (checksum !== undefined) checkChecksumRequest(checksum);
+    const { digest, fileName, lastModified } = await this.#resolve(context);
+    const time = Date.parse(lastModified ?? "");
+    return {
+      kind: "http",
+      digest,
+      fileName,
+      lastModified: Number.isNaN(time) ? undefined : time,
+      checksum:
+        checksum === undefined
+          ? undefined
+          : await this.#withFile(context, async (path) => await digestWithSuffix(path, checksum)),
+    };
   }
 
   async snapshot(context: SourceContext): Promise<ImmutableRef> {
     const found = this.#download?.record;
     const ref = found === undefined ? undefined : await this.#findRef(found, context.signal);
     if (ref !== undefined) return ref;
-    const answer = await this.#get(context, {});
-    const saved = await this.#save(answer, context);
-    const expected = this.#download?.digest ?? this.#id.checksum;
-    if (expected !== undefined && expected !== saved.digest) {
-      await saved.ref[Symbol.asyncDispose]();
-      throw this.#mismatch(saved.digest, expected);
-    }
-    return saved.ref;
+    return (await this.#fetch(context)).ref;
   }
 
-  #mismatch(found: Digest, expected: Digest): BuildError {
-    return new BuildError("data_loss", `digest mismatch ${found}: ${expected}`);
+  /** What the URL is in this build, with the signature that it must have. */
+  async #resolve(context: SourceContext): Promise<Download> {
+    if (this.#download !== undefined) return this.#download;
+    this.#download = await this.#find(context);
+    const { signature } = this.#id;
+    if (signature !== undefined) await this.#withFile(context, async (path) => await verifyFile(path, signature));
+    return this.#download;
   }
 
   async #find(context: SourceContext): Promise<Download> {
     const { checksum } = this.#id;
-    if (checksum !== undefined)
-      return {
-        digest: checksum,
-        fileName: downloadName(this.#id, undefined),
-        lastModified: undefined,
-        record: undefined,
-      };
-    const known = await this.#knownDownloads(context.signal);
-    const unchanged = await this.#revalidate(known, context);
-    if (unchanged !== undefined) return unchanged;
-    const answer = await this.#get(context, {});
-    const { ref, ...download } = await this.#save(answer, context);
-    await using _held = ref;
-    return { ...download, record: ref.id };
+    if (checksum !== undefined) {
+      const fileName = downloadName(this.#id, undefined);
+      return { digest: checksum, fileName, lastModified: undefined, record: undefined };
+    }
+    return await resolveOnce(`http ${requestDigest(this.#id)}`, context, async (inner) => {
+      const known = await this.#knownDownloads(inner.signal);
+      const unchanged = await this.#revalidate(known, inner);
+      if (unchanged !== undefined) return unchanged;
+      const { ref, ...download } = await this.#fetch(inner);
+      await using _held = ref;
+      // It was fetched to learn its digest: the step that wants its bytes must not find it collected.
+      for (const build of waitingBuilds(inner)) build.keep(ref.clone());
+      return { ...download, record: ref.id };
+    });
+  }
+
+  /** The work on the file itself, which is fetched where only its digest was known. */
+  async #withFile<T>(context: SourceContext, work: (path: string) => Promise<T>): Promise<T> {
+    const { signal, progress } = context;
+    const { ref, fileName } = await this.#openFile(context);
+    await using held = ref;
+    for (const build of waitingBuilds(context)) build.keep(held.clone());
+    await using mounted = await held.mount({ signal, progress });
+    return await work(`${getPlainDirectory(mounted)}/${fileName}`);
+  }
+
+  async #openFile(context: SourceContext): Promise<{ readonly ref: ImmutableRef; readonly fileName: string }> {
+    const known = this.#download;
+    const ref = known?.record === undefined ? undefined : await this.#findRef(known.record, context.signal);
+    if (known !== undefined && ref !== undefined) return { ref, fileName: known.fileName };
+    const fetched = await this.#fetch(context);
+    const { digest, fileName, lastModified } = known ?? fetched;
+    // The key stays that of what was resolved; only where the bytes are is new.
+    this.#download = { digest, fileName, lastModified, record: fetched.ref.id };
+    return fetched;
   }
 
   /** Earlier downloads of this request, by ETag. */
@@ -137,27 +175,18 @@ class HttpInstance implements SourceInstance {
     if (known.size === 0) return undefined;
     const etags = [...known.keys()];
     // Some servers answer If-None-Match wrongly for GET: ask with HEAD, and compare the ETag ourselves.
-    const response = await this.#tryHead(context, { "If-None-Match": etags.join(", ") });
-    if (response === undefined || (response.status !== 200 && response.status !== 304)) return undefined;
-    const stated = response.headers.get("etag");
-    const etag = stated === null && response.status === 304 && etags.length === 1 ? etags[0] : plainEtag(stated ?? "");
+    const answer = await askHead(this.#id, this.#services, { context, etags });
+    if (answer === undefined || (answer.statusCode !== 200 && answer.statusCode !== 304)) return undefined;
+    const stated = answer.header("etag");
+    const isOnlyOne = stated === undefined && answer.statusCode === 304 && etags.length === 1;
+    const etag = isOnlyOne ? etags[0] : plainEtag(stated ?? "");
     const record = etag === undefined ? undefined : known.get(etag);
     if (record === undefined) return undefined;
     const metadata = this.#services.cache.metadata(record);
     const digest = metadata.get(keys.checksum) ?? "";
     if (!isDigest(digest)) return undefined;
-    const fileName = downloadName(this.#id, response.headers.get("content-disposition") ?? undefined);
+    const fileName = downloadName(this.#id, answer.header("content-disposition"));
     return { digest, fileName, lastModified: metadata.get(keys.modified), record };
-  }
-
-  async #tryHead(context: SourceContext, headers: Readonly<Record<string, string>>): Promise<Response | undefined> {
-    try {
-      return await this.#request("HEAD", headers, context);
-    } catch (error) {
-      context.signal.throwIfAborted();
-      if (error instanceof BuildError && error.code === "unavailable") return undefined;
-      throw error;
-    }
   }
 
   async #findRef(id: string, signal: AbortSignal): Promise<ImmutableRef | undefined> {
@@ -169,89 +198,14 @@ class HttpInstance implements SourceInstance {
     }
   }
 
-  async #get(context: SourceContext, headers: Readonly<Record<string, string>>): Promise<Answer> {
-    if (new URL(this.#id.url).host === "buildkit-session") return await this.#pullFromSession(context);
-    const response = await this.#request("GET", headers, context);
-    if (!response.ok || response.body === null) {
-      await response.body?.cancel();
-      throw new BuildError("unavailable", `invalid response status ${response.status}`);
-    }
-    return { header: (name) => response.headers.get(name) ?? undefined, body: response.body };
-  }
-
-  async #request(
-    method: "GET" | "HEAD",
-    headers: Readonly<Record<string, string>>,
-    context: SourceContext,
-  ): Promise<Response> {
-    const own = Object.fromEntries(this.#id.headers.map(({ name, value }) => [name, value]));
-    const authorization = await this.#authorization(context);
-    const all = {
-      "User-Agent": this.#services.userAgent,
-      ...own,
-      ...headers,
-      ...(authorization !== undefined && { Authorization: authorization }),
-    };
-    const { signal } = context;
-    const url = new URL(this.#id.url);
-    if ((url.username !== "" || url.password !== "") && authorization === undefined)
-      Object.assign(all, { Authorization: basicAuthorization(url) });
-    url.username = "";
-    url.password = "";
-    try {
-      return await fetch(url, { method, headers: all, signal, dispatcher: this.#services.dispatcher });
-    } catch (error) {
-      signal.throwIfAborted();
-      const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-      throw new BuildError("unavailable", `${method} ${url.href}: ${BuildError.from(cause).message}`, { cause: error });
-    }
-  }
-
-  /** Secrets that the clients may have for the host; only one that was asked for by name must exist. */
-  async #authorization(context: SourceContext): Promise<string | undefined> {
-    const { authHeaderSecret } = this.#id;
-    if (authHeaderSecret !== "") return await this.#secret(authHeaderSecret, context);
-    const { hostname } = new URL(this.#id.url);
-    const token = await this.#findSecret(`HTTP_AUTH_TOKEN_${hostname}`, context);
-    if (token !== undefined) return `Bearer ${token}`;
-    return await this.#findSecret(`HTTP_AUTH_HEADER_${hostname}`, context);
-  }
-
-  async #findSecret(id: string, context: SourceContext): Promise<string | undefined> {
-    try {
-      return await this.#secret(id, context);
-    } catch (error) {
-      context.signal.throwIfAborted();
-      if (error instanceof BuildError) return undefined;
-      throw error;
-    }
-  }
-
-  async #secret(id: string, context: SourceContext): Promise<string> {
-    const { signal } = context;
-    return await withAnySession(this.#services.sessions, context.sessions(), {
-      signal,
-      work: async (caller) => Buffer.from(await getSecret(caller, id, { signal })).toString("utf8"),
-    });
-  }
-
-  /** A file that a client offers by a URL of its own, such as a Dockerfile from its standard input. */
-  async #pullFromSession(context: SourceContext): Promise<Answer> {
-    const { signal } = context;
-    const { pathname, host } = new URL(this.#id.url);
-    return await withAnySession(this.#services.sessions, context.sessions(), {
-      signal,
-      work: async (caller) => {
-        const method = "/moby.upload.v1.Upload/Pull";
-        if (!caller.supports(method))
-          throw new BuildError("unimplemented", `method ${method} not supported by the client`);
-        const stream = caller.openStream(method, { urlpath: pathname, urlhost: host });
-        const outcome = streamOutcome(stream, { signal });
-        outcome.catch(() => undefined);
-        const bytes = new GrpcByteStream(stream);
-        return { header: () => undefined, body: untilOutcome(bytes, outcome) };
-      },
-    });
+  /** @throws {BuildError} `data_loss`, for another file than was promised. */
+  async #fetch(context: SourceContext): Promise<Omit<Download, "record"> & { readonly ref: ImmutableRef }> {
+    const answer = await openFile(this.#id, this.#services, context);
+    const saved = await this.#save(answer, context);
+    const expected = this.#download?.digest ?? this.#id.checksum;
+    if (expected === undefined || expected === saved.digest) return saved;
+    await saved.ref[Symbol.asyncDispose]();
+    throw new BuildError("data_loss", `digest mismatch ${saved.digest}: ${expected}`);
   }
 
   async #save(
@@ -263,11 +217,13 @@ class HttpInstance implements SourceInstance {
     await using target = await this.#services.cache.create(undefined, { signal, description });
     const fileName = downloadName(this.#id, answer.header("content-disposition"));
     const lastModified = answer.header("last-modified");
+    const modified = Date.parse(lastModified ?? "");
     let digest: Digest;
     {
       await using held = await target.mount({ signal });
-      const path = join(getPlainDirectory(held), fileName);
-      digest = await this.#write(path, { answer, lastModified });
+      const directory = getPlainDirectory(held);
+      const file = { directory, name: fileName, bytes: answer.body };
+      digest = await saveFile({ ...file, ...(!Number.isNaN(modified) && { modified }) }, this.#id);
     }
     const etag = plainEtag(answer.header("etag") ?? "");
     if (etag !== "") {
@@ -278,44 +234,11 @@ class HttpInstance implements SourceInstance {
     }
     return { digest, fileName, lastModified, ref: await target.commit() };
   }
-
-  async #write(
-    path: string,
-    download: { readonly answer: Answer; readonly lastModified: string | undefined },
-  ): Promise<Digest> {
-    const hash = createHash("sha256");
-    await using file = await open(path, "wx", 0o600);
-    for await (const chunk of download.answer.body) {
-      hash.update(chunk);
-      await file.writeFile(chunk);
-    }
-    const { mode, uid, gid } = this.#id;
-    await file.chown(uid, gid);
-    // After chown, which clears the bits for set-user-id.
-    await file.chmod(mode === 0 ? 0o600 : mode);
-    const modified = Date.parse(download.lastModified ?? "");
-    const seconds = Number.isNaN(modified) ? 0 : modified / 1000;
-    await file.utimes(seconds, seconds);
-    return `sha256:${hash.digest("hex")}` as Digest;
-  }
-}
-
-async function* untilOutcome(
-  bytes: AsyncIterable<Uint8Array>,
-  outcome: Promise<void>,
-): AsyncGenerator<Uint8Array, void> {
-  yield* bytes;
-  await outcome;
 }
 
 /** Without the mark for weak ones. */
 function plainEtag(etag: string): string {
   return etag.replace(/^W\//, "");
-}
-
-function basicAuthorization(url: URL): string {
-  const user = `${unescapePercent(url.username)}:${unescapePercent(url.password)}`;
-  return `Basic ${Buffer.from(user).toString("base64")}`;
 }
 
 /** Without user and password. */

@@ -1,5 +1,5 @@
 import type { ContentProvider } from "@buildkit-ts/content";
-import type { Descriptor, Reference } from "@buildkit-ts/oci";
+import type { Descriptor, Digest, Reference } from "@buildkit-ts/oci";
 import type { ProgressWriter } from "@buildkit-ts/progress";
 
 /** On whose behalf, and how long, an image is asked for. */
@@ -20,6 +20,8 @@ export interface ImageOrigin {
   resolve(reference: Reference, access: OriginAccess): Promise<Descriptor>;
   /** Reads blobs of the name's repository. It must stay usable for as long as the access' sessions live. */
   provider(reference: Reference, access: Omit<OriginAccess, "signal">): ContentProvider;
+  /** What refers to a manifest of the name's repository, such as signatures. Absent: nothing can. */
+  referrers?(reference: Reference, digest: Digest, access: OriginAccess): Promise<readonly Descriptor[]>;
 }
 
 /** Named images of this machine. */

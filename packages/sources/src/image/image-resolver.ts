@@ -76,6 +76,11 @@ export class ImageResolver {
     return image.isLocal ? this.#content : this.#origin.provider(image.reference, access);
   }
 
+  /** What refers to one of the image's manifests, as its origin lists it. */
+  async referrers(image: ResolvedImage, digest: Digest, access: OriginAccess): Promise<readonly Descriptor[]> {
+    return image.isLocal ? [] : ((await this.#origin.referrers?.(image.reference, digest, access)) ?? []);
+  }
+
   #findLocal(reference: Reference): Descriptor | undefined {
     const { domain, path, tag = "latest", digest } = reference;
     const found = this.#images?.find(formatReference({ domain, path, tag }))?.descriptor;

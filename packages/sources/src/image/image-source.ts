@@ -4,7 +4,6 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import {
   type Digest,
   formatReference,
-  hostPlatform,
   isDigest,
   type Platform,
   parseReference,
@@ -15,6 +14,8 @@ import { noProgress, withStatus } from "@buildkit-ts/progress";
 import { blobSource } from "@buildkit-ts/registry";
 import type { Source, SourceCacheKey, SourceContext, SourceInstance, SourceRequest } from "../source.ts";
 import { stripScheme } from "../source-attributes.ts";
+import type { AttestationChain, ImageMetadata, MetadataRequest } from "../source-metadata.ts";
+import { readAttestationChain } from "./attestation-chain.ts";
 import { configKey, manifestKey } from "./image-cache-key.ts";
 import type { ImageOrigin, LocalImages } from "./image-origin.ts";
 import { ImageResolver, type ResolvedImage } from "./image-resolver.ts";
@@ -30,21 +31,6 @@ export interface ImageSourceOptions {
   readonly images?: LocalImages;
   /** Default `docker-image`. */
   readonly scheme?: "docker-image" | "oci-layout";
-}
-
-/** An image's identity and config, found without its layers. */
-export interface ImageMetadata {
-  readonly ref: string;
-  readonly digest: Digest;
-  readonly config: Uint8Array;
-}
-
-/** What {@linkcode ImageSource.resolveImageMetadata} is asked for. */
-export interface ImageMetadataRequest {
-  readonly platform: Platform | undefined;
-  readonly resolveMode: string;
-  /** Attributes of the source op, for those that change what is found. */
-  readonly attributes: Readonly<Record<string, string>>;
 }
 
 /** Images (`docker-image://name`). Their layers are fetched only when somebody needs the files. */
@@ -64,22 +50,37 @@ export class ImageSource implements Source {
     return new ImageInstance(parseImageRequest(reference, request.attributes, request.platform), this.#services);
   }
 
-  /**
-   * Digest and config of an image, for frontends.
-   *
-   * @throws {BuildError} `not_found`, as `<reference>: not found`.
-   */
-  async resolveImageMetadata(
-    reference: string,
-    request: ImageMetadataRequest,
+  /** @throws {BuildError} `not_found`, as `<reference>: not found`. */
+  async resolveMetadata(
+    request: SourceRequest,
+    wanted: MetadataRequest,
     context: SourceContext,
   ): Promise<ImageMetadata> {
-    const platform = request.platform ?? hostPlatform();
-    const attributes = { ...request.attributes, "image.resolvemode": request.resolveMode };
-    const wanted = parseImageRequest(parseImageName(reference), attributes, platform);
-    const image = await this.#services.recent.resolve(wanted, context);
-    checkChecksum(image, wanted);
-    return { ref: reference, digest: image.root.digest, config: image.config };
+    const { identifier, platform, attributes } = request;
+    const { resolveMode } = wanted;
+    const reference = parseImageName(stripScheme(identifier, this.schemes[0] ?? ""));
+    const mode = resolveMode === "" ? {} : { "image.resolvemode": resolveMode };
+    const image = parseImageRequest(reference, { ...attributes, ...mode }, platform);
+    const resolved = await this.#services.recent.resolve(image, context);
+    checkChecksum(resolved, image);
+    const wantsChain = wanted.attestationChain || wanted.predicateTypes.length > 0;
+    const attestationChain = wantsChain ? await this.#readChain(resolved, { ...wanted, platform }, context) : undefined;
+    return { kind: "image", digest: resolved.root.digest, config: resolved.config, attestationChain };
+  }
+
+  async #readChain(
+    image: ResolvedImage,
+    wanted: Pick<MetadataRequest, "predicateTypes"> & { readonly platform: Platform },
+    context: SourceContext,
+  ): Promise<AttestationChain | undefined> {
+    const { resolver } = this.#services;
+    const { signal, progress } = context;
+    const access = { signal, progress, sessions: () => context.sessions() };
+    const origin = {
+      provider: resolver.provider(image, access),
+      referrers: async (digest: Digest) => await resolver.referrers(image, digest, access),
+    };
+    return await readAttestationChain(origin, { root: image.root, ...wanted }, { signal });
   }
 }
 

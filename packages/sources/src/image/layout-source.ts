@@ -3,7 +3,8 @@ import type { ContentStore } from "@buildkit-ts/content";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { SessionManager } from "@buildkit-ts/session";
 import type { Source, SourceContext, SourceInstance, SourceRequest } from "../source.ts";
-import { type ImageMetadata, type ImageMetadataRequest, ImageSource } from "./image-source.ts";
+import type { ImageMetadata, MetadataRequest } from "../source-metadata.ts";
+import { ImageSource } from "./image-source.ts";
 import { LayoutOrigin } from "./layout-origin.ts";
 
 const scheme = "oci-layout";
@@ -28,13 +29,13 @@ export class LayoutSource implements Source {
     return this.#images(request.attributes).resolve(request);
   }
 
-  /** Like {@linkcode ImageSource.resolveImageMetadata}; the attributes say which layout. */
-  async resolveImageMetadata(
-    reference: string,
-    request: ImageMetadataRequest,
+  /** Like {@linkcode ImageSource.resolveMetadata}; the attributes say which layout. */
+  async resolveMetadata(
+    request: SourceRequest,
+    wanted: MetadataRequest,
     context: SourceContext,
   ): Promise<ImageMetadata> {
-    return await this.#images(request.attributes).resolveImageMetadata(reference, request, context);
+    return await this.#images(request.attributes).resolveMetadata(request, wanted, context);
   }
 
   #images(attributes: Readonly<Record<string, string>>): ImageSource {

@@ -24,7 +24,7 @@ function parseDescriptors(value: unknown, what: string): Descriptor[] {
 
 function parseDescriptor(value: unknown): Descriptor {
   const fields = (typeof value === "object" && value !== null ? value : {}) as Record<string, unknown>;
-  const { mediaType, digest, size, urls, platform } = fields;
+  const { mediaType, digest, size, urls, platform, artifactType } = fields;
   const annotations = parseAnnotations(fields["annotations"]);
   const isValid =
     typeof mediaType === "string" &&
@@ -41,6 +41,7 @@ function parseDescriptor(value: unknown): Descriptor {
     ...(Array.isArray(urls) && urls.length > 0 && { urls: urls.map(String) }),
     ...(annotations !== undefined && { annotations }),
     ...(isPlatform(platform) && { platform }),
+    ...(typeof artifactType === "string" && { artifactType }),
   };
 }
 

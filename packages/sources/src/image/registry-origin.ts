@@ -1,8 +1,9 @@
 import type { ContentProvider } from "@buildkit-ts/content";
-import { type Descriptor, isIndexType, isManifestType, type Reference } from "@buildkit-ts/oci";
+import { type Descriptor, type Digest, isIndexType, isManifestType, type Reference } from "@buildkit-ts/oci";
 import type { RegistryClient } from "@buildkit-ts/registry";
 import { SessionCredentials, type SessionManager } from "@buildkit-ts/session";
 import type { ImageOrigin, OriginAccess } from "./image-origin.ts";
+import { parseIndex } from "./parse-manifest.ts";
 
 /** Registries, with the credentials of the clients that ask. */
 export class RegistryOrigin implements ImageOrigin {
@@ -30,6 +31,11 @@ export class RegistryOrigin implements ImageOrigin {
         return once(bytes.subarray(offset));
       },
     };
+  }
+
+  async referrers(reference: Reference, digest: Digest, access: OriginAccess): Promise<readonly Descriptor[]> {
+    const options = { ...this.#settings(access), signal: access.signal };
+    return (await this.#registry.fetchReferrers(reference, digest, options)).flatMap(parseIndex);
   }
 
   #settings(access: Omit<OriginAccess, "signal">): { readonly credentials: SessionCredentials } {

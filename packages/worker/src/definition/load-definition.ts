@@ -19,6 +19,8 @@ export interface LoadOptions {
   readonly defaultPlatform?: Platform;
   /** Source policy: may change a source op in place (true, if it did) or refuse it by throwing. */
   readonly evaluateSource?: (op: opspb.Op, options: { readonly signal: AbortSignal }) => Promise<boolean>;
+  /** Told the new digests of ops, by their old ones, when sources were changed. */
+  readonly onRenamed?: (renamed: ReadonlyMap<string, string>) => void;
 }
 
 /** Ids of the cache mounts of steps whose cache is to be ignored: their directories are to be pruned before the build. */
@@ -56,7 +58,12 @@ export async function loadDefinition(definition: Definition, options: LoadOption
   let last = lastKey(ops);
   if (options.evaluateSource !== undefined) {
     const changed = await evaluateSources(ops, options.evaluateSource, options);
-    if (changed) ({ ops, last } = renameOps(ops, last));
+    if (changed) {
+      const renamed = renameOps(ops);
+      ops = renamed.ops;
+      last = renamed.names.get(last) ?? last;
+      options.onRenamed?.(renamed.names);
+    }
   }
   if (ops.size < 2) throw invalid(`invalid LLB with ${ops.size} vertexes`);
   const terminal = ops.get(last);
@@ -113,10 +120,10 @@ async function evaluateSources(
 }
 
 /** Gives ops their digests again after some were changed, those above the changed ones included. */
-function renameOps(
-  ops: ReadonlyMap<string, LoadedOp>,
-  last: string,
-): { readonly ops: Map<string, LoadedOp>; readonly last: string } {
+function renameOps(ops: ReadonlyMap<string, LoadedOp>): {
+  readonly ops: Map<string, LoadedOp>;
+  readonly names: ReadonlyMap<string, string>;
+} {
   const renamed = new Map<string, string>();
   const result = new Map<string, LoadedOp>();
   for (const digest of inputsFirst(ops, [...ops.keys()])) {
@@ -127,7 +134,7 @@ function renameOps(
     renamed.set(digest, name);
     result.set(name, loaded);
   }
-  return { ops: result, last: renamed.get(last) ?? last };
+  return { ops: result, names: renamed };
 }
 
 /** Digests of the ops that the roots need, each after its inputs. Without recursion: a graph may be a chain of any length. */

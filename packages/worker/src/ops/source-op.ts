@@ -47,11 +47,7 @@ export class SourceOperation implements Op {
   #resolve(): SourceInstance {
     if (this.#instance !== undefined) return this.#instance;
     const { identifier, attrs } = this.#op;
-    const end = identifier.indexOf("://");
-    if (end < 0) throw invalid(`failed to parse ${identifier} : invalid`);
-    const scheme = identifier.slice(0, end);
-    const source = this.#deps.sources.find(({ schemes }) => schemes.includes(scheme));
-    if (source === undefined) throw invalid(`unsupported scheme ${scheme}: not found`);
+    const source = findSource(this.#deps.sources, identifier);
     this.#instance = source.resolve({
       identifier,
       attributes: attrs,
@@ -60,6 +56,16 @@ export class SourceOperation implements Op {
     });
     return this.#instance;
   }
+}
+
+/** The source for an identifier's scheme. @throws {BuildError} `invalid_argument`, for a scheme that none has. */
+export function findSource(sources: readonly Source[], identifier: string): Source {
+  const end = identifier.indexOf("://");
+  if (end < 0) throw invalid(`failed to parse ${identifier} : invalid`);
+  const scheme = identifier.slice(0, end);
+  const source = sources.find(({ schemes }) => schemes.includes(scheme));
+  if (source === undefined) throw invalid(`unsupported scheme ${scheme}: not found`);
+  return source;
 }
 
 /** What {@linkcode SourceOperation} works with. */

@@ -1,0 +1,57 @@
+/** How often a request is sent before its failure counts. */
+export const maxAttempts = 5;
+
+const firstDelayMs = 1000;
+const maxDelayMs = 8000;
+const maxRetryAfterMs = 30_000;
+
+/** How long to wait after an attempt (the first is 1): longer each time. */
+export function backoffMs(attempt: number): number {
+  return Math.min(firstDelayMs * 2 ** (attempt - 1), maxDelayMs);
+}
+
+/** Whether a status stands for a failure that may pass. */
+export function isPassing(statusCode: number): boolean {
+  return [408, 425, 429].includes(statusCode) || (statusCode >= 500 && statusCode !== 501);
+}
+
+/** How long the server wants to be left alone, half a minute at most; undefined where it does not say. */
+export function retryAfterMs(answer: { header(name: string): string | undefined }, now: number): number | undefined {
+  const text = answer.header("retry-after");
+  if (text === undefined) return undefined;
+  const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now;
+  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), maxRetryAfterMs);
+}
+
+// Not a refused connection or an unknown host: those are mostly wrong names, which nobody wants to wait for.
+const passingCodes = new Set([
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+  "EAI_AGAIN",
+  "UND_ERR_SOCKET",
+  "UND_ERR_CONNECT_TIMEOUT",
+  "UND_ERR_HEADERS_TIMEOUT",
+  "UND_ERR_BODY_TIMEOUT",
+  "UND_ERR_RES_CONTENT_LENGTH_MISMATCH",
+]);
+
+/** Whether a connection failed in a way that may pass. */
+export function isConnectionFailure(error: unknown): boolean {
+  return errorCodes(error).some((code) => passingCodes.has(code) || code.startsWith("HPE_"));
+}
+
+/** The codes of an error and of what caused it. */
+export function errorCodes(error: unknown): string[] {
+  const codes: string[] = [];
+  for (
+    let current: unknown = error, depth = 0;
+    current instanceof Error && depth < 5;
+    current = current.cause, depth += 1
+  ) {
+    if ("code" in current && typeof current.code === "string") codes.push(current.code);
+    // Several addresses were tried.
+    if (current instanceof AggregateError) codes.push(...(current.errors as unknown[]).flatMap(errorCodes));
+  }
+  return codes;
+}
