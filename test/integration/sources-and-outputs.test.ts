@@ -52,7 +52,12 @@ after(async () => {
 const platform = hostPlatform();
 const local = () =>
   new LocalSource(parts.services).resolve({ identifier: "local://context", attributes: {}, platform, vertex: "" });
-const input = (ref: ImmutableRef | undefined) => ({ ref, refs: new Map(), metadata: new Map() });
+const input = (ref: ImmutableRef | undefined) => ({
+  ref,
+  refs: new Map(),
+  metadata: new Map(),
+  attestations: new Map(),
+});
 
 async function readTree(ref: ImmutableRef): Promise<Map<string, string>> {
   const { signal, progress } = parts;

@@ -63,6 +63,7 @@ export interface ConfigFile {
       }
     | undefined;
   readonly history: { readonly maxAge: string | number | undefined; readonly maxEntries: number | undefined };
+  readonly provenanceDirectory: string | undefined;
   readonly dockerfileEnabled: boolean;
 }
 
@@ -141,6 +142,7 @@ export function parseConfig(text: string, path: string): ConfigFile {
       maxAge: reader.table("history").quantity("maxAge"),
       maxEntries: reader.table("history").number("maxEntries"),
     },
+    provenanceDirectory: reader.text("provenanceEnvDir"),
     dockerfileEnabled: reader.table("frontend").table("dockerfile.v0").boolean("enabled") ?? true,
   };
 }

@@ -13,6 +13,7 @@ import { Engine } from "./engine.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import { type Listener, listen } from "./listener.ts";
 import type { Logger } from "./logger.ts";
+import { readProvenanceEnvironment } from "./provenance-environment.ts";
 import { lockRoot } from "./root-lock.ts";
 import type { Settings } from "./settings.ts";
 
@@ -70,6 +71,7 @@ export class Daemon implements AsyncDisposable {
       history,
       frontends: new Map([["dockerfile.v0", dockerfileFrontend]]),
       allowedEntitlements: settings.entitlements,
+      provenanceEnvironment: readProvenanceEnvironment(settings.provenanceDirectory),
     });
     const { content } = engine;
     const control = { engine, runner, history, registry, sessions, content, errors: logger, signal: stopped.signal };

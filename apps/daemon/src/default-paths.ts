@@ -3,4 +3,5 @@ export const defaultPaths = {
   address: "unix:///run/buildkit/buildkitd.sock",
   root: "/var/lib/buildkit",
   config: "/etc/buildkit/buildkitd.toml",
+  provenanceDirectory: "/etc/buildkit/provenance.d",
 } as const;

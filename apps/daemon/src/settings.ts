@@ -29,6 +29,8 @@ export interface Settings {
   readonly gcRules: readonly GcRule[];
   readonly registries: ConfigFile["registries"];
   readonly dns: ConfigFile["dns"];
+  /** Where files are whose members every provenance has. */
+  readonly provenanceDirectory: string;
   readonly history: { readonly maxAgeMs: number; readonly maxEntries: number };
 }
 
@@ -49,6 +51,7 @@ export function resolveSettings(flags: DaemonFlags, file: ConfigFile): Settings 
     gcRules: resolveGcRules(flags, file, root),
     registries: file.registries,
     dns: file.dns,
+    provenanceDirectory: file.provenanceDirectory || defaultPaths.provenanceDirectory,
     history: resolveHistory(file),
   };
 }

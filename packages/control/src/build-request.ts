@@ -1,8 +1,11 @@
 import type { controlpb } from "@buildkit-ts/api";
+import { type AttestationRequests, readAttestationRequests } from "@buildkit-ts/dockerfile";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { type ProvenanceOptions, parseProvenanceOptions } from "@buildkit-ts/provenance";
 
 /** The newest set of defaults that clients may ask for, and those before it. */
 const compatibilityVersions = [10, 20, 30] as const;
+const currentVersion = 30;
 
 export interface TypedAttributes {
   readonly type: string;
@@ -18,6 +21,10 @@ export interface BuildRequest {
   readonly cacheExports: readonly TypedAttributes[];
   readonly cacheImports: readonly TypedAttributes[];
   readonly entitlements: readonly string[];
+  /** Which statements about the result the client wants. */
+  readonly attestations: AttestationRequests;
+  readonly provenance: ProvenanceOptions | undefined;
+  readonly compatibilityVersion: number;
   readonly message: controlpb.SolveRequest;
 }
 
@@ -25,12 +32,13 @@ export interface BuildRequest {
 export function readBuildRequest(message: controlpb.SolveRequest): BuildRequest {
   if (message.Ref === "") throw new BuildError("invalid_argument", "Cannot solve: the request has no Ref");
   const version = Number(message.CompatibilityVersion);
-  if (version > 30) {
+  if (version > currentVersion) {
     throw new BuildError("invalid_argument", `unsupported compatibility version ${version}, upgrade buildkit`);
   }
   if (version !== 0 && !compatibilityVersions.some((known) => known === version)) {
     throw new BuildError("invalid_argument", `invalid compatibility version ${version}`);
   }
+  const attestations = readAttestationRequests(message.FrontendAttrs);
   const cacheExports = readCacheExports(message);
   const imports = message.Cache?.Imports.map(({ Type, Attrs }) => ({ type: Type, attributes: Attrs })) ?? [];
   const legacyImports =
@@ -43,6 +51,9 @@ export function readBuildRequest(message: controlpb.SolveRequest): BuildRequest 
     cacheExports,
     cacheImports: [...imports, ...legacyImports],
     entitlements: message.Entitlements,
+    attestations,
+    provenance: attestations.provenance && parseProvenanceOptions(attestations.provenance),
+    compatibilityVersion: version === 0 ? currentVersion : version,
     message,
   };
 }

@@ -5,7 +5,7 @@ import { withStatus } from "@buildkit-ts/progress";
 import type { SessionManager } from "@buildkit-ts/session";
 import type { CachedResult, Job, OpContext } from "@buildkit-ts/solver";
 import { BuildResolves, buildResolvesKey } from "@buildkit-ts/sources";
-import { type BridgeRef, type BridgeResult, refsOf } from "./bridge/bridge-ref.ts";
+import { type BridgeRef, type BridgeResult, treesOf } from "./bridge/bridge-ref.ts";
 import { type BridgeRegistry, RegisteredBridge } from "./bridge/bridge-registry.ts";
 import { BuildBridge, type BuiltinFrontend, evaluateAll, evaluateSourceKey } from "./bridge/build-bridge.ts";
 import type { BuildRequest } from "./build-request.ts";
@@ -15,6 +15,9 @@ import type { BuildHistory } from "./history/build-history.ts";
 import { BuildRecorder } from "./history/build-recorder.ts";
 import { withLostResultsRebuilt } from "./lost-results.ts";
 import { SourcePolicy } from "./policy/source-policy.ts";
+import { ProvenanceStatements } from "./provenance/provenance-statements.ts";
+import { RequestRegistry } from "./provenance/request-registry.ts";
+import { ResultProvenance } from "./provenance/result-provenance.ts";
 
 export interface BuildRunnerOptions {
   readonly engine: BuildEngine;
@@ -24,6 +27,8 @@ export interface BuildRunnerOptions {
   readonly frontends: ReadonlyMap<string, BuiltinFrontend>;
   /** Entitlements that clients may ask for. */
   readonly allowedEntitlements: ReadonlySet<string>;
+  /** What every provenance shall say besides. */
+  readonly provenanceEnvironment: Readonly<Record<string, unknown>>;
 }
 
 type Response = Readonly<Record<string, string>>;
@@ -43,6 +48,7 @@ interface PlannedExport {
 /** Runs builds: frontend, evaluation, exports, cache exports, record. */
 export class BuildRunner {
   readonly #options: BuildRunnerOptions;
+  readonly #requests = new RequestRegistry();
 
   constructor(options: BuildRunnerOptions) {
     this.#options = options;
@@ -81,8 +87,11 @@ export class BuildRunner {
     try {
       await using bridge = this.#bridge(request, job, { entitlements, policy });
       job.setValue(evaluateSourceKey, bridge.evaluateSource);
-      const result = await this.#result(bridge, request, options);
-      await evaluateAll(result, options);
+      const solved = await this.#result(bridge, request, options);
+      await evaluateAll(solved, options);
+      const provenance = new ResultProvenance(solved, { trace: bridge.trace, registry: this.#requests });
+      const statements = new ProvenanceStatements(request, this.#options.provenanceEnvironment);
+      const result = statements.addTo(solved, provenance);
       const exported = await withLostResultsRebuilt(
         result,
         async () => await this.#export({ job, request, result, exports, cacheExporters }, options.signal),
@@ -108,8 +117,10 @@ export class BuildRunner {
     allowed: { readonly entitlements: ReadonlySet<string>; readonly policy: SourcePolicy },
   ): BuildBridge {
     const { engine, frontends } = this.#options;
-    const { session, cacheImports } = request;
-    return new BuildBridge({ engine, job, session, ...allowed, frontends, cacheImports });
+    const { session, cacheImports, message } = request;
+    const root = { frontend: message.Frontend, options: message.FrontendAttrs, inputs: message.FrontendInputs };
+    const requests = this.#requests;
+    return new BuildBridge({ engine, job, session, ...allowed, frontends, cacheImports, root, requests });
   }
 
   async #result(
@@ -203,7 +214,7 @@ export class BuildRunner {
     const { job, request, result } = build;
     const cacheExporters = build.cacheExporters.filter((exporter) => exporter.inline === undefined);
     if (cacheExporters.length === 0) return [];
-    const results = await Promise.all(refsOf(result).map(async (ref: BridgeRef) => await ref.result({ signal })));
+    const results = await Promise.all(treesOf(result).map(async (ref: BridgeRef) => await ref.result({ signal })));
     const present = results.filter((cached): cached is CachedResult => cached !== undefined);
     return await Promise.all(
       cacheExporters.map(async (exporter) => {
@@ -224,10 +235,15 @@ export class BuildRunner {
 
 async function exportInput(result: BridgeResult, signal: AbortSignal): Promise<ExportInput> {
   const trees = [...(result.refs ?? [])].map(async ([id, ref]) => [id, await ref?.tree({ signal })] as const);
+  const attested = [...result.attestations].map(async ([id, all]) => {
+    const loaded = all.map(async (one) => ({ ...one, ref: await one.ref?.tree({ signal }) }));
+    return [id, await Promise.all(loaded)] as const;
+  });
   return {
     ref: await result.ref?.tree({ signal }),
     refs: new Map(await Promise.all(trees)),
     metadata: result.metadata,
+    attestations: new Map(await Promise.all(attested)),
   };
 }
 

@@ -1,6 +1,7 @@
 import type { CompressionOptions, ImmutableRef } from "@buildkit-ts/cache";
 import type { Digest, Platform } from "@buildkit-ts/oci";
 import type { ProgressWriter } from "@buildkit-ts/progress";
+import type { Attestation } from "@buildkit-ts/provenance";
 
 /** The result of a build: one ref, or one for each platform id, with the metadata the frontend gave. A ref may be undefined (`scratch`). */
 export interface ExportInput {
@@ -9,6 +10,8 @@ export interface ExportInput {
   readonly refs: ReadonlyMap<string, ImmutableRef | undefined>;
   /** `containerimage.config`, `refs.platforms`, annotations… */
   readonly metadata: ReadonlyMap<string, Uint8Array>;
+  /** Statements about the result, by platform id, also for a single result. */
+  readonly attestations: ReadonlyMap<string, readonly Attestation<ImmutableRef>[]>;
   /**
    * Inline cache JSON by platform id ("" for a single result) for an image of these layers, where asked for. They were
    * made as `compression` of the output says.

@@ -10,6 +10,7 @@ import type {
   Edge,
   ExportableCacheKey,
   Job,
+  JobStep,
   OpContext,
   PrepareResult,
   ProgressEvent,
@@ -93,6 +94,11 @@ export class SolverJob implements Job, NodeJob {
     });
   }
 
+  *steps(edge: Edge): Iterable<JobStep> {
+    this.#scope.throwIfAborted();
+    for (const { vertex, op } of nodesOf(this.#host.attach(this, edge))) yield { vertex, op };
+  }
+
   setValue(key: string, value: unknown): void {
     this.#values.set(key, value);
   }
@@ -144,6 +150,24 @@ export class SolverJob implements Job, NodeJob {
       this.#running.delete(running);
       off();
     }
+  }
+}
+
+/** A node and all that it is built from, inputs first; with a stack of its own, since graphs may be deep. */
+function* nodesOf(root: VertexNode): Generator<VertexNode, void> {
+  const seen = new Set([root]);
+  const stack = [{ node: root, next: 0 }];
+  for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
+    const input = top.node.inputs[top.next];
+    if (input === undefined) {
+      stack.pop();
+      yield top.node;
+      continue;
+    }
+    top.next += 1;
+    if (seen.has(input.node)) continue;
+    seen.add(input.node);
+    stack.push({ node: input.node, next: 0 });
   }
 }
 

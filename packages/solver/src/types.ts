@@ -163,6 +163,12 @@ export type ProgressEvent =
       readonly warning: import("@buildkit-ts/progress").VertexWarning;
     };
 
+/** A vertex of a job, with the behaviour that answered for it. */
+export interface JobStep {
+  readonly vertex: Vertex;
+  readonly op: Op | undefined;
+}
+
 /** One build: a set of edges asked of the solver, with its own progress and sessions. */
 export interface Job extends AsyncDisposable {
   readonly id: string;
@@ -180,6 +186,11 @@ export interface Job extends AsyncDisposable {
     work: (context: OpContext) => Promise<T>,
     options: { readonly signal: AbortSignal; readonly digest?: Digest },
   ): Promise<T>;
+  /**
+   * The vertices that an edge of this job is built from, each once, inputs first. They have their ops as far as they were
+   * needed; what was found in a cache may not have needed them.
+   */
+  steps(edge: Edge): Iterable<JobStep>;
   /** Makes a value visible to ops through {@linkcode OpContext.values}. */
   setValue(key: string, value: unknown): void;
   addSession(id: string): void;

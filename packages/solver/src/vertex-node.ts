@@ -76,6 +76,11 @@ export class VertexNode {
     this.addStores(vertex.options.cacheSources);
   }
 
+  /** What answers for the vertex; undefined, while nothing was asked of it. */
+  get op(): Op | undefined {
+    return this.#op;
+  }
+
   get ignoresCache(): boolean {
     return this.vertex.options.ignoreCache;
   }

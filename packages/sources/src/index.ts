@@ -2,6 +2,7 @@ export { BlobOrigin } from "./blob/blob-origin.ts";
 export { BlobSource, type BlobSourceOptions } from "./blob/blob-source.ts";
 export { BuildResolves, buildResolvesKey } from "./build-resolves.ts";
 export { canonicalIdentifier } from "./canonical-identifier.ts";
+export { type GitIdentifier, parseGitIdentifier } from "./git/git-identifier.ts";
 export { GitSource, type GitSourceOptions } from "./git/git-source.ts";
 export { HttpSource, type HttpSourceOptions } from "./http/http-source.ts";
 export type { ImageOrigin, LocalImages, OriginAccess } from "./image/image-origin.ts";

@@ -1,3 +1,4 @@
+export { captureSteps } from "./capture/capture-steps.ts";
 export { LlbOperation, operationOf } from "./definition/llb-operation.ts";
 export {
   ignoredCacheMounts,

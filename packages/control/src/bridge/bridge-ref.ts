@@ -4,7 +4,10 @@ import { opspb } from "@buildkit-ts/api";
 import { SingleFlight } from "@buildkit-ts/async";
 import type { ImmutableRef } from "@buildkit-ts/cache";
 import { SourceError, VertexError } from "@buildkit-ts/errdefs";
-import type { CachedResult, Edge, Job, PrepareResult } from "@buildkit-ts/solver";
+import type { Descriptor } from "@buildkit-ts/oci";
+import type { Attestation, Capture } from "@buildkit-ts/provenance";
+import type { CachedResult, Edge, Job, OpContext, PrepareResult, Result } from "@buildkit-ts/solver";
+import { captureSteps } from "@buildkit-ts/worker";
 import type { BuildEngine } from "../engine.ts";
 
 /**
@@ -23,6 +26,7 @@ export class BridgeRef implements AsyncDisposable {
   readonly #flight = new SingleFlight<"result" | "extracted", CachedResult | undefined>();
   /** The last one counts. Former ones may be in use still. */
   readonly #results: CachedResult[] = [];
+  #capture: Capture | undefined;
   #disposed = false;
 
   constructor(options: {
@@ -66,10 +70,27 @@ export class BridgeRef implements AsyncDisposable {
     return await this.#flight.run("extracted", async (signal) => await this.#build(signal, prepare), options);
   }
 
+  /** What is known of how the result came to be; undefined, if it was not built. */
+  get capture(): Capture | undefined {
+    if (this.#results.length === 0) return undefined;
+    this.#capture ??= captureSteps(this.#job.steps(this.#edge));
+    return this.#capture;
+  }
+
   /** The built tree; undefined for an empty one. The hold stays here. */
   async tree(options: { readonly signal: AbortSignal }): Promise<ImmutableRef | undefined> {
     const result = await this.result(options);
     return result === undefined ? undefined : this.#engine.refOf(result);
+  }
+
+  /** The blobs of a result's layers, lowest first; undefined, if there are none yet. */
+  async blobsOf(result: Result, options: OpContext): Promise<Descriptor[] | undefined> {
+    const tree = this.#engine.refOf(result);
+    if (tree?.chainId === undefined) return undefined;
+    const { signal, progress } = options;
+    const session = options.sessions();
+    const { layers } = await tree.remote({ type: "gzip", ociMediaTypes: true }, { signal, progress, session });
+    return layers.map(({ descriptor: { mediaType, digest, size } }) => ({ mediaType, digest, size }));
   }
 
   /** Adds the place in the source file, when the definition says where the failed vertex comes from. */
@@ -110,9 +131,27 @@ export interface BridgeResult {
   /** Undefined, when the result is a single one; a ref may be undefined (`scratch`). */
   readonly refs: ReadonlyMap<string, BridgeRef | undefined> | undefined;
   readonly metadata: ReadonlyMap<string, Uint8Array>;
+  /** Statements about the result, by platform. */
+  readonly attestations: BridgeAttestations;
 }
 
-/** All refs of a result, in its order. */
+export type BridgeAttestations = ReadonlyMap<string, readonly Attestation<BridgeRef>[]>;
+
+/** `scratch`, of which nothing is known. */
+export const emptyResult: BridgeResult = {
+  ref: undefined,
+  refs: undefined,
+  metadata: new Map(),
+  attestations: new Map(),
+};
+
+/** All refs of a result, in its order, those of its attestations last. */
 export function refsOf(result: BridgeResult): BridgeRef[] {
+  const attested = [...result.attestations.values()].flatMap((all) => all.map(({ ref }) => ref));
+  return [...treesOf(result), ...attested.filter((ref) => ref !== undefined)];
+}
+
+/** The refs of the result itself, without those of its attestations. */
+export function treesOf(result: BridgeResult): BridgeRef[] {
   return [result.ref, ...(result.refs?.values() ?? [])].filter((ref) => ref !== undefined);
 }

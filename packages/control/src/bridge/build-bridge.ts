@@ -4,11 +4,15 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import { platformToProto } from "@buildkit-ts/llb";
 import type { Digest, Platform } from "@buildkit-ts/oci";
 import type { VertexWarning } from "@buildkit-ts/progress";
+import { Capture } from "@buildkit-ts/provenance";
 import type { CacheStore, Job } from "@buildkit-ts/solver";
 import { sortedEntries } from "../build-request.ts";
 import type { BuildEngine, LoadOptions } from "../engine.ts";
 import type { SourcePolicy } from "../policy/source-policy.ts";
-import { BridgeRef, type BridgeResult } from "./bridge-ref.ts";
+import { describeTracedRequest } from "../provenance/describe-request.ts";
+import type { RequestRegistry } from "../provenance/request-registry.ts";
+import { RequestTrace, type TracedRequest } from "../provenance/request-trace.ts";
+import { BridgeRef, type BridgeResult, emptyResult, refsOf } from "./bridge-ref.ts";
 import { renameSource } from "./rename-source.ts";
 import { type ImageMetadata, SourceQueries } from "./source-queries.ts";
 
@@ -40,6 +44,10 @@ export interface BuildBridgeOptions {
   readonly cacheImports: readonly { readonly type: string; readonly attributes: Readonly<Record<string, string>> }[];
   /** What the build may use as its sources. */
   readonly policy: SourcePolicy;
+  /** What the client asked for. */
+  readonly root: TracedRequest;
+  /** Where requests are remembered whose results other requests may be given. */
+  readonly requests: RequestRegistry;
 }
 
 /** The name under which a build holds what its policy makes of sources, for graphs that are found while it runs. */
@@ -53,16 +61,23 @@ export class BuildBridge implements AsyncDisposable {
   readonly job: Job;
   readonly session: string;
   readonly sources: SourceQueries;
+  /** What was asked through this bridge, for provenance. */
+  readonly trace: RequestTrace;
   readonly #options: BuildBridgeOptions;
-  readonly #refs = new Map<string, BridgeRef>();
-  readonly #imports = new Map<string, Promise<CacheStore | undefined>>();
+  readonly #refs: Map<string, BridgeRef>;
+  readonly #imports: Map<string, Promise<CacheStore | undefined>>;
+  readonly #remembered: DisposableStack;
 
-  constructor(options: BuildBridgeOptions) {
+  constructor(options: BuildBridgeOptions, asked?: { readonly by: BuildBridge; readonly request: BridgeSolveRequest }) {
     this.engine = options.engine;
     this.job = options.job;
     this.session = options.session;
-    this.sources = new SourceQueries(options);
+    this.trace = asked === undefined ? new RequestTrace(undefined, options.root) : asked.by.trace.child(asked.request);
+    this.sources = new SourceQueries({ ...options, onImage: (image) => this.trace.addImage(image) });
     this.#options = options;
+    this.#refs = asked === undefined ? new Map() : asked.by.#refs;
+    this.#imports = asked === undefined ? new Map() : asked.by.#imports;
+    this.#remembered = asked === undefined ? new DisposableStack() : asked.by.#remembered;
   }
 
   async solve(request: BridgeSolveRequest, options: { readonly signal: AbortSignal }): Promise<BridgeResult> {
@@ -71,14 +86,18 @@ export class BuildBridge implements AsyncDisposable {
         throw new BuildError("invalid_argument", "cannot solve with both Definition and Frontend specified");
       return await this.#solveDefinition(request.definition, request, options);
     }
-    if (request.frontend === "") return { ref: undefined, refs: undefined, metadata: new Map() };
+    if (request.frontend === "") return emptyResult;
     const frontend = this.#options.frontends.get(request.frontend);
     if (frontend === undefined) {
       const known = [...this.#options.frontends.keys()].join(", ");
       throw new BuildError("unimplemented", `Cannot run frontend "${request.frontend}": this daemon has only ${known}`);
     }
-    const result = await frontend(this, request, options);
+    // Of its own, so that it is known what was asked on behalf of this request.
+    const bridge = new BuildBridge(this.#options, { by: this, request });
+    const result = await frontend(bridge, request, options);
+    bridge.trace.addResult(result);
     if (request.evaluate) await evaluateAll(result, options);
+    this.#remember(result);
     return result;
   }
 
@@ -100,8 +119,22 @@ export class BuildBridge implements AsyncDisposable {
     });
     const ref = new BridgeRef({ definition, source, edge, job: this.job, engine: this.engine });
     this.#refs.set(ref.id, ref);
+    const result = { ...emptyResult, ref };
+    this.trace.addResult(result);
     if (request.evaluate) await ref.result(options);
-    return { ref, refs: undefined, metadata: new Map() };
+    this.#remember(result);
+    return result;
+  }
+
+  /** Whoever is given one of the definitions as an input shall know which request made it. */
+  #remember(result: BridgeResult): void {
+    const { requests: registry } = this.#options;
+    for (const ref of refsOf(result)) {
+      const trace = this.trace.find(ref);
+      const materials = ref.capture ?? new Capture();
+      const request = trace === undefined ? undefined : describeTracedRequest(trace, { materials, registry });
+      if (request !== undefined) this.#remembered.use(registry.register(ref.definition, request));
+    }
   }
 
   /** What the build's policy makes of the sources of graphs that steps describe; undefined without policy. */
@@ -186,6 +219,7 @@ export class BuildBridge implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#remembered.dispose();
     const refs = [...this.#refs.values()];
     this.#refs.clear();
     await Promise.all(refs.map(async (ref) => await ref[Symbol.asyncDispose]()));
@@ -194,6 +228,5 @@ export class BuildBridge implements AsyncDisposable {
 
 /** Builds all refs of a result side by side. */
 export async function evaluateAll(result: BridgeResult, options: { readonly signal: AbortSignal }): Promise<void> {
-  const refs = [result.ref, ...(result.refs?.values() ?? [])];
-  await Promise.all(refs.map(async (ref) => await ref?.result(options)));
+  await Promise.all(refsOf(result).map(async (ref) => await ref.result(options)));
 }

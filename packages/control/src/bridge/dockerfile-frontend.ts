@@ -33,6 +33,7 @@ export async function dockerfileFrontend(
     refs:
       result.refs.size === 0 ? undefined : new Map([...result.refs].map(([platform, ref]) => [platform, find(ref)])),
     metadata: result.metadata,
+    attestations: new Map(),
   };
 }
 

@@ -10,7 +10,7 @@ import { errorFromStatus } from "../wire/error-from-status.ts";
 import { buildCall, unary } from "../wire/handlers.ts";
 import { readDirectory, readFile, statFile } from "../wire/ref-files.ts";
 import { workerRecord } from "../wire/worker-record.ts";
-import type { BridgeRef, BridgeResult } from "./bridge-ref.ts";
+import type { BridgeAttestations, BridgeRef, BridgeResult } from "./bridge-ref.ts";
 import type { BridgeRegistry, RegisteredBridge } from "./bridge-registry.ts";
 import { layoutRequest } from "./layout-request.ts";
 
@@ -171,22 +171,23 @@ function resultFromProto({ bridge }: RegisteredBridge, result: gatewaypb.Result)
   }
   const find = (id: string): BridgeRef | undefined => (id === "" ? undefined : bridge.ref(id));
   const metadata = new Map(Object.entries(result.metadata));
+  const attestations: BridgeAttestations = new Map();
   const value = result.result;
   switch (value.case) {
     case "ref":
-      return { ref: find(value.value.id), refs: undefined, metadata };
+      return { ref: find(value.value.id), refs: undefined, metadata, attestations };
     case "refDeprecated":
-      return { ref: find(value.value), refs: undefined, metadata };
+      return { ref: find(value.value), refs: undefined, metadata, attestations };
     case "refs": {
       const refs = new Map(Object.entries(value.value.refs).map(([key, ref]) => [key, find(ref.id)]));
-      return { ref: undefined, refs, metadata };
+      return { ref: undefined, refs, metadata, attestations };
     }
     case "refsDeprecated": {
       const refs = new Map(Object.entries(value.value.refs).map(([key, id]) => [key, find(id)]));
-      return { ref: undefined, refs, metadata };
+      return { ref: undefined, refs, metadata, attestations };
     }
     case undefined:
-      return { ref: undefined, refs: undefined, metadata };
+      return { ref: undefined, refs: undefined, metadata, attestations };
     default:
       value satisfies never;
       throw new BuildError("invalid_argument", "Cannot read result: unknown form");

@@ -3,6 +3,7 @@ import { gatewaypb, opspb } from "@buildkit-ts/api";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { platformFromProto } from "@buildkit-ts/llb";
 import { type Digest, digestOf, formatPlatformAll, hostPlatform } from "@buildkit-ts/oci";
+import type { ImageMaterial } from "@buildkit-ts/provenance";
 import type { Job } from "@buildkit-ts/solver";
 import type { MetadataRequest } from "@buildkit-ts/sources";
 import type { BuildEngine } from "../engine.ts";
@@ -25,10 +26,19 @@ export class SourceQueries {
   readonly #job: Job;
   readonly #policy: SourcePolicy;
 
-  constructor(options: { readonly engine: BuildEngine; readonly job: Job; readonly policy: SourcePolicy }) {
+  readonly #onImage: (image: ImageMaterial) => void;
+
+  constructor(options: {
+    readonly engine: BuildEngine;
+    readonly job: Job;
+    readonly policy: SourcePolicy;
+    /** Hears of every image that a frontend asked about. */
+    readonly onImage: (image: ImageMaterial) => void;
+  }) {
     this.#engine = options.engine;
     this.#job = options.job;
     this.#policy = options.policy;
+    this.#onImage = options.onImage;
   }
 
   /**
@@ -40,7 +50,17 @@ export class SourceQueries {
     request: gatewaypb.ResolveSourceMetaRequest,
     options: { readonly signal: AbortSignal },
   ): Promise<gatewaypb.ResolveSourceMetaResponse> {
-    return await this.#resolve(request, this.#policy, options);
+    const answer = await this.#resolve(request, this.#policy, options);
+    const { identifier = "" } = answer.Source ?? {};
+    if (answer.Image !== undefined) {
+      this.#onImage({
+        ref: identifier.slice(identifier.indexOf("://") + 3),
+        platform: platformFromProto(request.Platform),
+        digest: answer.Image.Digest as Digest,
+        local: !identifier.startsWith("docker-image://"),
+      });
+    }
+    return answer;
   }
 
   /** What the build's policy makes of a source op, in place. */

@@ -102,6 +102,7 @@ const llbCapabilities = [
   "mergeop",
   "diffop",
   "exporter.image.annotations",
+  "exporter.image.attestations",
   "exporter.sourcedateepoch",
   "exporter.multiple",
   "source.policy",

@@ -5,6 +5,7 @@ import type { FrontendClient } from "../frontend-client.ts";
 import { type LintOptions, parseLintOptions } from "../lint/lint-options.ts";
 import { parseBool, quote } from "../text/go-format.ts";
 import { invalid, prefixError } from "../text/located-error.ts";
+import { readAttestationRequests } from "./attestation-requests.ts";
 import { parseExtraHosts, parseInteger, parseLinuxResources, parseUlimits, withPrefix } from "./option-values.ts";
 
 /** A cache that solves import. */
@@ -66,15 +67,10 @@ function checkRemoved({ options, llbCapabilities }: FrontendClient): void {
 
 /** Provenance is the daemon's work; an SBOM would need a scanner to run. */
 function checkAttestations(options: Readonly<Record<string, string>>): void {
-  const requested = { ...withPrefix(options, "attest:"), ...withPrefix(options, "build-arg:BUILDKIT_ATTEST_") };
-  for (const name of Object.keys(requested)) {
-    const type = name.toLowerCase();
-    if (type === "sbom")
-      throw new BuildError("unimplemented", 'Cannot attest "sbom": this frontend runs no scanner', {
-        hint: "Build without --sbom",
-      });
-    if (type !== "provenance") throw invalid(`unknown attestation type ${quote(type)}`);
-  }
+  if (readAttestationRequests(options).sbom !== undefined)
+    throw new BuildError("unimplemented", 'Cannot attest "sbom": this frontend runs no scanner', {
+      hint: "Build without --sbom",
+    });
 }
 
 function readPlatforms(text: string): Platform[] {

@@ -5,7 +5,8 @@ import { withStatus } from "@buildkit-ts/progress";
 import { type SessionManager, sendBytes } from "@buildkit-ts/session";
 import type { ExportContext, Exporter, ExporterInstance, ExportInput, ExportOutput } from "../exporter.ts";
 import { rechunk } from "../files/rechunk.ts";
-import { describeImage, normalizeName, outputNames } from "../image/image-response.ts";
+import { normalizeName, outputNames } from "../image/image-names.ts";
+import { describeImage } from "../image/image-response.ts";
 import { type CommittedImage, ImageWriter } from "../image/image-writer.ts";
 import type { LayerRewriter } from "../image/layer-rewriter.ts";
 import type { BlobPins } from "../image-store.ts";
@@ -35,7 +36,7 @@ export class ArchiveExporter implements Exporter {
   }
 
   resolve(attributes: Readonly<Record<string, string>>): ExporterInstance {
-    return new ArchiveExporterInstance(parseImageOptions(attributes), this.#options);
+    return new ArchiveExporterInstance(parseImageOptions(attributes, { attestationInline: false }), this.#options);
   }
 }
 

@@ -13,7 +13,7 @@ import {
   parseReference,
 } from "@buildkit-ts/oci";
 import { compareBytes, encodeTar, type TarEntry } from "@buildkit-ts/tar";
-import { orderDescriptor } from "../image/image-writer.ts";
+import { orderDescriptor } from "../image/order-descriptor.ts";
 import { formatGoJson, sortMembers } from "../options/go-json.ts";
 
 /** What goes into an archive. */

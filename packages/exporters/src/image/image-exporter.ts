@@ -9,7 +9,8 @@ import type { ExportContext, Exporter, ExporterInstance, ExportInput, ExportOutp
 import type { BlobPins, ImageStore } from "../image-store.ts";
 import { parseFlag } from "../options/attributes.ts";
 import { type ImageOptions, parseImageOptions } from "../options/image-options.ts";
-import { describeImage, normalizeName, outputNames } from "./image-response.ts";
+import { normalizeName, outputNames } from "./image-names.ts";
+import { describeImage } from "./image-response.ts";
 import { type CommittedImage, ImageWriter } from "./image-writer.ts";
 import type { LayerRewriter } from "./layer-rewriter.ts";
 import { pushImage } from "./push-image.ts";
@@ -35,7 +36,7 @@ export class ImageExporter implements Exporter {
   }
 
   resolve(attributes: Readonly<Record<string, string>>): ExporterInstance {
-    const image = parseImageOptions(attributes);
+    const image = parseImageOptions(attributes, { attestationInline: true });
     return new ImageExporterInstance({ image, naming: parseNaming(image.rest) }, this.#options);
   }
 }

@@ -1,25 +1,23 @@
 import type { ImmutableRef, Remote } from "@buildkit-ts/cache";
-import type { ContentStore } from "@buildkit-ts/content";
 import { BuildError } from "@buildkit-ts/errdefs";
-import { type Descriptor, type Digest, digestOf, mediaTypes } from "@buildkit-ts/oci";
+import { type Descriptor, type Digest, mediaTypes } from "@buildkit-ts/oci";
 import { withStatus } from "@buildkit-ts/progress";
+import { createStatement, imagePackageUrl } from "@buildkit-ts/provenance";
+import { readAttestations } from "../attestation/read-attestations.ts";
 import type { ExportContext, ExportInput } from "../exporter.ts";
-import type { BlobPins } from "../image-store.ts";
 import { type Annotation, annotationsOfResult, selectAnnotations } from "../options/annotations.ts";
 import { type Epoch, epochFromResult } from "../options/attributes.ts";
 import { formatGoJson } from "../options/go-json.ts";
 import type { ImageOptions } from "../options/image-options.ts";
-import {
-  checkPlatforms,
-  findRef,
-  platformMetadata,
-  type ResultPlatform,
-  resultPlatforms,
-} from "../options/result-platforms.ts";
+import { findRef, platformMetadata, type ResultPlatform, resultPlatforms } from "../options/result-platforms.ts";
+import { packAttestations } from "./attestation-manifest.ts";
+import { checkAnnotations, checkImagePlatforms, needsIndex } from "./check-image.ts";
+import { DocumentWriter, type DocumentWriterOptions } from "./document-writer.ts";
 import { diffIdsOf, patchImageConfig } from "./image-config.ts";
+import { outputNames } from "./image-names.ts";
 import { withMediaTypeOf, withPublicAnnotations } from "./layer-media-type.ts";
 import type { LayerRewriter } from "./layer-rewriter.ts";
-import { writeBlob } from "./write-blob.ts";
+import { orderDescriptor } from "./order-descriptor.ts";
 
 /** An image whose manifests and configs are in the content store. Its layers may be lazy: read them by the remotes. */
 export interface CommittedImage {
@@ -31,23 +29,18 @@ export interface CommittedImage {
 }
 
 /** What {@linkcode ImageWriter} works with. */
-export interface ImageWriterOptions {
-  readonly content: ContentStore;
-  /** Lets manifests and configs go with the records that they describe; without it they stay. */
-  readonly pins?: Pick<BlobPins, "pinBlobs">;
+export interface ImageWriterOptions extends DocumentWriterOptions {
   /** Without it layers keep their times. */
   readonly rewriter?: LayerRewriter;
 }
 
 /** Turns results into images: layers, config, manifest and, for a map of refs, an index. */
 export class ImageWriter {
-  readonly #content: ContentStore;
-  readonly #pins: ImageWriterOptions["pins"];
+  readonly #documents: DocumentWriter;
   readonly #rewriter: LayerRewriter | undefined;
 
   constructor(options: ImageWriterOptions) {
-    this.#content = options.content;
-    this.#pins = options.pins;
+    this.#documents = new DocumentWriter(options);
     this.#rewriter = options.rewriter;
   }
 
@@ -55,12 +48,10 @@ export class ImageWriter {
   async commit(input: ExportInput, options: ImageOptions, context: ExportContext): Promise<CommittedImage> {
     const platforms = resultPlatforms(input.metadata);
     checkImagePlatforms(input, platforms);
+    const isIndex = needsIndex(input, platforms, options);
     const annotations = [...options.annotations, ...annotationsOfResult(input.metadata)];
-    checkAnnotations(annotations, input, options);
-    if (options.rewriteTimestamp && this.#rewriter === undefined)
-      throw new BuildError("unimplemented", "Cannot rewrite timestamps of layers: this builder does not support it", {
-        hint: "Leave out rewrite-timestamp, or set SOURCE_DATE_EPOCH only.",
-      });
+    checkAnnotations(annotations, { input, isIndex, options });
+    this.#checkRewriter(options);
     const exported = await this.#exportLayers(input, { platforms, options }, context);
     const remotes: (Remote | undefined)[] = [];
     const commits: ManifestCommit[] = [];
@@ -68,14 +59,26 @@ export class ImageWriter {
       const epoch = options.epoch ?? epochFromResult(input.metadata, platform.id);
       const remote = await this.#rewrite(exported[index], { input, platform, epoch, options }, context);
       remotes.push(remote);
-      commits.push(await this.#commitManifest({ input, platform, epoch, remote, annotations, options }, context));
+      const work = { input, platform, epoch, remote, annotations, isIndex, options };
+      commits.push(await this.#commitManifest(work, context));
     }
     const present = remotes.filter((remote) => remote !== undefined);
     const [single] = commits;
-    if (input.refs.size === 0 && single !== undefined)
+    if (!isIndex && single !== undefined)
       return { descriptor: single.descriptor, configDigest: single.configDigest, remotes: present };
-    const descriptor = await this.#commitIndex(commits, { input, annotations, options }, context);
+    const images = commits.map((commit) => commit.descriptor);
+    const attestations = await this.#commitAllAttestations(images, { input, platforms, options }, context);
+    // Behind all images: whoever takes the first manifest of an index shall find an image.
+    const manifests = [...images, ...attestations];
+    const descriptor = await this.#commitIndex(manifests, { input, annotations, options }, context);
     return { descriptor, configDigest: undefined, remotes: present };
+  }
+
+  #checkRewriter(options: ImageOptions): void {
+    if (options.rewriteTimestamp && this.#rewriter === undefined)
+      throw new BuildError("unimplemented", "Cannot rewrite timestamps of layers: this builder does not support it", {
+        hint: "Leave out rewrite-timestamp, or set SOURCE_DATE_EPOCH only.",
+      });
   }
 
   async #exportLayers(
@@ -108,7 +111,7 @@ export class ImageWriter {
     if (rewriter === undefined || remote === undefined || epochSeconds === undefined) return remote;
     const { compression } = options;
     const baseLayers = diffIdsOf(platformMetadata(input.metadata, "containerimage.base.config", platform.id));
-    const pin = async (digest: Digest): Promise<void> => await this.#pin(digest, input);
+    const pin = async (digest: Digest): Promise<void> => await this.#documents.pin(digest, input);
     return await rewriter.rewrite(remote, { epochSeconds, compression, baseLayers, pin }, context);
   }
 
@@ -131,9 +134,9 @@ export class ImageWriter {
       mediaType: options.ociMediaTypes ? mediaTypes.ociConfig : mediaTypes.dockerConfig,
       bytes: config,
     };
-    const single = input.refs.size === 0;
-    const manifestAnnotations = selectAnnotations(annotations, "manifest", single ? undefined : platform.platform);
-    const configDescriptor = await this.#write(configBlob, input, context);
+    const annotated = work.isIndex ? platform.platform : undefined;
+    const manifestAnnotations = selectAnnotations(annotations, "manifest", annotated);
+    const configDescriptor = await this.#documents.write(configBlob, input, context);
     const mediaType = options.ociMediaTypes ? mediaTypes.ociManifest : mediaTypes.dockerManifest;
     const manifest = {
       schemaVersion: 2,
@@ -144,9 +147,13 @@ export class ImageWriter {
       ),
       ...(manifestAnnotations !== undefined && { annotations: manifestAnnotations }),
     };
-    const descriptor = await this.#writeNamed({ kind: "manifest", mediaType, value: manifest, input }, context);
+    const descriptor = await this.#documents.writeNamed(
+      { kind: "manifest", mediaType, bytes: Buffer.from(formatGoJson(manifest, "  ")) },
+      input,
+      context,
+    );
     await withStatus(context.progress, `exporting config ${configDescriptor.digest}`, async () => {});
-    const onDescriptor = selectAnnotations(annotations, "manifest-descriptor", single ? undefined : platform.platform);
+    const onDescriptor = selectAnnotations(annotations, "manifest-descriptor", annotated);
     return {
       configDigest: configDescriptor.digest,
       descriptor: {
@@ -157,8 +164,50 @@ export class ImageWriter {
     };
   }
 
+  /** One manifest for each image that something is stated of. */
+  async #commitAllAttestations(
+    images: readonly Descriptor[],
+    work: {
+      readonly input: ExportInput;
+      readonly platforms: readonly ResultPlatform[];
+      readonly options: ImageOptions;
+    },
+    context: ExportContext,
+  ): Promise<Descriptor[]> {
+    const { input, platforms, options } = work;
+    const manifests: Descriptor[] = [];
+    for (const [index, platform] of platforms.entries()) {
+      const target = images[index];
+      if (target === undefined || (input.attestations.get(platform.id) ?? []).length === 0) continue;
+      manifests.push(await this.#commitAttestations({ input, platform, target, options }, context));
+    }
+    return manifests;
+  }
+
+  async #commitAttestations(
+    work: {
+      readonly input: ExportInput;
+      readonly platform: ResultPlatform;
+      readonly target: Descriptor;
+      readonly options: ImageOptions;
+    },
+    context: ExportContext,
+  ): Promise<Descriptor> {
+    const { input, platform, target, options } = work;
+    const attestations = await readAttestations(input.attestations.get(platform.id) ?? [], context);
+    const subjects = outputNames(options.name, input.metadata).map((name) => ({
+      name: imagePackageUrl("docker", name, { platform: platform.platform }),
+      digest: target.digest,
+    }));
+    const statements = attestations.map((attestation) => createStatement(attestation, subjects));
+    const packed = packAttestations(statements, { target, artifact: options.ociArtifact });
+    for (const blob of packed.blobs) await this.#documents.write(blob, input, context);
+    await this.#documents.writeNamed({ kind: "attestation manifest", ...packed.manifest }, input, context);
+    return packed.descriptor;
+  }
+
   async #commitIndex(
-    commits: readonly ManifestCommit[],
+    manifests: readonly Descriptor[],
     image: {
       readonly input: ExportInput;
       readonly annotations: readonly Annotation[];
@@ -171,50 +220,16 @@ export class ImageWriter {
     const index = {
       schemaVersion: 2,
       mediaType,
-      manifests: commits.map((commit) => orderDescriptor(commit.descriptor)),
+      manifests: manifests.map(orderDescriptor),
       ...(onIndex !== undefined && { annotations: onIndex }),
     };
-    const descriptor = await this.#writeNamed(
-      { kind: "manifest list", mediaType, value: index, input: image.input },
+    const descriptor = await this.#documents.writeNamed(
+      { kind: "manifest list", mediaType, bytes: Buffer.from(formatGoJson(index, "  ")) },
+      image.input,
       context,
     );
     const onDescriptor = selectAnnotations(image.annotations, "index-descriptor");
     return { ...descriptor, ...(onDescriptor !== undefined && { annotations: onDescriptor }) };
-  }
-
-  async #writeNamed(
-    document: {
-      readonly kind: string;
-      readonly mediaType: string;
-      readonly value: unknown;
-      readonly input: ExportInput;
-    },
-    context: ExportContext,
-  ): Promise<Descriptor> {
-    const { kind, mediaType, value, input } = document;
-    const bytes = Buffer.from(formatGoJson(value, "  "));
-    const started = Date.now();
-    const descriptor = await this.#write({ mediaType, bytes }, input, context);
-    const id = `exporting ${kind} ${descriptor.digest}`;
-    context.progress.status({ id, started });
-    context.progress.status({ id, started, completed: Date.now() });
-    return descriptor;
-  }
-
-  async #write(
-    blob: { readonly mediaType: string; readonly bytes: Uint8Array },
-    input: ExportInput,
-    context: ExportContext,
-  ): Promise<Descriptor> {
-    // Pinned first: a blob that is there already may be about to go with its only other record.
-    await this.#pin(digestOf(blob.bytes), input);
-    return await writeBlob(this.#content, blob, context);
-  }
-
-  async #pin(digest: Digest, input: ExportInput): Promise<void> {
-    for (const ref of [input.ref, ...input.refs.values()]) {
-      if (ref !== undefined) await this.#pins?.pinBlobs(ref.id, [digest]);
-    }
   }
 }
 
@@ -224,54 +239,12 @@ interface ManifestWork {
   readonly epoch: Epoch | undefined;
   readonly remote: Remote | undefined;
   readonly annotations: readonly Annotation[];
+  /** Whether the manifest will be one of an index. */
+  readonly isIndex: boolean;
   readonly options: ImageOptions;
 }
 
 interface ManifestCommit {
   readonly descriptor: Descriptor;
   readonly configDigest: Digest;
-}
-
-/** The members in the order of Go's `ocispec.Descriptor`, so that equal images have equal digests. */
-export function orderDescriptor(descriptor: Descriptor): Descriptor {
-  const { mediaType, digest, size, urls, annotations, data, platform, artifactType } = descriptor;
-  return {
-    mediaType,
-    digest,
-    size,
-    ...(urls !== undefined && urls.length > 0 && { urls }),
-    ...(annotations !== undefined && Object.keys(annotations).length > 0 && { annotations }),
-    ...(data !== undefined && { data }),
-    ...(platform !== undefined && { platform: orderPlatform(platform) }),
-    ...(artifactType !== undefined && { artifactType }),
-  };
-}
-
-function orderPlatform(platform: NonNullable<Descriptor["platform"]>): NonNullable<Descriptor["platform"]> {
-  const { architecture, os, variant, "os.version": version, "os.features": features } = platform;
-  return {
-    architecture,
-    os,
-    ...(version !== undefined && { "os.version": version }),
-    ...(features !== undefined && { "os.features": features }),
-    ...(variant !== undefined && { variant }),
-  };
-}
-
-function checkImagePlatforms(input: ExportInput, platforms: readonly ResultPlatform[]): void {
-  if (input.refs.size === 0 && platforms.length > 1)
-    throw new BuildError("invalid_argument", "cannot export multiple platforms without multi-platform enabled");
-  checkPlatforms(input, platforms);
-}
-
-function checkAnnotations(annotations: readonly Annotation[], input: ExportInput, options: ImageOptions): void {
-  const isMap = input.refs.size > 0;
-  for (const { type, platform } of annotations) {
-    if (platform !== "" && isMap && !input.refs.has(platform))
-      throw new BuildError("invalid_argument", `invalid annotation: no platform ${platform} found in source`);
-    if (!options.ociMediaTypes && type !== "manifest")
-      throw new BuildError("invalid_argument", 'cannot export annotations with "oci-mediatypes=false"');
-    if (!isMap && type.startsWith("index"))
-      throw new BuildError("invalid_argument", "index annotations not supported for single platform export");
-  }
 }

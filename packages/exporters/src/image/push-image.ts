@@ -63,7 +63,9 @@ export async function pushImage(
     await group.join();
   });
   await withStatus(progress, `pushing manifest for ${shown}`, async () => {
-    for (const descriptor of blobs.filter(isParent).toReversed()) {
+    const manifests = blobs.filter((blob) => isManifestType(blob.mediaType));
+    // In their order: attestations name the images before them.
+    for (const descriptor of [...manifests, ...blobs.filter((blob) => isIndexType(blob.mediaType)).toReversed()]) {
       const bytes = await readBlob(content, descriptor, options);
       // Those that an index names have no tag of their own.
       const place = descriptor === image ? target : { domain, path };

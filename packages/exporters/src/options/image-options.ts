@@ -14,6 +14,10 @@ export interface ImageOptions {
   readonly rewriteTimestamp: boolean;
   /** Whether media types are OCI's; Docker's otherwise. */
   readonly ociMediaTypes: boolean;
+  /** Whether attestations are OCI artifacts that name their image; else they look like images of no platform. */
+  readonly ociArtifact: boolean;
+  /** Whether attestations that are only for images make a single image one of an index. */
+  readonly attestationInline: boolean;
   /** Attributes that are not for the image itself; those that nobody knows become metadata of the result. */
   readonly rest: ReadonlyMap<string, string>;
 }
@@ -23,7 +27,10 @@ export interface ImageOptions {
  *
  * @throws {BuildError} `invalid_argument`, naming the attribute; `unimplemented`, for compressions that nothing here makes.
  */
-export function parseImageOptions(attributes: Readonly<Record<string, string>>): ImageOptions {
+export function parseImageOptions(
+  attributes: Readonly<Record<string, string>>,
+  defaults: { readonly attestationInline: boolean },
+): ImageOptions {
   const bool = (key: string, absent: boolean): boolean => {
     const value = attributes[key];
     return value === undefined ? absent : parseBool(key, value);
@@ -32,8 +39,8 @@ export function parseImageOptions(attributes: Readonly<Record<string, string>>):
   const ociMediaTypes = bool("oci-mediatypes", true);
   const compression = parseCompression(attributes, ociMediaTypes);
   if (!ociMediaTypes && bool("oci-artifact", false)) throw conflict("oci-artifact=true", "oci-mediatypes=false");
-  // Checked, although nothing here depends on them.
-  for (const key of ["oci-artifact", "attestation-inline", "prefer-nondist-layers"]) bool(key, false);
+  // Checked, although nothing here depends on it.
+  bool("prefer-nondist-layers", false);
   return {
     name: attributes["name"] ?? "",
     compression,
@@ -41,6 +48,8 @@ export function parseImageOptions(attributes: Readonly<Record<string, string>>):
     epoch: epoch === undefined ? undefined : parseEpoch(epoch, "invalid source-date-epoch"),
     rewriteTimestamp: bool("rewrite-timestamp", false),
     ociMediaTypes,
+    ociArtifact: bool("oci-artifact", ociMediaTypes),
+    attestationInline: bool("attestation-inline", defaults.attestationInline),
     rest: new Map(Object.entries(attributes).filter(([key]) => !imageKeys.has(key))),
   };
 }

@@ -15,16 +15,21 @@ test("splitMembers() and joinMembers() keep every JSON object", () => {
   );
 });
 
+const image = { attestationInline: true };
+
 test("parseImageOptions() reads what clients send and passes on what it does not know", () => {
-  const options = parseImageOptions({
-    name: "a,b",
-    compression: "zstd",
-    "compression-level": "99",
-    "force-compression": "",
-    "annotation-index.k": "v",
-    push: "true",
-    "buildinfo-attrs": "x",
-  });
+  const options = parseImageOptions(
+    {
+      name: "a,b",
+      compression: "zstd",
+      "compression-level": "99",
+      "force-compression": "",
+      "annotation-index.k": "v",
+      push: "true",
+      "buildinfo-attrs": "x",
+    },
+    image,
+  );
   assert.deepEqual(options.compression, { type: "zstd", level: 22, force: true, ociMediaTypes: true });
   assert.deepEqual(options.annotations, [{ type: "index", platform: "", key: "k", value: "v" }]);
   assert.equal(options.rest.get("push"), "true");
@@ -41,7 +46,7 @@ test("parseImageOptions() refuses values that it cannot use", () => {
     [{ "source-date-epoch": "now" }, { message: /invalid source-date-epoch/ }],
     [{ "annotation-foo.k": "v" }, { message: "unrecognized annotation type foo" }],
   ] as const)
-    assert.throws(() => parseImageOptions(attributes as Record<string, string>), expected);
+    assert.throws(() => parseImageOptions(attributes as Record<string, string>, image), expected);
 });
 
 test("annotations of a platform go over those for all, and only to that platform", () => {

@@ -1,0 +1,121 @@
+import { opspb } from "@buildkit-ts/api";
+import { type DecodedDefinition, type DecodedInput, type Definition, decodeDefinition } from "@buildkit-ts/llb";
+import { type Digest, digestOf } from "@buildkit-ts/oci";
+import { goStruct, type JsonValue } from "./go-struct.ts";
+import type { ResourceSamples } from "./resource-usage.ts";
+
+/** The steps of a result, as provenance lists them. */
+export interface BuildConfig {
+  readonly llbDefinition: readonly BuildStep[];
+  /** Step ids by the digest of the vertex. */
+  readonly digestMapping: Readonly<Record<string, string>>;
+}
+
+export interface BuildStep {
+  readonly id: string;
+  /** Without its inputs, and without what names a session. */
+  readonly op: JsonValue;
+  /** `step<index>:<output>`. */
+  readonly inputs?: readonly string[];
+  readonly resourceUsage?: ResourceSamples;
+}
+
+/** The files that steps come from, with the places of each step. */
+export interface SourceMapping {
+  readonly locations?: Readonly<Record<string, JsonValue>>;
+  readonly infos: readonly SourceFileInfo[];
+}
+
+export interface SourceFileInfo extends Partial<BuildConfig> {
+  readonly filename?: string;
+  readonly language?: string;
+  /** Base64. */
+  readonly data?: string;
+}
+
+type Samples = ReadonlyMap<string, ResourceSamples>;
+
+/** How a definition makes its result. */
+export interface DescribedBuild {
+  readonly config: BuildConfig;
+  readonly source: SourceMapping | undefined;
+}
+
+/** Describes a definition; `samples` adds what steps used, by vertex. */
+export function describeBuild(definition: Definition, samples?: Samples): DescribedBuild {
+  const config = describeSteps(definition, samples);
+  return { config, source: describeSource(definition.source, { steps: config.digestMapping, samples }) };
+}
+
+function describeSteps(definition: Definition, samples: Samples | undefined): BuildConfig {
+  const decoded = decodeDefinition(definition);
+  const ids = new Map<Digest, string>(decoded.ops.map(({ digest }, index) => [digest, `step${index}`]));
+  const steps = decoded.ops.map((step) => toStep(step, { ids, samples }));
+  const terminal = terminalStep(definition, decoded, ids);
+  return {
+    llbDefinition: [...steps, terminal.step],
+    digestMapping: Object.fromEntries([...ids, [terminal.digest, terminal.step.id]]),
+  };
+}
+
+function toStep(
+  { digest, op, inputs }: DecodedDefinition["ops"][number],
+  known: { readonly ids: ReadonlyMap<Digest, string>; readonly samples: Samples | undefined },
+): BuildStep {
+  const usage = known.samples?.get(digest);
+  return {
+    id: known.ids.get(digest) ?? "",
+    op: goStruct(opspb.OpSchema, withoutSession({ ...op, inputs: [] })),
+    ...(inputs.length > 0 && { inputs: inputs.map((input) => inputName(input, known.ids)) }),
+    ...(usage !== undefined && { resourceUsage: usage }),
+  };
+}
+
+/** The last op of a definition does nothing but name the result. */
+function terminalStep(
+  definition: Definition,
+  { root }: DecodedDefinition,
+  ids: ReadonlyMap<Digest, string>,
+): { readonly digest: Digest; readonly step: BuildStep } {
+  const digest = digestOf(definition.def.at(-1) ?? new Uint8Array());
+  return { digest, step: { id: `step${ids.size}`, op: { Op: {} }, inputs: [inputName(root, ids)] } };
+}
+
+function inputName({ digest, index }: DecodedInput, ids: ReadonlyMap<Digest, string>): string {
+  return `${ids.get(digest) ?? ""}:${index}`;
+}
+
+/** Ids of sessions say nothing to anybody but the client that had them, and differ each time. */
+function withoutSession(op: opspb.Op): opspb.Op {
+  if (op.op.case !== "source") return op;
+  const { "local.session": _session, "local.unique": _unique, ...attrs } = op.op.value.attrs;
+  return { ...op, op: { case: "source", value: { ...op.op.value, attrs } } };
+}
+
+function describeSource(
+  source: opspb.Source | undefined,
+  known: { readonly steps: Readonly<Record<string, string>>; readonly samples: Samples | undefined },
+): SourceMapping | undefined {
+  if (source === undefined || source.infos.length === 0) return undefined;
+  const places = Object.entries(source.locations)
+    .flatMap(([digest, place]) => {
+      const step = known.steps[digest];
+      return step === undefined ? [] : [[step, goStruct(opspb.LocationsSchema, place)] as const];
+    })
+    .toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return {
+    ...(places.length > 0 && { locations: Object.fromEntries(places) }),
+    infos: source.infos.map((info) => describeFile(info, known.samples)),
+  };
+}
+
+function describeFile(info: opspb.SourceInfo, samples: Samples | undefined): SourceFileInfo {
+  const { filename, language, data, definition } = info;
+  const hasSteps = definition !== undefined && definition.def.length > 0;
+  return {
+    ...(filename !== "" && { filename }),
+    ...(language !== "" && { language }),
+    ...(data.length > 0 && { data: Buffer.from(data).toString("base64") }),
+    ...(hasSteps && describeSteps({ def: definition.def, metadata: new Map(), source: undefined }, samples)),
+  };
+}

@@ -1,0 +1,183 @@
+import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, suite, test } from "node:test";
+import { pushBaseImage } from "./support/base-image.ts";
+import { TestDaemon } from "./support/daemon.ts";
+import { runOk, temporaryFolder } from "./support/processes.ts";
+import { TestRegistry } from "./support/registry.ts";
+
+interface Descriptor {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly platform?: { readonly os: string; readonly architecture: string };
+}
+
+interface Manifest {
+  readonly mediaType: string;
+  readonly artifactType?: string;
+  readonly subject?: Descriptor;
+  readonly manifests?: readonly Descriptor[];
+  readonly layers?: readonly Descriptor[];
+}
+
+interface Predicate {
+  readonly buildDefinition: {
+    readonly resolvedDependencies: readonly { readonly uri: string; readonly digest: { readonly sha256: string } }[];
+    readonly externalParameters: {
+      readonly request: { readonly frontend: string; readonly args?: object; readonly secrets?: readonly object[] };
+    };
+    readonly internalParameters: { readonly buildConfig?: { readonly llbDefinition: readonly object[] } };
+  };
+  readonly runDetails: {
+    readonly metadata: { readonly buildkit_metadata: { readonly layers?: object; readonly source?: object } };
+  };
+}
+
+interface Statement {
+  readonly _type: string;
+  readonly predicateType: string;
+  readonly subject: readonly { readonly name: string; readonly digest: { readonly sha256: string } }[];
+  readonly predicate: Predicate;
+}
+
+suite("attestations", () => {
+  const folder = temporaryFolder("attestations");
+  let daemon: TestDaemon;
+  let registry: TestRegistry;
+  let base: string;
+
+  before(async () => {
+    registry = await TestRegistry.start(folder.path);
+    base = await pushBaseImage(folder.path, registry.host);
+    daemon = await TestDaemon.start(folder.path);
+    writeFileSync(join(folder.path, "token"), "s3cret-v4lue");
+  });
+
+  after(async () => {
+    await daemon[Symbol.asyncDispose]();
+    await registry[Symbol.asyncDispose]();
+    folder[Symbol.dispose]();
+  });
+
+  const contextOf = (name: string, dockerfile: string): string => {
+    const path = join(folder.path, name);
+    mkdirSync(path);
+    writeFileSync(join(path, "Dockerfile"), dockerfile);
+    return path;
+  };
+
+  const build = async (...args: string[]): Promise<string> => {
+    const result = await daemon.buildx(["build", "--progress=plain", ...args]);
+    assert.equal(result.code, 0, `${result.output}\n${daemon.log()}`);
+    return result.output;
+  };
+
+  const raw = async (image: string): Promise<Manifest> =>
+    JSON.parse(await runOk("skopeo", ["inspect", "--tls-verify=false", "--raw", `docker://${image}`])) as Manifest;
+
+  const attestedImage = async (
+    name: string,
+  ): Promise<{ readonly image: Descriptor; readonly attestation: Manifest; readonly statement: Statement }> => {
+    const repository = name.slice(0, name.lastIndexOf(":"));
+    const [image, attestation, ...others] = (await raw(name)).manifests ?? [];
+    assert.ok(image !== undefined && attestation !== undefined);
+    assert.deepEqual(others, []);
+    assert.deepEqual(attestation.platform, { architecture: "unknown", os: "unknown" });
+    assert.deepEqual(attestation.annotations, {
+      "vnd.docker.reference.digest": image.digest,
+      "vnd.docker.reference.type": "attestation-manifest",
+    });
+    const manifest = await raw(`${repository}@${attestation.digest}`);
+    const [layer] = manifest.layers ?? [];
+    assert.ok(layer !== undefined);
+    const path = repository.slice(registry.host.length + 1);
+    const response = await fetch(`http://${registry.host}/v2/${path}/blobs/${layer.digest}`);
+    const statement = (await response.json()) as Statement;
+    assert.equal(layer.mediaType, "application/vnd.in-toto+json");
+    assert.equal(layer.annotations?.["in-toto.io/predicate-type"], statement.predicateType);
+    assert.deepEqual(statement.subject[0]?.digest, { sha256: image.digest.slice("sha256:".length) });
+    return { image, attestation: manifest, statement };
+  };
+
+  test("come with every image that docker buildx pushes, as minimal provenance, and other tools accept the index", async () => {
+    const name = `${registry.host}/team/app:v1`;
+    const context = contextOf(
+      "plain",
+      `FROM ${base}\nARG SECRETIVE\nRUN --mount=type=secret,id=token test -f /run/secrets/token && echo ok > /ok\n`,
+    );
+    const secret = ["--secret", `id=token,src=${join(folder.path, "token")}`];
+    await build(...secret, "--build-arg", "SECRETIVE=h1dden", "-t", name, "--push", context);
+    const { image, attestation, statement } = await attestedImage(name);
+    assert.equal(attestation.artifactType, "application/vnd.docker.attestation.manifest.v1+json");
+    assert.equal(attestation.subject?.digest, image.digest);
+    assert.equal(statement._type, "https://in-toto.io/Statement/v1");
+    assert.equal(statement.predicateType, "https://slsa.dev/provenance/v1");
+    const { buildDefinition, runDetails } = statement.predicate;
+    assert.equal(buildDefinition.externalParameters.request.frontend, "dockerfile.v0");
+    assert.match(buildDefinition.resolvedDependencies[0]?.uri ?? "", /library\/busybox@latest\?platform=linux%2F/);
+    assert.equal(buildDefinition.internalParameters.buildConfig, undefined);
+    assert.equal(buildDefinition.externalParameters.request.secrets, undefined);
+    assert.equal(runDetails.metadata.buildkit_metadata.source, undefined);
+    const text = JSON.stringify(statement);
+    for (const hidden of ["s3cret-v4lue", "h1dden", "SECRETIVE", "token"]) assert.ok(!text.includes(hidden), hidden);
+    const config = await runOk("skopeo", ["inspect", "--tls-verify=false", "--config", `docker://${name}`]);
+    assert.ok("rootfs" in JSON.parse(config));
+    const copy = `oci:${join(folder.path, "copied")}:v1`;
+    await runOk("skopeo", [
+      "--insecure-policy",
+      "copy",
+      "-q",
+      "--all",
+      "--src-tls-verify=false",
+      `docker://${name}`,
+      copy,
+    ]);
+    const shown = await daemon.buildx(["imagetools", "inspect", name, "--format", "{{json .Provenance}}"]);
+    assert.equal(shown.code, 0, shown.output);
+    assert.match(shown.output, /"buildType": *"https:\/\/github\.com\/moby\/buildkit/);
+  });
+
+  test("do not get in the way of builds upon an attested image", async () => {
+    const name = `${registry.host}/team/upon:v1`;
+    const context = contextOf("upon", `FROM ${registry.host}/team/app:v1\nRUN test "$(cat /ok)" = ok\n`);
+    await build("-t", name, "--push", context);
+    const { statement } = await attestedImage(name);
+    const index = await runOk("skopeo", [
+      "inspect",
+      "--tls-verify=false",
+      "--format",
+      "{{.Digest}}",
+      `docker://${registry.host}/team/app:v1`,
+    ]);
+    const [material] = statement.predicate.buildDefinition.resolvedDependencies;
+    assert.equal(`sha256:${material?.digest.sha256}`, index.trim());
+  });
+
+  test("say how the image was made in mode max, with secrets by id only", async () => {
+    const name = `${registry.host}/team/app:max`;
+    const secret = ["--secret", `id=token,src=${join(folder.path, "token")}`];
+    const mode = ["--provenance", "mode=max", "--build-arg", "SECRETIVE=shown"];
+    await build(...secret, ...mode, "-t", name, "--push", join(folder.path, "plain"));
+    const { statement } = await attestedImage(name);
+    const { buildDefinition, runDetails } = statement.predicate;
+    const { args, secrets } = buildDefinition.externalParameters.request;
+    assert.ok(args !== undefined && "build-arg:SECRETIVE" in args);
+    assert.deepEqual(secrets, [{ id: "token", optional: true }]);
+    assert.equal(buildDefinition.internalParameters.buildConfig?.llbDefinition.length, 3);
+    assert.deepEqual(Object.keys(runDetails.metadata.buildkit_metadata.layers ?? {}), ["step0:0", "step1:0"]);
+    assert.ok(runDetails.metadata.buildkit_metadata.source !== undefined);
+    assert.ok(!JSON.stringify(statement).includes("s3cret-v4lue"));
+  });
+
+  test("leave an image alone where none were asked for, and one that is loaded into an engine", async () => {
+    const name = `${registry.host}/team/app:bare`;
+    await build("--provenance=false", "-t", name, "--push", join(folder.path, "upon"));
+    assert.equal((await raw(name)).manifests, undefined);
+    const archive = join(folder.path, "app.tar");
+    await build("-t", name, "--output", `type=docker,dest=${archive}`, join(folder.path, "upon"));
+    const inspected = await runOk("skopeo", ["inspect", "--raw", `docker-archive:${archive}`]);
+    assert.equal((JSON.parse(inspected) as Manifest).manifests, undefined);
+  });
+});
