@@ -7,6 +7,8 @@ interface ExecFlight {
   readonly owner: VertexNode;
   readonly task: SharedTask<Result[]>;
   users: number;
+  /** The end of an execution that nobody uses any more: it may still be stopping. */
+  ending: Promise<void> | undefined;
 }
 
 /** Says that a result was recorded since the caller last looked: it can be loaded, nothing need be executed. */
@@ -41,17 +43,13 @@ export class ExecFlights {
     options: { readonly lock: string; readonly scope: Scope; readonly work: (scope: Scope) => Promise<Result[]> },
   ): Promise<ExecHold> {
     const { lock, scope, work } = options;
-    let flight = this.#flights.get(lock);
-    if (flight === undefined) {
-      flight = { owner: node, task: new SharedTask(work), users: 0 };
-      this.#flights.set(lock, flight);
-    }
-    const held = flight;
-    held.users += 1;
+    const held = await this.#join(lock, { owner: node, scope, work });
     const leave = held.owner === node ? undefined : node.follow(held.owner);
     const release = async (): Promise<void> => {
       held.users -= 1;
-      if (held.users === 0) await this.#end(lock, held);
+      if (held.users > 0) return;
+      held.ending = this.#end(lock, held);
+      await held.ending;
     };
     try {
       const results = await held.task.run(scope);
@@ -64,10 +62,33 @@ export class ExecFlights {
     }
   }
 
+  async #join(
+    lock: string,
+    options: {
+      readonly owner: VertexNode;
+      readonly scope: Scope;
+      readonly work: (scope: Scope) => Promise<Result[]>;
+    },
+  ): Promise<ExecFlight> {
+    for (;;) {
+      const known = this.#flights.get(lock);
+      // A step that was canceled may still write where the next one would.
+      if (known?.ending === undefined) {
+        const task = new SharedTask(options.work);
+        const flight = known ?? { owner: options.owner, task, users: 0, ending: undefined };
+        this.#flights.set(lock, flight);
+        flight.users += 1;
+        return flight;
+      }
+      await known.ending;
+      options.scope.throwIfAborted();
+    }
+  }
+
   async #end(lock: string, flight: ExecFlight): Promise<void> {
     this.#ended += 1;
-    if (this.#flights.get(lock) === flight) this.#flights.delete(lock);
     await flight.task.settled();
+    this.#flights.delete(lock);
     for (const result of flight.task.done?.value ?? []) await result[Symbol.asyncDispose]();
   }
 }

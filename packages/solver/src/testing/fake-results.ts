@@ -2,14 +2,20 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import type { ResultLoader } from "../result-loader.ts";
 import type { Result } from "../types.ts";
 
+/** How many holds there are, and how many were given up more than once. */
+export interface FakeHolds {
+  count: number;
+  freedTwice: number;
+}
+
 /** A value that counts its holds. */
 export class FakeResult implements Result {
   readonly id: string;
   readonly value: string;
-  readonly #holds: { count: number };
+  readonly #holds: FakeHolds;
   #disposed = false;
 
-  constructor(id: string, value: string, holds: { count: number }) {
+  constructor(id: string, value: string, holds: FakeHolds) {
     this.id = id;
     this.value = value;
     this.#holds = holds;
@@ -22,7 +28,8 @@ export class FakeResult implements Result {
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#disposed) this.#holds.count -= 1;
+    if (this.#disposed) this.#holds.freedTwice += 1;
+    else this.#holds.count -= 1;
     this.#disposed = true;
     return Promise.resolve();
   }
@@ -30,7 +37,7 @@ export class FakeResult implements Result {
 
 /** Makes results, keeps those that were saved, and loses them when a test asks for it. */
 export class FakeResults implements ResultLoader {
-  readonly holds: { count: number } = { count: 0 };
+  readonly holds: FakeHolds = { count: 0, freedTwice: 0 };
   readonly #saved = new Map<string, string>();
   readonly #loaded = new WeakSet<Result>();
   #next = 0;
