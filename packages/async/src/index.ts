@@ -1,3 +1,4 @@
+export { Channel, type ChannelOptions } from "./channel.ts";
 export { type Clock, systemClock } from "./clock.ts";
 export type { ErrorReporter } from "./error-reporter.ts";
 export { Semaphore } from "./semaphore.ts";

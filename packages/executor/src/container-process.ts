@@ -66,7 +66,7 @@ export class ContainerProcess {
     try {
       const exit = await this.#call.exit;
       this.#ended = true;
-      await this.#io.drained();
+      await this.#io.drained({ signal });
       return exit;
     } finally {
       this.#ended = true;

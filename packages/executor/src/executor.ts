@@ -48,7 +48,8 @@ export interface ContainerRequest {
 /** Where a process reads and writes. Output chunks are the receiver's own. */
 export interface ProcessStreams {
   readonly stdin?: AsyncIterable<Uint8Array>;
-  onOutput(stream: 1 | 2, data: Uint8Array): void;
+  /** A receiver that gives a promise is given more of that stream only when it has resolved: the process waits meanwhile. */
+  onOutput(stream: 1 | 2, data: Uint8Array): void | Promise<void>;
   /** With `tty`: sizes to apply, as they come. */
   readonly resize?: AsyncIterable<{ readonly rows: number; readonly columns: number }>;
   /** Names of signals to send to the process, as they come. */

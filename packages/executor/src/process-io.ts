@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import { finished } from "node:stream/promises";
 import type { ProcessStreams } from "./executor.ts";
 import { feedInput } from "./feed-input.ts";
 import type { ChildStdio } from "./oci-runtime.ts";
+import { OutputReader } from "./output-reader.ts";
 import { StdioPipe } from "./stdio-pipe.ts";
 import { TerminalIo } from "./terminal-io.ts";
 
@@ -12,8 +12,8 @@ export interface ProcessIo extends Disposable {
   readonly signals: AsyncIterable<string> | undefined;
   /** To be called when the child has its descriptors. */
   started(kill: (signal: NodeJS.Signals) => void): void;
-  /** Resolves when all output has been handed over, after the child's end. */
-  drained(): Promise<void>;
+  /** Resolves when all output has been handed over, after the child's end; soon, if the signal is aborted. */
+  drained(options: { readonly signal: AbortSignal }): Promise<void>;
 }
 
 /** Opens pipes, or a pseudo-terminal. @param options.directory Only the daemon can reach it. */
@@ -24,16 +24,13 @@ export function openProcessIo(
   return options.tty ? new TerminalIo(streams) : new PipeIo(streams, options.directory);
 }
 
-/** What a process that was left running in the background may hold the pipes open for, after its container has ended. */
-const drainTimeoutMs = 2_000;
-
 class PipeIo implements ProcessIo {
   readonly stdio: ChildStdio;
   readonly signals: AsyncIterable<string> | undefined;
   readonly #input: StdioPipe | undefined;
   readonly #outputs: readonly StdioPipe[];
   readonly #streams: ProcessStreams;
-  #drained: Promise<unknown> = Promise.resolve();
+  #readers: readonly OutputReader[] = [];
 
   constructor(streams: ProcessStreams, directory: string) {
     using stack = new DisposableStack();
@@ -51,12 +48,8 @@ class PipeIo implements ProcessIo {
 
   started(): void {
     for (const pipe of [...this.#outputs, this.#input]) pipe?.releaseChildEnd();
-    this.#drained = Promise.all(
-      this.#outputs.map(async ({ socket }, index) => {
-        const stream = index === 0 ? 1 : 2;
-        socket.on("data", (chunk: Buffer) => this.#streams.onOutput(stream, chunk));
-        await finished(socket, { writable: false }).catch(() => undefined);
-      }),
+    this.#readers = this.#outputs.map(
+      ({ socket }, index) => new OutputReader(socket, (data) => this.#streams.onOutput(index === 0 ? 1 : 2, data)),
     );
     const { stdin } = this.#streams;
     if (this.#input !== undefined && stdin !== undefined) {
@@ -68,11 +61,8 @@ class PipeIo implements ProcessIo {
     }
   }
 
-  async drained(): Promise<void> {
-    const timeout = Promise.withResolvers<void>();
-    const timer = setTimeout(timeout.resolve, drainTimeoutMs);
-    await Promise.race([this.#drained, timeout.promise]);
-    clearTimeout(timer);
+  async drained(options: { readonly signal: AbortSignal }): Promise<void> {
+    await Promise.all(this.#readers.map(async (reader) => await reader.ended(options)));
   }
 
   [Symbol.dispose](): void {

@@ -86,7 +86,7 @@ class Fixture implements AsyncDisposable {
 
   async run(request: ContainerRequest, signal: AbortSignal = new AbortController().signal): Promise<string> {
     let output = "";
-    const streams: ProcessStreams = { onOutput: (_stream, data) => (output += Buffer.from(data).toString()) };
+    const streams: ProcessStreams = { onOutput: (_stream, data) => void (output += Buffer.from(data).toString()) };
     await this.executor.run(request, streams, { signal });
     return output;
   }
@@ -146,6 +146,32 @@ test("run() kills all processes of the container when it is aborted", { skip }, 
   await assert.rejects(run, /enough/);
 });
 
+test("run() lets a process wait while its output is not taken, and loses nothing of it", { skip }, async () => {
+  await using fixture = await Fixture.create();
+  const taken = Promise.withResolvers<void>();
+  const waiting = Promise.withResolvers<void>();
+  let bytes = 0;
+  const run = fixture.executor.run(
+    fixture.request("head -c 4000000 /dev/zero"),
+    {
+      onOutput: async (_stream, data) => {
+        bytes += data.length;
+        waiting.resolve();
+        await taken.promise;
+      },
+    },
+    { signal: new AbortController().signal },
+  );
+  await waiting.promise;
+  const held = bytes;
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(bytes, held);
+  assert.ok(held < 4_000_000);
+  taken.resolve();
+  await run;
+  assert.equal(bytes, 4_000_000);
+});
+
 test("run() shows the selected part of a mount and never what its links lead to outside", { skip }, async (t) => {
   await using fixture = await Fixture.create();
   const tree = createTree(t, fixture);
@@ -191,7 +217,7 @@ test("exec() runs a further process, with a terminal where it asks for one", { s
   const started = Promise.withResolvers<void>();
   const run = executor.run(
     request,
-    { stdin: input.readable, onOutput: (_s, data) => (first += Buffer.from(data).toString()) },
+    { stdin: input.readable, onOutput: (_s, data) => void (first += Buffer.from(data).toString()) },
     { signal, onStarted: () => started.resolve() },
   );
   await started.promise;
@@ -202,7 +228,7 @@ test("exec() runs a further process, with a terminal where it asks for one", { s
   await executor.exec(
     request.id,
     meta,
-    { stdin, resize, onOutput: (_s, data) => (second += Buffer.from(data).toString()) },
+    { stdin, resize, onOutput: (_s, data) => void (second += Buffer.from(data).toString()) },
     { signal },
   );
   assert.match(second, /\/dev\/pts\/\d+\r\n/);

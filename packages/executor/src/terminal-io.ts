@@ -1,10 +1,10 @@
 import { closeSync } from "node:fs";
-import { finished } from "node:stream/promises";
 import { ReadStream } from "node:tty";
 import { openPseudoTerminal, type PseudoTerminal, setTerminalSize } from "@buildkit-ts/sys";
 import type { ProcessStreams } from "./executor.ts";
 import { feedInput } from "./feed-input.ts";
 import type { ChildStdio } from "./oci-runtime.ts";
+import { OutputReader } from "./output-reader.ts";
 import type { ProcessIo } from "./process-io.ts";
 
 /**
@@ -18,7 +18,7 @@ export class TerminalIo implements ProcessIo {
   readonly #controller: ReadStream;
   readonly #streams: ProcessStreams;
   #terminalOpen = true;
-  #drained: Promise<unknown> = Promise.resolve();
+  #reader: OutputReader | undefined;
 
   constructor(streams: ProcessStreams) {
     this.#streams = streams;
@@ -34,8 +34,7 @@ export class TerminalIo implements ProcessIo {
   started(kill: (signal: NodeJS.Signals) => void): void {
     this.#releaseTerminal();
     const controller = this.#controller;
-    controller.on("data", (chunk: Buffer) => this.#streams.onOutput(1, chunk));
-    this.#drained = finished(controller, { writable: false }).catch(() => undefined);
+    this.#reader = new OutputReader(controller, (data) => this.#streams.onOutput(1, data));
     const { stdin, resize } = this.#streams;
     // Its end says nothing to a terminal: programs see one only for the character that the terminal takes for it.
     if (stdin !== undefined) feedInput(controller, stdin).catch(() => undefined);
@@ -51,8 +50,8 @@ export class TerminalIo implements ProcessIo {
     }
   }
 
-  async drained(): Promise<void> {
-    await this.#drained;
+  async drained(options: { readonly signal: AbortSignal }): Promise<void> {
+    await this.#reader?.ended(options);
   }
 
   #releaseTerminal(): void {
