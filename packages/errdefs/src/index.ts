@@ -12,3 +12,12 @@ export {
   VertexError,
 } from "./detailed-errors.ts";
 export { UnsupportedFrontendCapError, UnsupportedSubrequestError } from "./frontend-errors.ts";
+export {
+  ExecError,
+  FileActionError,
+  FrontendError,
+  InputKeyError,
+  SolveError,
+  type SolveFailure,
+  type StepResults,
+} from "./step-errors.ts";

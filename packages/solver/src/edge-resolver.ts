@@ -1,4 +1,4 @@
-import { BuildError } from "@buildkit-ts/errdefs";
+import { BuildError, InputKeyError } from "@buildkit-ts/errdefs";
 import type { Digest } from "@buildkit-ts/oci";
 import { askStore } from "./ask-store.ts";
 import { EdgeInput } from "./edge-input.ts";
@@ -231,7 +231,8 @@ export class EdgeResolver {
         const cause = error instanceof LostResult ? error.cause : error;
         const isLost = error instanceof LostResult || BuildError.from(error).code === "not_found";
         if (attempt < maxRewinds && isLost && (await edge.rewind(completed, cause))) continue;
-        throw this.node.failed(cause, "failed to compute cache key");
+        const about = { index: state.index, result: completed.result.id };
+        throw this.node.failed(new InputKeyError(cause, about), "failed to compute cache key");
       }
     }
   }

@@ -193,7 +193,11 @@ export interface Job extends AsyncDisposable {
   steps(edge: Edge): Iterable<JobStep>;
   /** Makes a value visible to ops through {@linkcode OpContext.values}. */
   setValue(key: string, value: unknown): void;
+  /** What {@linkcode setValue} was given; undefined for nothing. */
+  value(key: string): unknown;
   addSession(id: string): void;
+  /** Ids of the clients that wait for the build. */
+  sessions(): readonly string[];
   warn(vertex: Digest, warning: import("@buildkit-ts/progress").VertexWarning): void;
   /** All events so far, then those that come; ends when the job is disposed. Any number of readers. */
   events(options: { readonly signal: AbortSignal }): AsyncIterable<ProgressEvent>;

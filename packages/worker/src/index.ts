@@ -1,4 +1,10 @@
 export { captureSteps } from "./capture/capture-steps.ts";
+export {
+  type ContainerProcess,
+  StepContainer,
+  type StepContainerDeps,
+  type StepContainerRequest,
+} from "./container/step-container.ts";
 export { LlbOperation, operationOf } from "./definition/llb-operation.ts";
 export {
   ignoredCacheMounts,
@@ -6,6 +12,7 @@ export {
   loadDefinition,
   requireEntitlement,
 } from "./definition/load-definition.ts";
+export { type FailureStore, failureStoreKey } from "./failed-step.ts";
 export { CacheMounts, cacheMountKey } from "./mounts/cache-mounts.ts";
 export { type MountDeps, type MountRequest, type PreparedMounts, prepareMounts } from "./mounts/prepare-mounts.ts";
 export { fetchSecret } from "./mounts/session-secret.ts";

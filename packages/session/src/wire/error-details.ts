@@ -2,7 +2,10 @@ import { fromBinary, toJson } from "@bufbuild/protobuf";
 import { opspb, policypb } from "@buildkit-ts/api";
 import {
   ExitError,
+  FrontendError,
   PolicyDeniedError,
+  SolveError,
+  type SolveFailure,
   SourceError,
   type SourceFile,
   UnsupportedFrontendCapError,
@@ -49,6 +52,11 @@ function detailsOf(error: unknown): RpcErrorDetail[] {
     return [typedDetail("errdefs.Subrequest", { name: error.subrequest })];
   if (error instanceof UnsupportedFrontendCapError)
     return [typedDetail("errdefs.FrontendCap", { name: error.capability })];
+  if (error instanceof SolveError) return [typedDetail("errdefs.Solve", solveDetail(error.failure))];
+  if (error instanceof FrontendError)
+    return [
+      typedDetail("errdefs.Frontend", { name: error.frontend, ...(error.source !== "" && { source: error.source }) }),
+    ];
   if (error instanceof ExitError) return [typedDetail("gatewayapi.ExitMessage", { Code: error.exitCode })];
   if (error instanceof PolicyDeniedError && error.denyMessages.length > 0) {
     const denyMessages = error.denyMessages.map((message) => ({ message }));
@@ -59,6 +67,20 @@ function detailsOf(error: unknown): RpcErrorDetail[] {
     return [typedDetail("errdefs.Source", { info: sourceInfo(error.source), ranges })];
   }
   return [];
+}
+
+/** A message of details travels in headers, which have limits: an op that holds whole files is left out. */
+const maxOpBytes = 64 << 10;
+
+/** `errdefs.Solve` in protobuf's JSON. */
+function solveDetail({ op, description, inputs, mounts, subject }: SolveFailure): object {
+  return {
+    ...(inputs.length > 0 && { inputIDs: inputs }),
+    ...(mounts.length > 0 && { mountIDs: mounts }),
+    ...(op !== undefined && op.length <= maxOpBytes && { op: toJson(opspb.OpSchema, fromBinary(opspb.OpSchema, op)) }),
+    ...(subject !== undefined && { [subject.kind]: { index: String(subject.index) } }),
+    ...(Object.keys(description).length > 0 && { description }),
+  };
 }
 
 /** `pb.SourceInfo` as Go's JSON, which has the fields' names of the protocol file. */

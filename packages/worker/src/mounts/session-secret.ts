@@ -1,6 +1,8 @@
+import type { opspb } from "@buildkit-ts/api";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { getSecret } from "@buildkit-ts/session";
 import { type SessionAccess, withAnySession } from "../any-session.ts";
+import { invalid } from "../definition/validate-op.ts";
 
 /**
  * The value of a secret that a client holds; undefined if none has it and it is optional.
@@ -25,4 +27,15 @@ export async function fetchSecret(
       ...(isMissing && { hint: `Give it to the build, such as with --secret id=${secret.id},src=…` }),
     });
   }
+}
+
+/** Environment variables whose values clients hold. An optional one that none has is set, and empty. */
+export async function loadSecretEnv(access: SessionAccess, variables: readonly opspb.SecretEnv[]): Promise<string[]> {
+  const env: string[] = [];
+  for (const { ID: id, name, optional } of variables) {
+    if (id === "") throw invalid(`secret ID missing for ${JSON.stringify(name)} environment variable`);
+    const data = await fetchSecret(access, { id, optional });
+    env.push(`${name}=${Buffer.from(data ?? []).toString("utf8")}`);
+  }
+  return env;
 }

@@ -2,13 +2,14 @@ import { randomBytes } from "node:crypto";
 import { opspb } from "@buildkit-ts/api";
 import type { Semaphore } from "@buildkit-ts/async";
 import type { CacheManager } from "@buildkit-ts/cache";
-import { BuildError, ExitError } from "@buildkit-ts/errdefs";
+import { BuildError, ExecError, ExitError } from "@buildkit-ts/errdefs";
 import type { Executor, ProcessMeta } from "@buildkit-ts/executor";
 import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
 import { operationOf } from "../definition/llb-operation.ts";
 import { invalid } from "../definition/validate-op.ts";
+import { keepFailedStep } from "../failed-step.ts";
 import { type MountDeps, type PreparedMounts, prepareMounts } from "../mounts/prepare-mounts.ts";
-import { fetchSecret } from "../mounts/session-secret.ts";
+import { loadSecretEnv } from "../mounts/session-secret.ts";
 import { createStepLogs, type StepLogLimits } from "../step-log.ts";
 import { refOfResult, WorkerResult } from "../worker-result.ts";
 import { execCacheMap } from "./exec-cache-map.ts";
@@ -45,26 +46,46 @@ export class ExecOperation implements Op {
     using _slot = await this.#deps.parallelism.acquire({ signal: context.signal });
     const { meta } = this.#op;
     if (meta === undefined) throw invalid("invalid exec op with no meta");
-    await using prepared = await prepareMounts(
-      {
-        mounts: this.#op.mounts,
-        inputs: inputs.map(refOfResult),
-        cwd: meta.cwd,
-        name: `exec ${meta.args.join(" ")}`,
-        context,
-      },
-      this.#deps,
-    );
-    await this.#run(meta, prepared, context);
+    await using prepared = await this.#prepare(meta, { inputs, context });
+    await this.#run(meta, prepared, context).catch(async (error: unknown) => {
+      context.signal.throwIfAborted();
+      const trees = { inputs: this.#mountInputs(inputs), left: async () => await prepared.commitFailed() };
+      throw await keepFailedStep(error, trees, { workerId: this.#deps.workerId, context });
+    });
     const refs = await prepared.commitOutputs();
     return refs.map((ref) => new WorkerResult(this.#deps.workerId, ref));
   }
 
+  async #prepare(
+    meta: opspb.Meta,
+    { inputs, context }: { readonly inputs: readonly Result[]; readonly context: OpContext },
+  ): Promise<PreparedMounts> {
+    const request = {
+      mounts: this.#op.mounts,
+      inputs: inputs.map(refOfResult),
+      cwd: meta.cwd,
+      name: `exec ${meta.args.join(" ")}`,
+      context,
+    };
+    return await prepareMounts(request, this.#deps).catch((error: unknown) => {
+      context.signal.throwIfAborted();
+      // Nothing was run, so each mount would show what it was given.
+      const given = this.#mountInputs(inputs).map((result) => result?.id ?? "");
+      throw new ExecError(error, { inputs: given, mounts: given });
+    });
+  }
+
+  /** By mount. */
+  #mountInputs(inputs: readonly Result[]): (Result | undefined)[] {
+    return this.#op.mounts.map(({ input }) => inputs[Number(input)]);
+  }
+
   async #run(meta: opspb.Meta, prepared: PreparedMounts, context: OpContext): Promise<void> {
+    const access = { sessions: this.#deps.sessions, ids: context.sessions(), signal: context.signal };
     const processMeta: ProcessMeta = createProcessMeta(this.#op, {
       operation: operationOf(this.#vertex),
       readonlyRootfs: prepared.readonlyRoot,
-      secretEnv: await this.#loadSecretEnv(context),
+      secretEnv: await loadSecretEnv(access, this.#op.secretenv),
     });
     const logs = createStepLogs(context.progress, this.#deps.logLimits);
     const request = {
@@ -87,17 +108,6 @@ export class ExecOperation implements Op {
       logs.flush();
       throw describeFailure(meta, error);
     }
-  }
-
-  async #loadSecretEnv(context: OpContext): Promise<string[]> {
-    const env: string[] = [];
-    for (const { ID: id, name, optional } of this.#op.secretenv) {
-      if (id === "") throw invalid(`secret ID missing for ${JSON.stringify(name)} environment variable`);
-      const access = { sessions: this.#deps.sessions, ids: context.sessions(), signal: context.signal };
-      const data = await fetchSecret(access, { id, optional });
-      env.push(`${name}=${Buffer.from(data ?? []).toString("utf8")}`);
-    }
-    return env;
   }
 }
 

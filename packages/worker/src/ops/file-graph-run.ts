@@ -1,5 +1,6 @@
 import type { opspb } from "@buildkit-ts/api";
 import type { CacheManager, ImmutableRef } from "@buildkit-ts/cache";
+import { FileActionError } from "@buildkit-ts/errdefs";
 import type { FileBackend, Owner } from "@buildkit-ts/fileop";
 import type { OpContext } from "@buildkit-ts/solver";
 import { invalid } from "../definition/validate-op.ts";
@@ -28,6 +29,8 @@ export class FileGraphRun implements AsyncDisposable {
   readonly #options: FileGraphRunOptions;
   readonly #nodes = new Map<number, Promise<Node>>();
   readonly #owned = new AsyncDisposableStack();
+  /** What the action that failed was changing and reading, by action. */
+  #failed: ReadonlyMap<number, Node> = new Map();
 
   constructor(graph: FileGraph, options: FileGraphRunOptions) {
     this.#graph = graph;
@@ -45,6 +48,15 @@ export class FileGraphRun implements AsyncDisposable {
     });
   }
 
+  /** By action: the trees that the failed one was given by others or was changing; undefined for all that are none. */
+  async commitFailed(): Promise<(ImmutableRef | undefined)[]> {
+    const left: (ImmutableRef | undefined)[] = this.#graph.actions.map(() => undefined);
+    for (const [action, node] of this.#failed) {
+      left[action] = node.kind === "tree" ? await node.tree.commit() : node.ref?.clone();
+    }
+    return left;
+  }
+
   async #node(index: number): Promise<Node> {
     const known = this.#nodes.get(index);
     if (known !== undefined) return await known;
@@ -60,14 +72,36 @@ export class FileGraphRun implements AsyncDisposable {
 
   async #apply(index: number, action: opspb.FileAction): Promise<Node> {
     const { signal } = this.#options.context;
-    await using views = new AsyncDisposableStack();
     const target = await this.#target(action);
-    const source = action.action.case === "copy" ? await this.#source(action, views) : undefined;
-    const owner = await this.#resolveOwner(ownerOf(action), views);
-    const roots = { target: target.path, ...(source !== undefined && { source: source.path }) };
-    await this.#options.fileBackend.apply(createFileAction(action, owner), roots, { signal });
+    try {
+      // Views end before anything is committed.
+      await using views = new AsyncDisposableStack();
+      const source = action.action.case === "copy" ? await this.#source(action, views) : undefined;
+      const owner = await this.#resolveOwner(ownerOf(action), views);
+      const roots = { target: target.path, ...(source !== undefined && { source: source.path }) };
+      await this.#options.fileBackend.apply(createFileAction(action, owner), roots, { signal });
+    } catch (error) {
+      throw await this.#actionFailed(error, { index, action, target });
+    }
     if (!this.#graph.committed.has(index)) return { kind: "tree", tree: target };
     return { kind: "ref", ref: this.#owned.use(await target.commit()) };
+  }
+
+  async #actionFailed(
+    error: unknown,
+    {
+      index,
+      action,
+      target,
+    }: { readonly index: number; readonly action: opspb.FileAction; readonly target: MountedTree },
+  ): Promise<FileActionError> {
+    const inputs = this.#options.inputs.length;
+    const nodes = new Map<number, Node>([[index - inputs, { kind: "tree", tree: target }]]);
+    const other = Number(action.secondaryInput);
+    const source = other >= inputs ? await this.#nodes.get(other) : undefined;
+    if (source !== undefined) nodes.set(other - inputs, source);
+    this.#failed = nodes;
+    return new FileActionError(error, index - inputs);
   }
 
   async #target(action: opspb.FileAction): Promise<MountedTree> {

@@ -3,6 +3,7 @@ import type { Semaphore } from "@buildkit-ts/async";
 import type { CacheManager } from "@buildkit-ts/cache";
 import type { FileBackend } from "@buildkit-ts/fileop";
 import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
+import { keepFailedStep } from "../failed-step.ts";
 import { refOfResult, WorkerResult } from "../worker-result.ts";
 import { fileCacheMap } from "./file-cache-map.ts";
 import { createFileGraph } from "./file-graph.ts";
@@ -43,7 +44,11 @@ export class FileOperation implements Op {
       description: this.#vertex.name,
       context,
     });
-    const refs = await run.outputs();
+    const refs = await run.outputs().catch(async (error: unknown) => {
+      context.signal.throwIfAborted();
+      const trees = { inputs, left: async () => await run.commitFailed() };
+      throw await keepFailedStep(error, trees, { workerId: this.#deps.workerId, context });
+    });
     return refs.map((ref) => new WorkerResult(this.#deps.workerId, ref));
   }
 }

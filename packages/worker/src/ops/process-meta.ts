@@ -3,7 +3,11 @@ import type { LinuxResources, ProcessMeta } from "@buildkit-ts/executor";
 import type { LlbOperation } from "../definition/llb-operation.ts";
 import { invalid } from "../definition/validate-op.ts";
 
-const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/** What steps find programs by, unless they are told. */
+export const defaultPath: string = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** The same on Windows. */
+export const windowsPath: string = String.raw`c:\Windows\System32;c:\Windows;C:\Windows\System32\WindowsPowerShell\v1.0`;
 
 /** What an exec op asks the executor for. */
 export function createProcessMeta(
@@ -60,7 +64,8 @@ function proxyEnv(proxy: opspb.ProxyEnv | undefined): string[] {
   );
 }
 
-function networkOf(mode: opspb.NetMode): ProcessMeta["network"] {
+/** @throws {BuildError} `invalid_argument`, for a number that means nothing. */
+export function networkOf(mode: opspb.NetMode): ProcessMeta["network"] {
   switch (mode) {
     case opspb.NetMode.UNSET:
       return "sandbox";
@@ -73,7 +78,8 @@ function networkOf(mode: opspb.NetMode): ProcessMeta["network"] {
   }
 }
 
-function securityOf(mode: opspb.SecurityMode): ProcessMeta["security"] {
+/** @throws {BuildError} `invalid_argument`, for a number that means nothing. */
+export function securityOf(mode: opspb.SecurityMode): ProcessMeta["security"] {
   switch (mode) {
     case opspb.SecurityMode.SANDBOX:
       return "sandbox";
