@@ -64,7 +64,12 @@ export interface ConfigFile {
     | undefined;
   readonly history: { readonly maxAge: string | number | undefined; readonly maxEntries: number | undefined };
   readonly provenanceDirectory: string | undefined;
-  readonly dockerfileEnabled: boolean;
+  readonly frontends: {
+    readonly dockerfile: boolean;
+    readonly gateway: boolean;
+    /** Repositories of images that may be run as frontends; all if empty. */
+    readonly allowedRepositories: readonly string[];
+  };
 }
 
 /**
@@ -143,7 +148,18 @@ export function parseConfig(text: string, path: string): ConfigFile {
       maxEntries: reader.table("history").number("maxEntries"),
     },
     provenanceDirectory: reader.text("provenanceEnvDir"),
-    dockerfileEnabled: reader.table("frontend").table("dockerfile.v0").boolean("enabled") ?? true,
+    frontends: readFrontends(reader.table("frontend")),
+  };
+}
+
+function readFrontends(reader: Reader): ConfigFile["frontends"] {
+  reader.allow(["dockerfile.v0", "gateway.v0"]);
+  const gateway = reader.table("gateway.v0");
+  gateway.allow(["enabled", "allowedRepositories"]);
+  return {
+    dockerfile: reader.table("dockerfile.v0").boolean("enabled") ?? true,
+    gateway: gateway.boolean("enabled") ?? true,
+    allowedRepositories: gateway.texts("allowedRepositories") ?? [],
   };
 }
 

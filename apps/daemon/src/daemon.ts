@@ -3,7 +3,9 @@ import {
   BridgeRegistry,
   BuildHistory,
   BuildRunner,
+  type BuiltinFrontend,
   type ControlServerOptions,
+  createGatewayFrontend,
   dockerfileFrontend,
   HistoryBlobs,
 } from "@buildkit-ts/control";
@@ -27,6 +29,7 @@ export class Daemon implements AsyncDisposable {
   readonly #listeners: readonly Listener[];
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #logger: Logger;
+  readonly #draining: AbortController;
   /** Resolves when an idle timeout is set and has passed. */
   readonly idle: Promise<void>;
 
@@ -35,10 +38,12 @@ export class Daemon implements AsyncDisposable {
     readonly listeners: readonly Listener[];
     readonly logger: Logger;
     readonly idleTimeoutMs: number | undefined;
+    readonly draining: AbortController;
   }) {
     this.#resources = options.resources;
     this.#listeners = options.listeners;
     this.#logger = options.logger;
+    this.#draining = options.draining;
     const idle = Promise.withResolvers<void>();
     this.idle = idle.promise;
     const timer = options.idleTimeoutMs === undefined ? undefined : new IdleTimer(options.idleTimeoutMs, idle.resolve);
@@ -69,19 +74,30 @@ export class Daemon implements AsyncDisposable {
       sessions,
       registry,
       history,
-      frontends: new Map([["dockerfile.v0", dockerfileFrontend]]),
+      frontends: createFrontends(settings.frontends, logger),
       allowedEntitlements: settings.entitlements,
       provenanceEnvironment: readProvenanceEnvironment(settings.provenanceDirectory),
     });
     const { content } = engine;
-    const control = { engine, runner, history, registry, sessions, content, errors: logger, signal: stopped.signal };
+    const draining = new AbortController();
+    const control = {
+      engine,
+      runner,
+      history,
+      registry,
+      sessions,
+      content,
+      errors: logger,
+      signal: stopped.signal,
+      draining: draining.signal,
+    };
     const listeners = await listenAll(settings, control, logger);
     for (const { address, server } of listeners) {
       resources.defer(() => void server.close());
       logger.log("info", `running server on ${address}`);
     }
     const { idleTimeoutMs } = settings;
-    return new Daemon({ resources: resources.move(), listeners, logger, idleTimeoutMs });
+    return new Daemon({ resources: resources.move(), listeners, logger, idleTimeoutMs, draining });
   }
 
   #track(server: Http2Server | Http2SecureServer): void {
@@ -93,6 +109,7 @@ export class Daemon implements AsyncDisposable {
 
   /** Takes no new connections, and waits until the clients that are connected have gone or the time is over. */
   async drain(options: { readonly timeoutMs: number }): Promise<void> {
+    this.#draining.abort(new BuildError("unavailable", "The daemon is stopping"));
     for (const { server } of this.#listeners) server.close();
     for (const session of this.#sessions) session.close();
     const deadline = Date.now() + options.timeoutMs;
@@ -106,6 +123,15 @@ export class Daemon implements AsyncDisposable {
     for (const session of this.#sessions) session.destroy();
     await this.#resources.disposeAsync();
   }
+}
+
+function createFrontends(settings: Settings["frontends"], logger: Logger): Map<string, BuiltinFrontend> {
+  const { allowedRepositories } = settings;
+  const log = (line: string, source: string): void => logger.log("info", line, { frontend: source });
+  const frontends = new Map<string, BuiltinFrontend>();
+  if (settings.dockerfile) frontends.set("dockerfile.v0", dockerfileFrontend);
+  if (settings.gateway) frontends.set("gateway.v0", createGatewayFrontend({ allowedRepositories, log }));
+  return frontends;
 }
 
 async function listenAll(settings: Settings, control: ControlServerOptions, logger: Logger): Promise<Listener[]> {

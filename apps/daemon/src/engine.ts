@@ -68,6 +68,9 @@ import {
   loadDefinition,
   type NestedSolve,
   refOfResult,
+  StepContainer,
+  type StepContainerDeps,
+  type StepContainerRequest,
   WorkerResultLoader,
   workerLabels,
 } from "@buildkit-ts/worker";
@@ -84,6 +87,8 @@ interface Parts {
   readonly content: ContentStore;
   readonly cache: LocalCacheManager;
   readonly cacheMounts: CacheMounts;
+  readonly containers: StepContainerDeps;
+  readonly results: WorkerResultLoader;
   readonly solver: Solver;
   readonly worker: WorkerIdentity;
   readonly exporters: ReadonlyMap<string, Exporter>;
@@ -161,6 +166,8 @@ export class Engine implements BuildEngine, AsyncDisposable {
       content,
       cache,
       cacheMounts,
+      containers: { cache, cacheMounts, sessions, temporaryDirectory, executor },
+      results,
       solver,
       worker,
       exporters,
@@ -203,6 +210,14 @@ export class Engine implements BuildEngine, AsyncDisposable {
 
   refOf(result: Result): ImmutableRef | undefined {
     return refOfResult(result);
+  }
+
+  async loadResult(id: string): Promise<Result> {
+    return await this.#parts.results.load(id, { signal: new AbortController().signal });
+  }
+
+  async openContainer(request: StepContainerRequest): Promise<StepContainer> {
+    return await StepContainer.open(request, this.#parts.containers);
   }
 
   async resolveSource(

@@ -56,6 +56,19 @@ suite("flags", () => {
 });
 
 suite("the configuration file", () => {
+  test("says which frontends there are, and which images may be some", () => {
+    assert.deepEqual(settings([]).frontends, { dockerfile: true, gateway: true, allowedRepositories: [] });
+    const toml = `
+[frontend."dockerfile.v0"]
+enabled = false
+[frontend."gateway.v0"]
+allowedRepositories = ["docker.io/docker/dockerfile"]
+`;
+    const allowedRepositories = ["docker.io/docker/dockerfile"];
+    assert.deepEqual(settings([], toml).frontends, { dockerfile: false, gateway: true, allowedRepositories });
+    assert.match(failure(() => settings([], '[frontend."gateway.v1"]')).message, /frontend\.gateway\.v1: no such key/);
+  });
+
   test("gives registries, policies and limits", () => {
     const toml = `
 [worker.oci]

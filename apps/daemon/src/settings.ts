@@ -32,6 +32,7 @@ export interface Settings {
   /** Where files are whose members every provenance has. */
   readonly provenanceDirectory: string;
   readonly history: { readonly maxAgeMs: number; readonly maxEntries: number };
+  readonly frontends: ConfigFile["frontends"];
 }
 
 /** @throws {BuildError} naming the flag or key that cannot be used. */
@@ -53,6 +54,7 @@ export function resolveSettings(flags: DaemonFlags, file: ConfigFile): Settings 
     dns: file.dns,
     provenanceDirectory: file.provenanceDirectory || defaultPaths.provenanceDirectory,
     history: resolveHistory(file),
+    frontends: file.frontends,
   };
 }
 

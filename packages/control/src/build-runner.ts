@@ -6,8 +6,9 @@ import type { SessionManager } from "@buildkit-ts/session";
 import type { CachedResult, Job, OpContext } from "@buildkit-ts/solver";
 import { BuildResolves, buildResolvesKey } from "@buildkit-ts/sources";
 import { type BridgeRef, type BridgeResult, treesOf } from "./bridge/bridge-ref.ts";
-import { type BridgeRegistry, RegisteredBridge } from "./bridge/bridge-registry.ts";
+import type { BridgeRegistry } from "./bridge/bridge-registry.ts";
 import { BuildBridge, type BuiltinFrontend, evaluateAll, evaluateSourceKey } from "./bridge/build-bridge.ts";
+import { FrontendRun } from "./bridge/frontend-run.ts";
 import type { BuildRequest } from "./build-request.ts";
 import type { BuildEngine, CacheExporter } from "./engine.ts";
 import { grantEntitlements } from "./entitlements.ts";
@@ -62,6 +63,7 @@ export class BuildRunner {
     try {
       return await this.#runJob(job, request, options);
     } finally {
+      this.#options.registry.end(request.ref);
       await job[Symbol.asyncDispose]();
       engine.collectGarbage();
     }
@@ -131,9 +133,9 @@ export class BuildRunner {
     const { message } = request;
     // An empty definition is a result too: `scratch`.
     if (message.Frontend === "" && message.Definition === undefined) {
-      const registered = new RegisteredBridge(bridge, message.FrontendInputs);
-      using _registration = this.#options.registry.register(request.ref, registered);
-      return await registered.result(options);
+      await using run = new FrontendRun(bridge, message.FrontendInputs);
+      using _registration = this.#options.registry.register(request.ref, run);
+      return await run.result(options);
     }
     return await bridge.solve(
       {

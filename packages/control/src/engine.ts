@@ -4,6 +4,7 @@ import type { Exporter } from "@buildkit-ts/exporters";
 import type { Digest, Platform } from "@buildkit-ts/oci";
 import type { CachedResult, CacheStore, Edge, Job, OpContext, Result, Solver } from "@buildkit-ts/solver";
 import type { MetadataRequest, SourceContext, SourceMetadata } from "@buildkit-ts/sources";
+import type { StepContainer, StepContainerRequest } from "@buildkit-ts/worker";
 
 /** The rules by which one worker's cache is collected, as clients see them. */
 export interface GcRule {
@@ -73,6 +74,10 @@ export interface BuildEngine {
   load(definition: opspb.Definition, options: LoadOptions): Promise<Edge>;
   /** The tree that a result holds; undefined for an empty one. The hold stays the result's. */
   refOf(result: Result): ImmutableRef | undefined;
+  /** A hold on a result that some op gave. @throws {BuildError} `not_found`, if it is gone by now. */
+  loadResult(id: string): Promise<Result>;
+  /** A container outside of any graph, for a frontend; what the request's refs hold must outlive it. */
+  openContainer(request: StepContainerRequest): Promise<StepContainer>;
   /**
    * What can be told of a source without its files; undefined where nothing can.
    *

@@ -12,6 +12,7 @@ export type {
   SourceQuery,
   WorkerIdentity,
 } from "./engine.ts";
+export { createGatewayFrontend, type GatewayOptions } from "./gateway/gateway-frontend.ts";
 export { BuildHistory, type HistoryLimits } from "./history/build-history.ts";
 export { HistoryBlobs } from "./history/history-blobs.ts";
 export { type ControlServerOptions, createControlServer, createSecureControlServer } from "./server.ts";

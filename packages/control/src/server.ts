@@ -14,17 +14,18 @@ import type { ErrorReporter } from "@buildkit-ts/async";
 import type { ContentStore } from "@buildkit-ts/content";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { SessionManager } from "@buildkit-ts/session";
-import { Code, type ConnectRouter } from "@connectrpc/connect";
+import type { ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { BridgeRegistry } from "./bridge/bridge-registry.ts";
-import { llbBridgeService } from "./bridge/llb-bridge-service.ts";
+import { llbBridgeService, routeByBuildId } from "./bridge/llb-bridge-service.ts";
 import { contentService } from "./content-service.ts";
 import { type ControlServiceOptions, controlService } from "./control-service.ts";
+import { healthService } from "./wire/health-service.ts";
+import { maxMessageBytes } from "./wire/message-limit.ts";
 import { SessionStream } from "./wire/session-stream.ts";
 import { connectErrorFrom } from "./wire/status-from-error.ts";
+import { unknownMethod } from "./wire/unknown-method.ts";
 
-/** containerd's default limit for a gRPC message, which BuildKit's clients use as well. */
-const maxMessageBytes = 16 << 20;
 /** Node leaves a connection's window at 64 KiB, which holds a context upload to a tenth of what the machine can. */
 const connectionWindowBytes = 32 << 20;
 const streamWindowBytes = 16 << 20;
@@ -38,10 +39,11 @@ export interface ControlServerOptions extends ControlServiceOptions {
   readonly errors: ErrorReporter;
   /** Aborted when the daemon stops. */
   readonly signal: AbortSignal;
+  /** Aborted when the daemon begins to stop: it finishes what it does, and wants nothing new. */
+  readonly draining: AbortSignal;
 }
 
 type Handler = (request: Http2ServerRequest, response: Http2ServerResponse) => void;
-type NodeHandler = ReturnType<typeof connectNodeAdapter>;
 
 const http2Options = {
   settings: { initialWindowSize: streamWindowBytes, maxConcurrentStreams: 10_000, maxHeaderListSize: 1 << 20 },
@@ -87,28 +89,11 @@ function createHandler(options: ControlServerOptions): Handler {
 function addRoutes(router: ConnectRouter, options: ControlServerOptions): void {
   router.service(controlpb.Control, controlService(options));
   router.service(contentpb.Content, contentService(options.content));
-  router.service(gatewaypb.LLBBridge, llbBridgeService(options.registry));
-  router.service(healthpb.Health, {
-    check: () =>
-      create(healthpb.HealthCheckResponseSchema, { status: healthpb.HealthCheckResponse_ServingStatus.SERVING }),
-  });
+  router.service(gatewaypb.LLBBridge, llbBridgeService(routeByBuildId(options.registry)));
+  router.service(healthpb.Health, healthService({ signal: options.draining }));
   // Spans are accepted, so that clients do not complain, and kept nowhere: there is no collector behind this daemon.
   router.service(tracepb.TraceService, { export: () => create(tracepb.ExportTraceServiceResponseSchema) });
 }
-
-/** A plain 404 would be told to users as "server closed the stream without sending trailers". */
-const unknownMethod: NodeHandler = (request) => {
-  if (!("stream" in request)) return;
-  request.stream.respond(
-    {
-      ":status": 200,
-      "content-type": "application/grpc",
-      "grpc-status": String(Code.Unimplemented),
-      "grpc-message": encodeURIComponent(`unknown method ${request.url}`).replaceAll("%20", " "),
-    },
-    { endStream: true },
-  );
-};
 
 function acceptSession(request: Http2ServerRequest, options: ControlServerOptions): void {
   const { stream } = request;

@@ -27,4 +27,5 @@ export { type Outline, outline } from "./subrequests/outline.ts";
 export { type TargetList, targets } from "./subrequests/targets.ts";
 export { LocatedError } from "./text/located-error.ts";
 export { type AttestationRequests, readAttestationRequests, type SbomRequest } from "./ui/attestation-requests.ts";
+export { loadNamedContext } from "./ui/load-named-context.ts";
 export { runDockerfileFrontend } from "./ui/run-frontend.ts";

@@ -23,6 +23,7 @@ export class BridgeRef implements AsyncDisposable {
   readonly #edge: Edge;
   readonly #job: Job;
   readonly #engine: BuildEngine;
+  readonly #describe: (error: unknown) => Promise<unknown>;
   readonly #flight = new SingleFlight<"result" | "extracted", CachedResult | undefined>();
   /** The last one counts. Former ones may be in use still. */
   readonly #results: CachedResult[] = [];
@@ -35,12 +36,15 @@ export class BridgeRef implements AsyncDisposable {
     readonly edge: Edge;
     readonly job: Job;
     readonly engine: BuildEngine;
+    /** Adds to a failure what a client needs to look into it. */
+    readonly describe: (error: unknown) => Promise<unknown>;
   }) {
     this.definition = options.definition;
     this.#source = options.source;
     this.#edge = options.edge;
     this.#job = options.job;
     this.#engine = options.engine;
+    this.#describe = options.describe;
   }
 
   /** The built result; undefined for an empty definition. @throws {SourceError} pointing to what defined the failed step. */
@@ -57,8 +61,13 @@ export class BridgeRef implements AsyncDisposable {
       else this.#results.push(result);
       return result;
     } catch (error) {
-      throw this.#locate(error);
+      throw await this.#describe(this.#locate(error));
     }
+  }
+
+  /** The clients whose credentials fetch what the tree lacks. */
+  sessions(): readonly string[] {
+    return this.#job.sessions();
   }
 
   /** The result, with all of its bytes here. Where bytes of a cached one cannot be had any more it is built again. */

@@ -1,57 +1,42 @@
-import type { opspb } from "@buildkit-ts/api";
 import { abortable } from "@buildkit-ts/async";
-import { BuildError, UnknownJobError } from "@buildkit-ts/errdefs";
-import type { BridgeResult } from "./bridge-ref.ts";
-import type { BuildBridge } from "./build-bridge.ts";
+import { UnknownJobError } from "@buildkit-ts/errdefs";
+import type { FrontendRun } from "./frontend-run.ts";
 
 /** How long a call waits for its build: clients send both at the same time. */
 const lookupTimeoutMs = 3000;
-
-/** A build whose frontend runs in the client, until that client returns a result. */
-export class RegisteredBridge {
-  readonly bridge: BuildBridge;
-  readonly inputs: Readonly<Record<string, opspb.Definition>>;
-  readonly #returned = Promise.withResolvers<BridgeResult>();
-  #done = false;
-
-  constructor(bridge: BuildBridge, inputs: Readonly<Record<string, opspb.Definition>>) {
-    this.bridge = bridge;
-    this.inputs = inputs;
-    // Nobody may be waiting any more when the client returns.
-    this.#returned.promise.catch(() => undefined);
-  }
-
-  /** Ends the frontend's part of the build, once. */
-  return(outcome: BridgeResult | Error): void {
-    if (this.#done) throw new BuildError("failed_precondition", "gateway result is already set");
-    this.#done = true;
-    if (outcome instanceof Error) this.#returned.reject(outcome);
-    else this.#returned.resolve(outcome);
-  }
-
-  async result(options: { readonly signal: AbortSignal }): Promise<BridgeResult> {
-    return await abortable(this.#returned.promise, options.signal);
-  }
-}
+const maxRemembered = 1000;
 
 /** The builds that wait for a frontend in their client, by id. */
 export class BridgeRegistry {
-  readonly #bridges = new Map<string, RegisteredBridge>();
-  readonly #waiting = new Map<string, PromiseWithResolvers<RegisteredBridge>>();
+  readonly #bridges = new Map<string, FrontendRun>();
+  readonly #waiting = new Map<string, PromiseWithResolvers<FrontendRun>>();
+  /** Builds that are over or were refused, the oldest first: who asks for one need not wait. */
+  readonly #over = new Set<string>();
 
   /** Registers until disposed. */
-  register(id: string, bridge: RegisteredBridge): Disposable {
+  register(id: string, bridge: FrontendRun): Disposable {
+    this.#over.delete(id);
     this.#bridges.set(id, bridge);
     this.#waiting.get(id)?.resolve(bridge);
     this.#waiting.delete(id);
     return { [Symbol.dispose]: () => void this.#bridges.delete(id) };
   }
 
+  /** Says that a build will not be registered, or not any more. */
+  end(id: string): void {
+    this.#over.add(id);
+    if (this.#over.size > maxRemembered) for (const oldest of this.#over.values().take(1)) this.#over.delete(oldest);
+    this.#waiting.get(id)?.reject(new UnknownJobError(id));
+    this.#waiting.delete(id);
+  }
+
   /** @throws {UnknownJobError} when the build does not come up in time. */
-  async get(id: string, options: { readonly signal: AbortSignal }): Promise<RegisteredBridge> {
+  async get(id: string, options: { readonly signal: AbortSignal }): Promise<FrontendRun> {
     const found = this.#bridges.get(id);
     if (found !== undefined) return found;
-    const waiting = this.#waiting.get(id) ?? Promise.withResolvers<RegisteredBridge>();
+    if (this.#over.has(id)) throw new UnknownJobError(id);
+    const waiting = this.#waiting.get(id) ?? Promise.withResolvers<FrontendRun>();
+    waiting.promise.catch(() => undefined);
     this.#waiting.set(id, waiting);
     const timeout = AbortSignal.timeout(lookupTimeoutMs);
     try {

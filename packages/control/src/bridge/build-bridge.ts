@@ -1,11 +1,13 @@
 import { create } from "@bufbuild/protobuf";
 import { gatewaypb, opspb, type policypb } from "@buildkit-ts/api";
-import { BuildError } from "@buildkit-ts/errdefs";
+import type { ImmutableRef } from "@buildkit-ts/cache";
+import { BuildError, FrontendError } from "@buildkit-ts/errdefs";
 import { platformToProto } from "@buildkit-ts/llb";
 import type { Digest, Platform } from "@buildkit-ts/oci";
 import type { VertexWarning } from "@buildkit-ts/progress";
 import { Capture } from "@buildkit-ts/provenance";
 import type { CacheStore, Job } from "@buildkit-ts/solver";
+import { failureStoreKey } from "@buildkit-ts/worker";
 import { sortedEntries } from "../build-request.ts";
 import type { BuildEngine, LoadOptions } from "../engine.ts";
 import type { SourcePolicy } from "../policy/source-policy.ts";
@@ -13,6 +15,8 @@ import { describeTracedRequest } from "../provenance/describe-request.ts";
 import type { RequestRegistry } from "../provenance/request-registry.ts";
 import { RequestTrace, type TracedRequest } from "../provenance/request-trace.ts";
 import { BridgeRef, type BridgeResult, emptyResult, refsOf } from "./bridge-ref.ts";
+import { describeFailure } from "./describe-failure.ts";
+import { KeptResults } from "./kept-results.ts";
 import { renameSource } from "./rename-source.ts";
 import { type ImageMetadata, SourceQueries } from "./source-queries.ts";
 
@@ -65,6 +69,7 @@ export class BuildBridge implements AsyncDisposable {
   readonly trace: RequestTrace;
   readonly #options: BuildBridgeOptions;
   readonly #refs: Map<string, BridgeRef>;
+  readonly #kept: KeptResults;
   readonly #imports: Map<string, Promise<CacheStore | undefined>>;
   readonly #remembered: DisposableStack;
 
@@ -76,8 +81,15 @@ export class BuildBridge implements AsyncDisposable {
     this.sources = new SourceQueries({ ...options, onImage: (image) => this.trace.addImage(image) });
     this.#options = options;
     this.#refs = asked === undefined ? new Map() : asked.by.#refs;
+    this.#kept = asked === undefined ? new KeptResults() : asked.by.#kept;
     this.#imports = asked === undefined ? new Map() : asked.by.#imports;
     this.#remembered = asked === undefined ? new DisposableStack() : asked.by.#remembered;
+    this.job.setValue(failureStoreKey, this.#kept);
+  }
+
+  /** What the build may do beyond the sandbox. */
+  get entitlements(): ReadonlySet<string> {
+    return this.#options.entitlements;
   }
 
   async solve(request: BridgeSolveRequest, options: { readonly signal: AbortSignal }): Promise<BridgeResult> {
@@ -87,18 +99,26 @@ export class BuildBridge implements AsyncDisposable {
       return await this.#solveDefinition(request.definition, request, options);
     }
     if (request.frontend === "") return emptyResult;
-    const frontend = this.#options.frontends.get(request.frontend);
-    if (frontend === undefined) {
-      const known = [...this.#options.frontends.keys()].join(", ");
-      throw new BuildError("unimplemented", `Cannot run frontend "${request.frontend}": this daemon has only ${known}`);
-    }
-    // Of its own, so that it is known what was asked on behalf of this request.
-    const bridge = new BuildBridge(this.#options, { by: this, request });
-    const result = await frontend(bridge, request, options);
-    bridge.trace.addResult(result);
+    const result = await this.#runFrontend(withBuiltin(request), options);
     if (request.evaluate) await evaluateAll(result, options);
     this.#remember(result);
     return result;
+  }
+
+  async #runFrontend(request: BridgeSolveRequest, options: { readonly signal: AbortSignal }): Promise<BridgeResult> {
+    const { frontend: name } = request;
+    const frontend = this.#options.frontends.get(name);
+    if (frontend === undefined) throw new BuildError("invalid_argument", `invalid frontend: ${name}`);
+    // Of its own, so that it is known what was asked on behalf of this request.
+    const bridge = new BuildBridge(this.#options, { by: this, request });
+    try {
+      const result = await frontend(bridge, request, options);
+      bridge.trace.addResult(result);
+      return result;
+    } catch (error) {
+      options.signal.throwIfAborted();
+      throw new FrontendError(error, { frontend: name, source: request.options["source"] ?? "" });
+    }
   }
 
   async #solveDefinition(
@@ -117,7 +137,10 @@ export class BuildBridge implements AsyncDisposable {
       onRenamed: (renamed) => (source = renameSource(source, renamed)),
       ...this.#evaluation(policy),
     });
-    const ref = new BridgeRef({ definition, source, edge, job: this.job, engine: this.engine });
+    const { engine } = this;
+    const describe = async (error: unknown): Promise<unknown> =>
+      await describeFailure(error, { definition, kept: this.#kept, engine });
+    const ref = new BridgeRef({ definition, source, edge, job: this.job, engine, describe });
     this.#refs.set(ref.id, ref);
     const result = { ...emptyResult, ref };
     this.trace.addResult(result);
@@ -190,6 +213,20 @@ export class BuildBridge implements AsyncDisposable {
     return ref;
   }
 
+  /** The tree behind an id that this build gave out, as a ref or in a failure; undefined for an empty one. */
+  async mountable(
+    id: string,
+    options: { readonly signal: AbortSignal; readonly dest: string },
+  ): Promise<ImmutableRef | undefined> {
+    const kept = this.#kept.find(id);
+    if (kept !== undefined) return this.engine.refOf(kept);
+    const ref = this.#refs.get(id);
+    if (ref === undefined) {
+      throw new BuildError("not_found", `failed to find ref ${id} for "${options.dest}" mount`);
+    }
+    return await ref.tree(options);
+  }
+
   async resolveImage(
     reference: string,
     request: {
@@ -222,8 +259,19 @@ export class BuildBridge implements AsyncDisposable {
     this.#remembered.dispose();
     const refs = [...this.#refs.values()];
     this.#refs.clear();
-    await Promise.all(refs.map(async (ref) => await ref[Symbol.asyncDispose]()));
+    await Promise.all([...refs, this.#kept].map(async (held) => await held[Symbol.asyncDispose]()));
   }
+}
+
+/** `gateway.v0` with this name for a source is the frontend of that name in the daemon, unless the client gives another. */
+const builtinSource = "dockerfile.v0";
+
+function withBuiltin(request: BridgeSolveRequest): BridgeSolveRequest {
+  const isOverridden = Object.keys(request.options).some(
+    (key) => key === `context:${builtinSource}` || key.startsWith(`context:${builtinSource}::`),
+  );
+  const isBuiltin = request.frontend === "gateway.v0" && request.options["source"] === builtinSource && !isOverridden;
+  return isBuiltin ? { ...request, frontend: builtinSource } : request;
 }
 
 /** Builds all refs of a result side by side. */

@@ -8,7 +8,7 @@ import {
 import { BuildError } from "@buildkit-ts/errdefs";
 import { type Definition, definitionFromProto, definitionToProto } from "@buildkit-ts/llb";
 import { llbCapabilitySet } from "../wire/capabilities.ts";
-import { readFile } from "../wire/ref-files.ts";
+import { readFile, refReader } from "../wire/ref-files.ts";
 import type { BridgeRef, BridgeResult } from "./bridge-ref.ts";
 import type { BridgeSolveRequest, BuildBridge } from "./build-bridge.ts";
 import { layoutRequest } from "./layout-request.ts";
@@ -20,7 +20,7 @@ export async function dockerfileFrontend(
   options: { readonly signal: AbortSignal },
 ): Promise<BridgeResult> {
   const refs = new WeakMap<FrontendRef, BridgeRef>();
-  const result = await runDockerfileFrontend(createClient(bridge, request, refs), options);
+  const result = await runDockerfileFrontend(createFrontendClient(bridge, request, refs), options);
   const find = (ref: FrontendRef | undefined): BridgeRef | undefined => {
     if (ref === undefined) return undefined;
     const found = refs.get(ref);
@@ -37,15 +37,16 @@ export async function dockerfileFrontend(
   };
 }
 
-function createClient(
+/** A build's bridge as a frontend in the daemon asks it. @param refs Is told which ref is behind each that the client gives out. */
+export function createFrontendClient(
   bridge: BuildBridge,
   request: BridgeSolveRequest,
-  refs: WeakMap<FrontendRef, BridgeRef>,
+  refs: WeakMap<FrontendRef, BridgeRef> = new WeakMap(),
 ): FrontendClient {
   const wrap = (ref: BridgeRef | undefined): FrontendRef | undefined => {
     if (ref === undefined) return undefined;
     const wrapped: FrontendRef = {
-      readFile: async (path, options) => await readFile(ref, path, options),
+      readFile: async (path, options) => await readFile(refReader(ref), path, options),
       evaluate: async (options) => void (await ref.result(options)),
     };
     refs.set(wrapped, ref);

@@ -8,10 +8,12 @@ import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { frontendCaps, llbCaps } from "../wire/capabilities.ts";
 import { errorFromStatus } from "../wire/error-from-status.ts";
 import { buildCall, unary } from "../wire/handlers.ts";
-import { readDirectory, readFile, statFile } from "../wire/ref-files.ts";
+import { readDirectory, readFile, refReader, statFile } from "../wire/ref-files.ts";
 import { workerRecord } from "../wire/worker-record.ts";
 import type { BridgeAttestations, BridgeRef, BridgeResult } from "./bridge-ref.ts";
-import type { BridgeRegistry, RegisteredBridge } from "./bridge-registry.ts";
+import type { BridgeRegistry } from "./bridge-registry.ts";
+import { containerCalls } from "./container-calls.ts";
+import type { FrontendRun } from "./frontend-run.ts";
 import { layoutRequest } from "./layout-request.ts";
 
 /** What old frontends send for OCI layouts; 0 is for registries. */
@@ -20,14 +22,21 @@ const layoutResolver = 1;
 /** Names the build a call on the public server belongs to. */
 const buildIdHeader = "buildkit-controlapi-buildid";
 
-/** `LLBBridge` on the daemon's server: frontends that run in clients, routed by the build's id. */
-export function llbBridgeService(registry: BridgeRegistry): Partial<ServiceImpl<typeof gatewaypb.LLBBridge>> {
-  const route = async (context: HandlerContext): Promise<RegisteredBridge> => {
+/** Finds the frontend whose call it is. */
+export type FrontendRoute = (context: HandlerContext) => Promise<FrontendRun>;
+
+/** The route on the daemon's public server: frontends that run in clients, by their builds' ids. */
+export function routeByBuildId(registry: BridgeRegistry): FrontendRoute {
+  return async (context) => {
     const ids = (context.requestHeader.get(buildIdHeader) ?? "").split(",").map((id) => id.trim());
     const [id = ""] = ids;
     if (id === "" || ids.length > 1) throw new BuildError("unknown", "no buildid found in context");
     return await registry.get(id, { signal: context.signal });
   };
+}
+
+/** `LLBBridge`, the whole of what a frontend may ask of its build. */
+export function llbBridgeService(route: FrontendRoute): ServiceImpl<typeof gatewaypb.LLBBridge> {
   return {
     ping: unary(async (_request, context) => ping(await route(context))),
     solve: buildCall(async (request, context) => await solve(await route(context), request, context.signal)),
@@ -39,7 +48,7 @@ export function llbBridgeService(registry: BridgeRegistry): Partial<ServiceImpl<
     readFile: buildCall(async (request, context) => {
       const { bridge } = await route(context);
       const range = request.Range;
-      const Data = await readFile(bridge.ref(request.Ref), request.FilePath, {
+      const Data = await readFile(refReader(bridge.ref(request.Ref)), request.FilePath, {
         signal: context.signal,
         ...(range !== undefined && { offset: Number(range.Offset), length: Number(range.Length) }),
       });
@@ -47,7 +56,7 @@ export function llbBridgeService(registry: BridgeRegistry): Partial<ServiceImpl<
     }),
     readDir: buildCall(async (request, context) => {
       const { bridge } = await route(context);
-      const entries = await readDirectory(bridge.ref(request.Ref), request.DirPath, {
+      const entries = await readDirectory(refReader(bridge.ref(request.Ref)), request.DirPath, {
         signal: context.signal,
         includePattern: request.IncludePattern,
       });
@@ -55,7 +64,7 @@ export function llbBridgeService(registry: BridgeRegistry): Partial<ServiceImpl<
     }),
     statFile: buildCall(async (request, context) => {
       const { bridge } = await route(context);
-      const stat = await statFile(bridge.ref(request.Ref), request.Path, { signal: context.signal });
+      const stat = await statFile(refReader(bridge.ref(request.Ref)), request.Path, { signal: context.signal });
       return create(gatewaypb.StatFileResponseSchema, { stat });
     }),
     resolveImageConfig: buildCall(async (request, context) => {
@@ -98,10 +107,11 @@ export function llbBridgeService(registry: BridgeRegistry): Partial<ServiceImpl<
       else throw new BuildError("invalid_argument", "return must have a result or an error");
       return create(gatewaypb.ReturnResponseSchema);
     }),
+    ...containerCalls(route),
   };
 }
 
-function ping(registered: RegisteredBridge): gatewaypb.PongResponse {
+function ping(registered: FrontendRun): gatewaypb.PongResponse {
   return create(gatewaypb.PongResponseSchema, {
     FrontendAPICaps: frontendCaps(),
     LLBCaps: llbCaps(),
@@ -110,7 +120,7 @@ function ping(registered: RegisteredBridge): gatewaypb.PongResponse {
 }
 
 async function solve(
-  { bridge }: RegisteredBridge,
+  { bridge }: FrontendRun,
   request: gatewaypb.SolveRequest,
   signal: AbortSignal,
 ): Promise<gatewaypb.SolveResponse> {
@@ -165,7 +175,7 @@ function resultToProto(result: BridgeResult, asArray: boolean): gatewaypb.Result
   return message;
 }
 
-function resultFromProto({ bridge }: RegisteredBridge, result: gatewaypb.Result): BridgeResult {
+function resultFromProto({ bridge }: FrontendRun, result: gatewaypb.Result): BridgeResult {
   if (Object.values(result.attestations).some(({ attestation }) => attestation.length > 0)) {
     throw new BuildError("unimplemented", "Cannot return attestations: this daemon does not store them");
   }

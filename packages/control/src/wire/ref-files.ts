@@ -19,6 +19,7 @@ import {
   S_IFSOCK,
   SystemError,
 } from "@buildkit-ts/sys";
+import type { StepContainer } from "@buildkit-ts/worker";
 import type { BridgeRef } from "../bridge/bridge-ref.ts";
 
 /** A frontend gets a file in one message, which may hold 16 MiB. */
@@ -28,13 +29,39 @@ interface RefFileOptions {
   readonly signal: AbortSignal;
 }
 
+/** Runs a look into some tree, with its root opened; undefined for a tree that is empty because there is none. */
+export type TreeReader = <T>(
+  look: (root: RootedDirectory) => T,
+  options: { readonly signal: AbortSignal },
+) => Promise<{ readonly value: T } | undefined>;
+
+/** Looks into what a build gave. */
+export function refReader(ref: BridgeRef): TreeReader {
+  return async (look, options) => {
+    // What is read now must be here. A tree in use stays as it is; only one that was never mounted can be lost.
+    if ((await ref.tree(options))?.isLazy === true) await ref.extracted(options);
+    const tree = await ref.tree(options);
+    return tree === undefined
+      ? undefined
+      : { value: await readTree(tree, { ...options, session: ref.sessions() }, look) };
+  };
+}
+
+/** Looks into one of a container's mounts, by its index in the request for the container. */
+export function containerReader(container: StepContainer, mount: number): TreeReader {
+  return async (look, options) => {
+    using root = RootedDirectory.open(await container.mountPath(mount, options));
+    return { value: look(root) };
+  };
+}
+
 /** Bytes of a regular file in a tree; symbolic links stay inside it. */
 export async function readFile(
-  ref: BridgeRef,
+  tree: TreeReader,
   path: string,
   options: RefFileOptions & { readonly offset?: number; readonly length?: number },
 ): Promise<Uint8Array> {
-  return await inTree(ref, options, (root) => {
+  return await inTree(tree, options, (root) => {
     using file = openFile(root, path);
     const size = file.stat().sizeBytes;
     const offset = options.offset ?? 0;
@@ -72,51 +99,62 @@ function openFile(root: RootedDirectory, path: string): ReturnType<RootedDirecto
 
 /** The entries of one directory, sorted; with a pattern only those that match it. */
 export async function readDirectory(
-  ref: BridgeRef,
+  tree: TreeReader,
   path: string,
   options: RefFileOptions & { readonly includePattern: string },
 ): Promise<statpb.Stat[]> {
-  // The result of what changes nothing is a tree as well: an empty one.
-  if (/^[./]*$/.test(path) && (await ref.tree(options)) === undefined) return [];
-  return await inTree(ref, options, (root) => {
+  const list = (root: RootedDirectory): statpb.Stat[] => {
     try {
       const names = root.readdir(path === "" ? "/" : path).map(String);
       const matcher = options.includePattern === "" ? undefined : new PatternMatcher([options.includePattern]);
       const matching = names.filter((name) => matcher === undefined || matcher.matches(name));
-      return matching.map((name) => statMessage(root, posix.join(path === "" ? "/" : path, name), name));
+      return matching.map((name) => statMessage(root, posix.join(path === "" ? "/" : path, name), { name }));
     } catch (error) {
       throw systemFailure("open", path, error);
     }
-  });
+  };
+  // The result of what changes nothing is a tree as well: an empty one.
+  if (/^[./]*$/.test(path)) return (await tree(list, options))?.value ?? [];
+  return await inTree(tree, options, list);
 }
 
 /** What is known of one path; its last component is not followed. */
-export async function statFile(ref: BridgeRef, path: string, options: RefFileOptions): Promise<statpb.Stat> {
-  return await inTree(ref, options, (root) => {
+export async function statFile(tree: TreeReader, path: string, options: RefFileOptions): Promise<statpb.Stat> {
+  return await inTree(tree, options, (root) => {
     try {
-      return statMessage(root, path, posix.basename(path));
+      return statMessage(root, path, { name: posix.basename(path) });
     } catch (error) {
       throw systemFailure("lstat", path, error);
     }
   });
 }
 
-async function inTree<T>(ref: BridgeRef, options: RefFileOptions, work: (root: RootedDirectory) => T): Promise<T> {
-  // What is read now must be here. A tree in use stays as it is; only one that was never mounted can be lost.
-  const isLazy = (await ref.tree(options))?.isLazy === true;
-  if (isLazy) await ref.extracted(options);
-  const tree = await ref.tree(options);
-  if (tree === undefined)
+/** The same with links followed, but for one that leads out of the tree: what that means is for the client to say. */
+export async function statFollowed(tree: TreeReader, path: string, options: RefFileOptions): Promise<statpb.Stat> {
+  return await inTree(tree, options, (root) => {
+    try {
+      const isForeign = root.lstat(path).isSymbolicLink() && String(root.readlink(path)).startsWith("/");
+      return statMessage(root, path, { name: posix.basename(path), follow: !isForeign });
+    } catch (error) {
+      throw systemFailure("stat", path, error);
+    }
+  });
+}
+
+async function inTree<T>(tree: TreeReader, options: RefFileOptions, look: (root: RootedDirectory) => T): Promise<T> {
+  const found = await tree(look, options);
+  if (found === undefined)
     throw new BuildError("not_found", "Cannot read from an empty result: no such file or directory");
-  return await readTree(tree, options, work);
+  return found.value;
 }
 
 async function readTree<T>(
   tree: ImmutableRef,
-  options: RefFileOptions,
+  options: RefFileOptions & { readonly session: unknown },
   work: (root: RootedDirectory) => T,
 ): Promise<T> {
-  await using held = await tree.mount({ signal: options.signal, progress: noProgress });
+  const { signal, session } = options;
+  await using held = await tree.mount({ signal, progress: noProgress, session });
   await using mounted = await mountTemporarily(held.mounts, options);
   using root = RootedDirectory.open(mounted.path);
   return work(root);
@@ -131,8 +169,12 @@ function systemFailure(call: string, path: string, error: unknown): unknown {
   return new BuildError("unknown", `${call} ${path}: ${error.message}`, { cause: error });
 }
 
-function statMessage(root: RootedDirectory, path: string, name: string): statpb.Stat {
-  const stat = root.lstat(path);
+function statMessage(
+  root: RootedDirectory,
+  path: string,
+  { name, follow = false }: { readonly name: string; readonly follow?: boolean },
+): statpb.Stat {
+  const stat = follow ? root.stat(path) : root.lstat(path);
   return create(statpb.StatSchema, {
     path: name,
     mode: goFileMode(stat),
