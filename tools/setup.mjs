@@ -16,7 +16,7 @@ import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Programs by the Debian package that holds them. */
+/** Debian packages by a program of theirs: a name that PATH has, or a path. */
 const runtimePackages = { runc: "runc", umoci: "umoci", busybox: "busybox-static" };
 const testPackages = {
   ...runtimePackages,
@@ -28,12 +28,16 @@ const testPackages = {
   gpg: "gnupg",
   "ssh-keygen": "openssh-client",
   sshd: "openssh-server",
+  "/usr/lib/cni/bridge": "containernetworking-plugins",
+  iptables: "iptables",
+  ip: "iproute2",
   zstd: "zstd",
   xz: "xz-utils",
   bzip2: "bzip2",
 };
 
 function isOnPath(program) {
+  if (program.startsWith("/")) return existsSync(program);
   return (process.env["PATH"] ?? "")
     .split(":")
     .concat("/usr/sbin", "/sbin")

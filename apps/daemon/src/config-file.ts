@@ -47,6 +47,11 @@ export interface ConfigFile {
     readonly binary: string | undefined;
     readonly cgroupParent: string | undefined;
     readonly network: string | undefined;
+    readonly cniConfigPath: string | undefined;
+    readonly cniBinaryPath: string | undefined;
+    readonly cniPoolSize: number | undefined;
+    readonly bridgeName: string | undefined;
+    readonly bridgeSubnet: string | undefined;
     readonly maxParallelism: number | undefined;
     readonly gc: boolean | undefined;
     readonly reservedSpace: string | number | undefined;
@@ -196,6 +201,11 @@ function readWorker(workers: Reader): ConfigFile["worker"] {
     binary: reader.text("binary"),
     cgroupParent: reader.text("defaultCgroupParent"),
     network: reader.text("networkMode"),
+    cniConfigPath: reader.text("cniConfigPath"),
+    cniBinaryPath: reader.text("cniBinaryPath"),
+    cniPoolSize: reader.number("cniPoolSize"),
+    bridgeName: reader.text("bridgeName"),
+    bridgeSubnet: reader.text("bridgeSubnet"),
     maxParallelism: reader.number("max-parallelism"),
     gc: reader.boolean("gc"),
     reservedSpace: reader.quantity("reservedSpace") ?? reader.quantity("gckeepstorage"),

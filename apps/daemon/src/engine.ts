@@ -30,7 +30,12 @@ import { WorkerLayerCodec } from "@buildkit-ts/layers";
 import { definitionFromProto } from "@buildkit-ts/llb";
 import { MetadataDatabase } from "@buildkit-ts/metadata";
 import { unmountBelow } from "@buildkit-ts/mount";
-import { createNetworkProvider } from "@buildkit-ts/network";
+import {
+  HostNetworkProvider,
+  type NetworkProvider,
+  NoneNetworkProvider,
+  openNetworkProvider,
+} from "@buildkit-ts/network";
 import { type Platform, parsePlatform } from "@buildkit-ts/oci";
 import { RegistryClient } from "@buildkit-ts/registry";
 import type { LocalSessionManager } from "@buildkit-ts/session";
@@ -113,7 +118,13 @@ export class Engine implements BuildEngine, AsyncDisposable {
     await using resources = new AsyncDisposableStack();
     const { sessions, logger } = options;
     const { root } = settings;
-    const executor = await openExecutor(settings);
+    const network = await openNetworkProvider(settings.network, {
+      directory: join(root, "network"),
+      reporter: logger,
+      env: process.env,
+    });
+    resources.use(network);
+    const executor = await openExecutor(settings, network);
     await executor.cleanup();
     const temporaryDirectory = await makeTemporaryDirectory(root);
     const database = resources.use(MetadataDatabase.open(join(root, "state.db"), { reporter: logger }));
@@ -157,7 +168,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
       ["local", new LocalExporter({ sessions })],
       ["tar", new TarExporter({ sessions })],
     ]);
-    const worker = identify(settings, { workerId, snapshotter: snapshotter.name });
+    const worker = identify(settings, { workerId, snapshotter: snapshotter.name, network: network.name });
     const solver = new GraphSolver({ resolveOp, cache: store, reporter: logger });
     return new Engine({
       settings,
@@ -283,11 +294,10 @@ async function makeTemporaryDirectory(root: string): Promise<string> {
   return path;
 }
 
-async function openExecutor(settings: Settings): Promise<RuncExecutor> {
-  const host = createNetworkProvider("host");
+async function openExecutor(settings: Settings, sandbox: NetworkProvider): Promise<RuncExecutor> {
   return await RuncExecutor.open({
     directory: join(settings.root, "executor"),
-    networks: { sandbox: createNetworkProvider("auto"), host, none: createNetworkProvider("none") },
+    networks: { sandbox, host: new HostNetworkProvider(), none: new NoneNetworkProvider() },
     ...(settings.cgroupParent !== "" && { host: { defaultCgroupParent: settings.cgroupParent } }),
     ...(settings.runtimeBinary !== undefined && { binary: settings.runtimeBinary }),
     ...(settings.dns !== undefined && { dns: settings.dns }),
@@ -320,14 +330,14 @@ function startGarbageCollector(
 
 function identify(
   settings: Settings,
-  options: { readonly workerId: string; readonly snapshotter: string },
+  options: { readonly workerId: string; readonly snapshotter: string; readonly network: string },
 ): WorkerIdentity {
   const configured = settings.platforms?.map((text) => parsePlatform(text));
   return {
     id: options.workerId,
     labels: workerLabels({
       snapshotter: options.snapshotter,
-      network: "host",
+      network: options.network,
       processMode: "sandbox",
       labels: settings.labels,
     }),

@@ -32,6 +32,9 @@ export interface WorkerFlags {
   readonly snapshotter: string | undefined;
   readonly platforms: readonly string[] | undefined;
   readonly network: string | undefined;
+  readonly cniConfigPath: string | undefined;
+  readonly cniBinaryPath: string | undefined;
+  readonly cniPoolSize: number | undefined;
   readonly binary: string | undefined;
   readonly maxParallelism: number | undefined;
   readonly gc: boolean | undefined;
@@ -55,9 +58,6 @@ const missing: readonly (readonly [flag: string, accepted: readonly string[], wh
 const missingValues: readonly (readonly [flag: string, accepted: readonly string[], what: string])[] = [
   ["--oci-worker-proxy-snapshotter-path", [""], "proxy snapshotters"],
   ["--oci-worker-apparmor-profile", [""], "AppArmor profiles"],
-  ["--oci-cni-config-path", ["", "/etc/buildkit/cni.json"], "CNI networks"],
-  ["--oci-cni-binary-dir", ["", "/opt/cni/bin"], "CNI networks"],
-  ["--oci-cni-pool-size", ["", "0"], "CNI networks"],
 ];
 
 /** These only matter to things that are absent, and are harmless: they are accepted and have no effect. */
@@ -118,7 +118,10 @@ function createCommand(): Command {
     "--tlskey <path>": "key file",
     "--tlscacert <path>": "CA of client certificates",
     "--oci-worker-snapshotter <name>": "auto, overlayfs or native",
-    "--oci-worker-net <mode>": "auto or host",
+    "--oci-worker-net <mode>": "auto, host, cni or bridge",
+    "--oci-cni-config-path <path>": "CNI network, one plugin or a .conflist",
+    "--oci-cni-binary-dir <path>": "directory of CNI plugins",
+    "--oci-cni-pool-size <n>": "network namespaces that are kept ready",
     "--oci-worker-binary <path>": "OCI runtime",
     "--oci-max-parallelism <n>": "steps that run at a time; 0 is no limit",
     "--oci-worker-gc-keepstorage <mb>": "Reserved[,Free[,Maximum]] in MB",
@@ -179,6 +182,9 @@ function readOptions(options: Readonly<Record<string, unknown>>): DaemonFlags {
       snapshotter: text("ociWorkerSnapshotter"),
       platforms: list("ociWorkerPlatform"),
       network: text("ociWorkerNet"),
+      cniConfigPath: text("ociCniConfigPath"),
+      cniBinaryPath: text("ociCniBinaryDir"),
+      cniPoolSize: readCount("--oci-cni-pool-size", text("ociCniPoolSize")),
       binary: text("ociWorkerBinary"),
       maxParallelism: readCount("--oci-max-parallelism", text("ociMaxParallelism")),
       gc: readBoolean("--oci-worker-gc", options["ociWorkerGc"]),

@@ -39,12 +39,7 @@ suite("flags", () => {
     );
   });
 
-  for (const args of [
-    ["--rootless"],
-    ["--containerd-worker=true"],
-    ["--oci-worker-net=cni"],
-    ["--oci-worker-snapshotter=stargz"],
-  ]) {
+  for (const args of [["--rootless"], ["--containerd-worker=true"], ["--oci-worker-snapshotter=stargz"]]) {
     test(`${args.join(" ")} is refused, since the daemon lacks it`, () => {
       assert.equal(failure(() => settings(args)).code, "unimplemented");
     });

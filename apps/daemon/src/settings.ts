@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { statSync } from "node:fs";
 import type { GcRule } from "@buildkit-ts/control";
 import { BuildError } from "@buildkit-ts/errdefs";
+import type { NetworkSettings } from "@buildkit-ts/network";
 import type { ConfigFile } from "./config-file.ts";
 import { defaultPaths } from "./default-paths.ts";
 import type { DaemonFlags } from "./flags.ts";
@@ -25,6 +26,7 @@ export interface Settings {
   readonly runtimeBinary: string | undefined;
   readonly cgroupParent: string;
   readonly maxParallelism: number;
+  readonly network: NetworkSettings;
   /** Empty where collection is turned off. */
   readonly gcRules: readonly GcRule[];
   readonly registries: ConfigFile["registries"];
@@ -70,15 +72,11 @@ function refuseMissing(flags: DaemonFlags, file: ConfigFile): void {
       `Cannot use flag "--debugaddr=${flags.debugAddress}": this daemon has no debug endpoint`,
     );
   }
-  const network = flags.worker.network ?? file.worker.network ?? "auto";
-  if (network !== "auto" && network !== "host") {
-    throw new BuildError("unimplemented", `Cannot use network mode "${network}": this daemon has only host`);
-  }
 }
 
 type WorkerSettings = Pick<
   Settings,
-  "labels" | "snapshotter" | "platforms" | "runtimeBinary" | "cgroupParent" | "maxParallelism"
+  "labels" | "snapshotter" | "platforms" | "runtimeBinary" | "cgroupParent" | "maxParallelism" | "network"
 >;
 
 function resolveWorker(flags: DaemonFlags["worker"], file: ConfigFile["worker"]): WorkerSettings {
@@ -89,6 +87,17 @@ function resolveWorker(flags: DaemonFlags["worker"], file: ConfigFile["worker"])
     runtimeBinary: flags.binary ?? file.binary,
     cgroupParent: file.cgroupParent ?? "",
     maxParallelism: flags.maxParallelism ?? file.maxParallelism ?? 0,
+    network: resolveNetwork(flags, file),
+  };
+}
+
+function resolveNetwork(flags: DaemonFlags["worker"], file: ConfigFile["worker"]): NetworkSettings {
+  return {
+    mode: flags.network ?? file.network ?? "auto",
+    cniConfigPath: flags.cniConfigPath ?? file.cniConfigPath ?? "/etc/buildkit/cni.json",
+    cniBinaryDirectory: flags.cniBinaryPath ?? file.cniBinaryPath ?? "/opt/cni/bin",
+    cniPoolSize: flags.cniPoolSize ?? file.cniPoolSize ?? 0,
+    bridge: { name: file.bridgeName ?? "buildkit0", subnet: file.bridgeSubnet ?? "10.10.0.0/16" },
   };
 }
 

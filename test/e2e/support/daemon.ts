@@ -13,17 +13,24 @@ export class TestDaemon implements AsyncDisposable {
   readonly root: string;
   readonly #folder: string;
   readonly #args: readonly string[];
+  readonly #launcher: readonly string[];
   #child: ChildProcess | undefined;
 
-  private constructor(folder: string, args: readonly string[]) {
+  private constructor(folder: string, args: readonly string[], launcher: readonly string[]) {
     this.#folder = folder;
     this.#args = args;
+    this.#launcher = launcher;
     this.root = join(folder, "root");
     this.address = `unix://${join(folder, "buildkitd.sock")}`;
   }
 
-  static async start(folder: string, args: readonly string[] = []): Promise<TestDaemon> {
-    const daemon = new TestDaemon(folder, args);
+  /** @param launcher A command that becomes the one that follows, such as `unshare --net`. */
+  static async start(
+    folder: string,
+    args: readonly string[] = [],
+    launcher: readonly string[] = [],
+  ): Promise<TestDaemon> {
+    const daemon = new TestDaemon(folder, args, launcher);
     await daemon.start();
     return daemon;
   }
@@ -35,7 +42,8 @@ export class TestDaemon implements AsyncDisposable {
   async start(): Promise<void> {
     const log = openSync(this.logPath, "a");
     const flags = ["--root", this.root, "--addr", this.address, "--config", join(this.#folder, "none.toml"), "--debug"];
-    this.#child = spawn(join(programs, "buildkitd"), [...flags, ...this.#args], { stdio: ["ignore", log, log] });
+    const [program = "", ...words] = [...this.#launcher, join(programs, "buildkitd"), ...flags, ...this.#args];
+    this.#child = spawn(program, words, { stdio: ["ignore", log, log] });
     const deadline = Date.now() + 30_000;
     while (!(await this.#answers())) {
       if (this.#child.exitCode !== null || Date.now() > deadline)
