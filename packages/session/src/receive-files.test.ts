@@ -17,7 +17,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite, test } from "node:test";
+import { fromBinary } from "@bufbuild/protobuf";
 import { FileSync } from "@buildkit-ts/api/buildkit/filesync";
+import { StatSchema } from "@buildkit-ts/api/fsutil/stat";
 import { fileHeaderHash } from "@buildkit-ts/tar";
 import type { FileStat } from "./fsutil/file-stat.ts";
 import { goMode } from "./fsutil/file-stat.ts";
@@ -45,6 +47,16 @@ function makeFolders(): Folders {
 
 function namesIn(directory: string): string[] {
   return readdirSync(directory, { recursive: true, encoding: "utf8" }).toSorted(comparePaths);
+}
+
+function listedPaths(path: string): string[] {
+  const paths: string[] = [];
+  for (let rest = readFileSync(path); rest.length > 0; ) {
+    const length = rest.readUInt32LE(0);
+    paths.push(fromBinary(StatSchema, rest.subarray(4, 4 + length)).path);
+    rest = rest.subarray(4 + length);
+  }
+  return paths;
 }
 
 function fill(source: string): void {
@@ -180,6 +192,39 @@ suite("receiveFiles()", () => {
     const excludePatterns = ["a,b", "größe", ...Array.from({ length: 300 }, (_unused, index) => `unused-${index}`)];
     await receiveFiles(session.caller, { name: "context", destination, excludePatterns }, { signal });
     assert.deepEqual(namesIn(destination), ["a", "b", "keep"]);
+  });
+
+  test("receives only the files that are asked for, and a list of all", async () => {
+    using folders = makeFolders();
+    const { root, source, destination } = folders;
+    fill(source);
+    mkdirSync(join(source, "empty"));
+    await using session = await openTestSession([shareDirectories({ context: source })]);
+    const request = { name: "context", onlyMatching: ["sub/b", "a", "link"] };
+    const { entries } = await receiveFiles(session.caller, { ...request, destination }, { signal });
+    assert.deepEqual(namesIn(destination), [".fsutil-metadata", "a", "link", "sub", "sub/b"]);
+    assert.equal(readFileSync(join(destination, "link"), "utf8"), "one");
+    const listed = listedPaths(join(destination, ".fsutil-metadata"));
+    assert.deepEqual(listed, namesIn(source));
+    assert.equal(entries, listed.length);
+    const next = { ...request, destination: join(root, "next"), previous: destination };
+    mkdirSync(next.destination);
+    assert.deepEqual((await receiveFiles(session.caller, next, { signal })).changes, []);
+    // A file that is not received changes the list and nothing else.
+    writeFileSync(join(source, "sub-x"), "of another size");
+    const { changes } = await receiveFiles(session.caller, next, { signal });
+    assert.deepEqual(changes, [{ kind: "modify", path: ".fsutil-metadata" }]);
+    assert.deepEqual(namesIn(next.destination), [".fsutil-metadata", "a", "link", "sub", "sub/b"]);
+    assert.equal(statSync(join(next.destination, "sub/b")).ino, statSync(join(destination, "sub/b")).ino);
+  });
+
+  test("receives a second name of a file that is not asked for as a file", async () => {
+    using folders = makeFolders();
+    const { source, destination } = folders;
+    fill(source);
+    await using session = await openTestSession([shareDirectories({ context: source })]);
+    await receiveFiles(session.caller, { name: "context", onlyMatching: ["link"], destination }, { signal });
+    assert.equal(readFileSync(join(destination, "link"), "utf8"), "one");
   });
 
   test("follows links into include patterns", async () => {

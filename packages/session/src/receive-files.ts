@@ -25,6 +25,8 @@ export interface ReceiveFilesRequest {
   readonly owner?: { readonly uid: number; readonly gid: number };
   /** Compute digests of what comes, while it comes. */
   readonly digests?: boolean;
+  /** Receive only files that match one of these patterns, and the metadata of all in `.fsutil-metadata`. */
+  readonly onlyMatching?: readonly string[];
   /** Called with the bytes that came so far. */
   readonly onProgress?: (bytes: number) => void;
 }
@@ -59,6 +61,7 @@ export async function receiveFiles(
       signal,
       ...(request.previous !== undefined && { previous: request.previous }),
       ...(request.owner !== undefined && { owner: request.owner }),
+      ...(request.onlyMatching !== undefined && { onlyMatching: request.onlyMatching }),
       ...(request.onProgress !== undefined && { onProgress: request.onProgress }),
     });
     transfer.catch(() => undefined);

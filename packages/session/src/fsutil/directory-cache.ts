@@ -1,5 +1,5 @@
-import { closeSync, constants, openSync } from "node:fs";
-import { type At, openAt } from "@buildkit-ts/sys";
+import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
+import { type At, hasErrno, openAt } from "@buildkit-ts/sys";
 
 const directoryFlags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
@@ -40,6 +40,22 @@ export class DirectoryCache implements Disposable {
     this.#evict();
     this.#open.set(path, fd);
     return fd;
+  }
+
+  /** The bytes of a regular file; undefined where there is none. */
+  readFile(path: string): Buffer | undefined {
+    let fd: number;
+    try {
+      fd = openAt(this.at(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    } catch (error) {
+      if (hasErrno(error, "ENOENT", "ELOOP")) return undefined;
+      throw error;
+    }
+    try {
+      return fstatSync(fd).isFile() ? readFileSync(fd) : undefined;
+    } finally {
+      closeSync(fd);
+    }
   }
 
   /** Forgets a directory that is about to be removed, and what is in it. */

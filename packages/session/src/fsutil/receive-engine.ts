@@ -3,6 +3,7 @@ import { hasErrno } from "@buildkit-ts/sys";
 import { FrameReader } from "../wire/grpc-frames.ts";
 import { DirectoryCache } from "./directory-cache.ts";
 import { type FileStat, hasContent, isDirectory, isSpecial, isSymlink } from "./file-stat.ts";
+import { MetadataSelection, metadataFileName, metadataStat, type NumberedStat } from "./metadata-selection.ts";
 import { decodePacket, PacketWriter } from "./packet.ts";
 import { comparePaths, PathValidator } from "./path-order.ts";
 import { type ReceivedDigest, ReceivedDigests } from "./received-digests.ts";
@@ -27,6 +28,8 @@ export interface ReceiveOptions {
   readonly digests?: boolean;
   /** Overrides the owner of all entries. */
   readonly owner?: { readonly uid: number; readonly gid: number };
+  /** Receives only files that match one of these patterns, and of all others a list. */
+  readonly onlyMatching?: readonly string[];
 }
 
 /** One difference between the tree before and after. */
@@ -51,12 +54,6 @@ const maxEntries = 20_000_000;
 /** What is kept in memory of a tree that has not changed so far. */
 const maxPostponed = 65_536;
 
-/** An entry that is as it was, with its place in the list. */
-interface UnchangedEntry {
-  readonly stat: FileStat;
-  readonly id: number;
-}
-
 /**
  * The receiving side of file sync as a state machine: bytes in, bytes out, a tree on disk. Synchronous, for a worker.
  *
@@ -75,9 +72,10 @@ export class ReceiveEngine implements Disposable {
   readonly #links: FileStat[] = [];
   readonly #parents: FileStat[] = [];
   readonly #digests: ReceivedDigests | undefined;
+  readonly #selection: MetadataSelection | undefined;
   readonly #changes: TreeChange[] = [];
   /** Until the first change: most syncs have none, and linking their files would be in vain. */
-  #postponed: UnchangedEntry[] | undefined;
+  #postponed: NumberedStat[] | undefined;
   #entries = 0;
   #bytes = 0;
   #state: "stats" | "data" | "finishing" | "done" = "stats";
@@ -85,6 +83,7 @@ export class ReceiveEngine implements Disposable {
   constructor(options: ReceiveOptions) {
     this.#options = options;
     this.#tree = new ReceivedTree(options.destination, { keepsOldUntilComplete: options.merge });
+    this.#selection = options.onlyMatching === undefined ? undefined : new MetadataSelection(options.onlyMatching);
     this.#digests = options.digests === true ? new ReceivedDigests() : undefined;
     if (options.merge) return;
     this.#old = options.previous === undefined ? undefined : new DirectoryCache(options.previous);
@@ -146,6 +145,10 @@ export class ReceiveEngine implements Disposable {
     const directory = isDirectory(stat);
     const hardLink = !directory && !isSymlink(stat) && stat.linkName !== "" ? stat.linkName : undefined;
     this.#validator.check({ path: stat.path, isDirectory: directory, hardLink });
+    for (const entry of this.#selection?.take(stat, id) ?? [{ stat, id }]) this.#receive(entry);
+  }
+
+  #receive({ stat, id }: NumberedStat): void {
     if (this.#options.owner !== undefined) {
       stat.uid = this.#options.owner.uid;
       stat.gid = this.#options.owner.gid;
@@ -186,6 +189,7 @@ export class ReceiveEngine implements Disposable {
     const cursor = this.#cursor;
     if (cursor === undefined) return undefined;
     while (cursor.current !== undefined) {
+      if (this.#skipMetadataFile(cursor)) continue;
       const order = comparePaths(cursor.current.path, path);
       if (order > 0) return undefined;
       if (order === 0) {
@@ -195,6 +199,26 @@ export class ReceiveEngine implements Disposable {
       this.#deleteCurrent(cursor);
     }
     return undefined;
+  }
+
+  /** The list of the tree before is ours, not the sender's. */
+  #skipMetadataFile(cursor: TreeCursor): boolean {
+    if (this.#selection === undefined || cursor.current?.path !== metadataFileName) return false;
+    cursor.skip();
+    return true;
+  }
+
+  #writeMetadataFile(): void {
+    if (this.#selection === undefined) return;
+    const bytes = this.#selection.list;
+    const old = this.#old?.readFile(metadataFileName);
+    if (old?.equals(bytes) !== true) this.#change(old === undefined ? "add" : "modify", metadataFileName);
+    // While nothing has changed, the tree before is the result.
+    if (this.#postponed !== undefined) return;
+    this.#tree.remove(metadataFileName);
+    const file = this.#tree.beginFile(metadataStat(bytes.length));
+    this.#tree.write(file, bytes);
+    this.#tree.finishFile(file);
   }
 
   #deleteCurrent(cursor: TreeCursor): void {
@@ -212,7 +236,7 @@ export class ReceiveEngine implements Disposable {
     this.#changes.push({ kind, path });
   }
 
-  #postpone(entry: UnchangedEntry): boolean {
+  #postpone(entry: NumberedStat): boolean {
     if (this.#postponed === undefined) return false;
     if (this.#postponed.length < maxPostponed) {
       this.#postponed.push(entry);
@@ -313,7 +337,10 @@ export class ReceiveEngine implements Disposable {
 
   #endStats(): void {
     const cursor = this.#cursor;
-    while (cursor?.current !== undefined) this.#deleteCurrent(cursor);
+    while (cursor?.current !== undefined) {
+      if (!this.#skipMetadataFile(cursor)) this.#deleteCurrent(cursor);
+    }
+    this.#writeMetadataFile();
     this.#state = "data";
     this.#finishIfComplete();
   }

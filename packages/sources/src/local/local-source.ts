@@ -58,8 +58,6 @@ class LocalInstance implements SourceInstance {
   }
 
   async snapshot(context: SourceContext): Promise<ImmutableRef> {
-    if (this.#id.metadataOnly)
-      throw new BuildError("unimplemented", `Cannot transfer only the metadata of "${this.#id.name}": not supported`);
     const { signal } = context;
     const { session } = this.#id;
     const named = session === undefined ? undefined : await this.#findSession(session, signal);
@@ -82,7 +80,8 @@ class LocalInstance implements SourceInstance {
 
   async #sync(caller: SessionCaller, context: SourceContext): Promise<ImmutableRef> {
     const { signal } = context;
-    const sharedKey = `${this.#id.name}:${this.#id.sharedKeyHint}:${caller.sharedKey}`;
+    const { name, sharedKeyHint, metadataOnly } = this.#id;
+    const sharedKey = `${name}:${sharedKeyHint}:${caller.sharedKey}${metadataOnly ? ":metadata" : ""}`;
     await using cleanup = new AsyncDisposableStack();
     const previous = await this.#findPrevious(sharedKey, signal);
     cleanup.defer(async () => await previous?.[Symbol.asyncDispose]());
@@ -123,7 +122,7 @@ class LocalInstance implements SourceInstance {
     await using target = await next.mount({ signal });
     await using old = await previous?.mount({ signal, progress });
     const oldDirectory = old === undefined ? undefined : findPlainDirectory(old);
-    const { includePatterns, excludePatterns, followPaths } = this.#id;
+    const { includePatterns, excludePatterns, followPaths, metadataOnly, metadataExceptions } = this.#id;
     using status = new TransferStatus(progress, `transferring ${this.#id.name}:`);
     const result = await receiveFiles(
       caller,
@@ -131,12 +130,14 @@ class LocalInstance implements SourceInstance {
         name: this.#id.name,
         destination: getPlainDirectory(target),
         differ: this.#id.differ,
-        digests: true,
+        // The list of a tree without its files is no part of the digests.
+        digests: !metadataOnly,
         onProgress: (bytes) => status.update(bytes),
         ...(oldDirectory !== undefined && { previous: oldDirectory }),
         ...(includePatterns !== undefined && { includePatterns }),
         ...(excludePatterns !== undefined && { excludePatterns }),
         ...(followPaths !== undefined && { followPaths }),
+        ...(metadataOnly && { onlyMatching: metadataExceptions ?? [] }),
       },
       { signal },
     );
