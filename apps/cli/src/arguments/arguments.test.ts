@@ -77,7 +77,7 @@ suite("values of flags", () => {
     assert.deepEqual(parseSecret("type=env,id=a,src=V"), { id: "a", env: "V" });
     assert.throws(() => parseSecret("id=a,foo=b"), { message: "unexpected key 'foo' in 'foo=b'" });
     assert.deepEqual(parseSsh("default"), { id: "default", raw: false });
-    assert.deepEqual(parseSsh("git=/s,raw=true"), { id: "git", raw: true, socketPath: "/s" });
+    assert.deepEqual(parseSsh("git=/s,raw=true"), { id: "git", raw: true, paths: ["/s"] });
   });
 
   test("addShortForm() describes a Dockerfile build", () => {

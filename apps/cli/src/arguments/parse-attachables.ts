@@ -27,7 +27,7 @@ export function parseSecret(text: string): SecretSource {
   };
 }
 
-/** Reads `--ssh default`, `--ssh id=socket` or `--ssh id=socket,raw=true`. @throws {BuildError} `invalid_argument` */
+/** Reads `--ssh default`, `--ssh id=socket`, `--ssh id=socket,raw=true` or `--ssh id=key[,key…]`. @throws {BuildError} `invalid_argument` */
 export function parseSsh(text: string): SshAgentSource {
   const equals = text.indexOf("=");
   const id = equals < 0 ? text : text.slice(0, equals);
@@ -45,17 +45,8 @@ export function parseSsh(text: string): SshAgentSource {
   if (raw && paths.length !== 1) {
     throw new BuildError("invalid_argument", `raw mode must supply exactly one socket path for ${JSON.stringify(id)}`);
   }
-  if (paths.length > 1) {
-    throw new BuildError(
-      "unimplemented",
-      `Cannot use SSH keys "${paths.join(",")}": only agent sockets are supported`,
-      {
-        hint: "Add the keys to an agent by ssh-add",
-      },
-    );
-  }
-  const [path] = paths;
-  return { id, raw, ...(path !== undefined && path !== "" && { socketPath: path }) };
+  const given = paths.filter((path) => path !== "");
+  return { id, raw, ...(given.length > 0 && { paths: given }) };
 }
 
 /** Reads all `--registry-auth-tlscontext`; several for one host add up. @throws {BuildError} `invalid_argument` */

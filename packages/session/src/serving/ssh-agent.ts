@@ -1,34 +1,43 @@
+import { readFileSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { SSH } from "@buildkit-ts/api/buildkit/ssh";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { agentMessage, answerAgentRequest } from "../ssh/key-agent.ts";
+import { parseSshKey, type SshKey } from "../ssh/ssh-key.ts";
+import { sshField } from "../ssh/wire-reader.ts";
 import { GrpcByteStream } from "../wire/byte-stream.ts";
 import type { ReceivedMetadata } from "../wire/metadata.ts";
 import type { Attachable } from "./client-session.ts";
 
-/** An agent's socket that build steps may use. */
+/** An agent that build steps may use. */
 export interface SshAgentSource {
   readonly id: string;
-  /** Default: `SSH_AUTH_SOCK`. */
-  readonly socketPath?: string;
+  /** The socket of an agent, or one or more key files. Default: the agent of `SSH_AUTH_SOCK`. */
+  readonly paths?: readonly string[];
   /** Passes everything through, for sockets of other services; otherwise only listing keys and signing. */
   readonly raw?: boolean;
 }
 
-const requestIdentities = 11;
-const signRequest = 13;
-const maxMessageBytes = 256 << 10;
-/** Length 1, type "failure". */
-const failureMessage = Buffer.from([0, 0, 0, 1, 5]);
+type Agent =
+  | { readonly kind: "socket"; readonly path: string; readonly raw: boolean }
+  | { readonly kind: "keys"; readonly keys: readonly SshKey[] };
 
-/** Forwards agents to build steps. */
+const maxMessageBytes = 256 << 10;
+const maxKeyBytes = 100 << 10;
+
+/**
+ * Forwards agents to build steps, or acts as one for key files, which are read now.
+ *
+ * @throws {BuildError} `invalid_argument`, for paths that are neither; `failed_precondition`, for a locked key.
+ */
 export function forwardAgents(sources: readonly SshAgentSource[]): Attachable {
-  const byId = new Map<string, SshAgentSource>();
+  const byId = new Map<string, Agent>();
   for (const source of sources) {
     const id = source.id === "" ? "default" : source.id;
     if (byId.has(id)) throw new BuildError("invalid_argument", `duplicate agent ID ${JSON.stringify(id)}`);
-    byId.set(id, { ...source, socketPath: socketPathOf(source) });
+    byId.set(id, openAgent(source));
   }
   return (server) => {
     server.handleUnary(SSH.method.checkAgent, async ({ ID: id }) => {
@@ -37,13 +46,11 @@ export function forwardAgents(sources: readonly SshAgentSource[]): Attachable {
       return {};
     });
     server.handleStream(SSH.method.forwardAgent, async (stream, { metadata, signal }) => {
-      const source = byId.get(agentId(metadata));
-      if (source === undefined) throw new BuildError("not_found", `unset ssh forward key ${agentId(metadata)}`);
-      const socket = await open(source.socketPath ?? "");
+      const agent = byId.get(agentId(metadata));
+      if (agent === undefined) throw new BuildError("not_found", `unset ssh forward key ${agentId(metadata)}`);
       const peer = new GrpcByteStream(stream);
-      const toAgent = source.raw === true ? pipeline(peer, socket, { signal }) : forwardAllowed(peer, socket);
-      await Promise.allSettled([toAgent, pipeline(socket, peer, { signal, end: false })]);
-      socket.destroy();
+      if (agent.kind === "keys") await answerAll(peer, agent.keys);
+      else await forward(peer, agent, signal);
     });
   };
 }
@@ -52,12 +59,45 @@ function agentId(metadata: ReceivedMetadata): string {
   return metadata["buildkit.ssh.id"]?.[0] || "default";
 }
 
-function socketPathOf(source: SshAgentSource): string {
-  const path = source.socketPath ?? process.env["SSH_AUTH_SOCK"] ?? "";
-  if (path === "") {
+function openAgent({ paths = [], raw = false }: SshAgentSource): Agent {
+  const [first = process.env["SSH_AUTH_SOCK"] ?? ""] = paths;
+  if (first === "") {
     throw new BuildError("invalid_argument", "invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set");
   }
-  return path;
+  const all = paths.length === 0 ? [first] : paths;
+  const sockets = all.filter(isSocket);
+  if (raw || (sockets.length === 1 && all.length === 1)) return { kind: "socket", path: first, raw };
+  if (sockets.length > 0) throw new BuildError("invalid_argument", "invalid combination of keys and sockets");
+  return { kind: "keys", keys: all.map(readKey) };
+}
+
+function isSocket(path: string): boolean {
+  try {
+    return statSync(path).isSocket();
+  } catch (error) {
+    const { message } = error as Error;
+    throw new BuildError("invalid_argument", `failed to open ${path}: ${message}`, { cause: error });
+  }
+}
+
+function readKey(path: string): SshKey {
+  const stat = statSync(path);
+  if (!stat.isFile() || stat.size > maxKeyBytes)
+    throw new BuildError("invalid_argument", `Cannot use SSH key "${path}": no file of a key's size`);
+  try {
+    return parseSshKey(readFileSync(path, "utf8"));
+  } catch (error) {
+    const { code, message, hint } = BuildError.from(error);
+    const options = { cause: error, ...(hint !== undefined && { hint }) };
+    throw new BuildError(code, `failed to parse ${path}: ${message}`, options);
+  }
+}
+
+async function forward(peer: Duplex, agent: Extract<Agent, { kind: "socket" }>, signal: AbortSignal): Promise<void> {
+  const socket = await open(agent.path);
+  const toAgent = agent.raw ? pipeline(peer, socket, { signal }) : forwardAllowed(peer, socket);
+  await Promise.allSettled([toAgent, pipeline(socket, peer, { signal, end: false })]);
+  socket.destroy();
 }
 
 async function open(path: string): Promise<Duplex> {
@@ -72,24 +112,31 @@ async function open(path: string): Promise<Duplex> {
 
 /** Passes requests to list keys and to sign; answers all others, which could change the user's agent, with failure. */
 async function forwardAllowed(from: Duplex, agent: Duplex): Promise<void> {
-  let buffered: Buffer = Buffer.alloc(0);
-  for await (const chunk of from as AsyncIterable<Buffer>) {
-    buffered = Buffer.concat([buffered, chunk]);
-    for (let next = firstMessage(buffered); next !== undefined; next = firstMessage(buffered)) {
-      buffered = buffered.subarray(next.length);
-      const type = next[4];
-      if (type === requestIdentities || type === signRequest) agent.write(next);
-      else from.write(failureMessage);
-    }
+  for await (const message of messagesOf(from)) {
+    const isAllowed = message[0] === agentMessage.requestIdentities || message[0] === agentMessage.signRequest;
+    if (isAllowed) agent.write(sshField(message));
+    else from.write(sshField(Buffer.of(agentMessage.failure)));
   }
   agent.end();
 }
 
-function firstMessage(buffered: Buffer): Buffer | undefined {
-  if (buffered.length < 5) return undefined;
-  const length = buffered.readUInt32BE(0);
-  if (length === 0 || length > maxMessageBytes) {
-    throw new BuildError("invalid_argument", `Cannot forward request to ssh agent: it has ${length} bytes`);
+async function answerAll(peer: Duplex, keys: readonly SshKey[]): Promise<void> {
+  for await (const message of messagesOf(peer)) peer.write(answerAgentRequest(message, keys));
+}
+
+/** The messages of an agent's client, without the lengths before them. */
+async function* messagesOf(from: Duplex): AsyncGenerator<Buffer, void> {
+  let buffered: Buffer = Buffer.alloc(0);
+  for await (const chunk of from as AsyncIterable<Buffer>) {
+    buffered = Buffer.concat([buffered, chunk]);
+    while (buffered.length >= 5) {
+      const length = buffered.readUInt32BE(0);
+      if (length === 0 || length > maxMessageBytes) {
+        throw new BuildError("invalid_argument", `Cannot forward request to ssh agent: it has ${length} bytes`);
+      }
+      if (buffered.length < length + 4) break;
+      yield buffered.subarray(4, length + 4);
+      buffered = buffered.subarray(length + 4);
+    }
   }
-  return buffered.length < length + 4 ? undefined : buffered.subarray(0, length + 4);
 }

@@ -21,8 +21,8 @@ export interface GitPlace {
 
 interface RunOptions {
   readonly signal: AbortSignal;
-  /** Whether what the command prints is kept from the build's log. */
-  readonly quiet?: boolean;
+  /** What of the command is kept from the build's log: its output, or its complaints as well. */
+  readonly quiet?: "output" | "all";
 }
 
 const maxOutputBytes = 32 << 20;
@@ -53,7 +53,7 @@ export class GitCommand {
 
   /** The bytes of an object, which are not shown. @throws {BuildError} `unknown`, with what git said. */
   async readObject(type: "commit" | "tag", id: string, options: { readonly signal: AbortSignal }): Promise<Buffer> {
-    return await this.#run(["cat-file", type, id], { ...options, quiet: true });
+    return await this.#run(["cat-file", type, id], { ...options, quiet: "output" });
   }
 
   async #run(args: readonly string[], options: RunOptions): Promise<Buffer> {
@@ -71,7 +71,7 @@ export class GitCommand {
 
   /** Whether the command succeeds. */
   async succeeds(args: readonly string[], options: { readonly signal: AbortSignal }): Promise<boolean> {
-    const { status } = await this.#spawn(args, options);
+    const { status } = await this.#spawn(args, { ...options, quiet: "all" });
     options.signal.throwIfAborted();
     return status === 0;
   }
@@ -115,7 +115,7 @@ export class GitCommand {
       bytes += chunk.length;
       if (bytes > maxOutputBytes) kill("SIGKILL");
       else output[stream].push(chunk);
-      if (options.quiet !== true || stream === 2)
+      if (options.quiet === undefined || (options.quiet === "output" && stream === 2))
         this.#options.progress.log(stream, Buffer.from(redactUrls(chunk.toString("utf8"))));
     };
     child.stdout.on("data", collect(1));

@@ -1,6 +1,6 @@
 import { createHash, createPublicKey, type KeyObject, verify } from "node:crypto";
 import { BuildError } from "@buildkit-ts/errdefs";
-import { WireReader } from "./wire-reader.ts";
+import { SshWireReader, sshField } from "@buildkit-ts/session";
 
 /** What an SSH signature says (PROTOCOL.sshsig of OpenSSH). */
 interface SshSignature {
@@ -23,7 +23,13 @@ export function verifySshSignature(data: Uint8Array, armored: string, authorized
   const key = parseAuthorizedKey(authorizedKey);
   if (!key.equals(signature.publicKey)) throw failure(new Error("the signature is by another key"));
   const digest = createHash(signature.hashAlgorithm).update(data).digest();
-  const signed = Buffer.concat([magic, field(namespace), field(""), field(signature.hashAlgorithm), field(digest)]);
+  const signed = Buffer.concat([
+    magic,
+    sshField(namespace),
+    sshField(""),
+    sshField(signature.hashAlgorithm),
+    sshField(digest),
+  ]);
   if (!isValid(signed, signature, key)) throw failure(new Error("the signature does not match"));
 }
 
@@ -31,19 +37,12 @@ function failure(cause: Error): BuildError {
   return new BuildError("permission_denied", `failed to verify ssh signature: ${cause.message}`, { cause });
 }
 
-function field(value: string | Buffer): Buffer {
-  const bytes = Buffer.from(value as string);
-  const length = Buffer.alloc(4);
-  length.writeUInt32BE(bytes.length);
-  return Buffer.concat([length, bytes]);
-}
-
 function parseSignature(armored: string): SshSignature {
   const body = /^-----BEGIN SSH SIGNATURE-----\r?\n([A-Za-z0-9+/=\s]+)-----END SSH SIGNATURE-----\s*$/.exec(
     armored,
   )?.[1];
   if (body === undefined) throw new BuildError("invalid_argument", "failed to decode ssh signature PEM block");
-  const reader = new WireReader(Buffer.from(body, "base64"));
+  const reader = new SshWireReader(Buffer.from(body, "base64"));
   if (!reader.bytes(magic.length).equals(magic)) throw invalid("it is no SSH signature");
   const version = reader.uint32();
   if (version !== 1) throw new BuildError("invalid_argument", `unsupported SSH signature version: ${version}`);
@@ -61,7 +60,7 @@ function parseSignature(armored: string): SshSignature {
       "invalid_argument",
       `unsupported SSH signature hash algorithm: ${hashAlgorithm.slice(0, 100)}`,
     );
-  const inner = new WireReader(reader.field());
+  const inner = new SshWireReader(reader.field());
   return { publicKey, hashAlgorithm, algorithm: inner.field().toString("utf8"), value: inner.rest() };
 }
 
@@ -72,29 +71,29 @@ function parseAuthorizedKey(text: string): Buffer {
     const [, type = "", encoded = ""] =
       /(?:^|\s)((?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+)\s+([A-Za-z0-9+/]+={0,2})(?:\s|$)/.exec(line) ?? [];
     const key = Buffer.from(encoded, "base64");
-    if (encoded !== "" && new WireReader(key).field().toString("utf8") === type) return key;
+    if (encoded !== "" && new SshWireReader(key).field().toString("utf8") === type) return key;
   }
   throw new BuildError("invalid_argument", "failed to parse ssh public key: ssh: no key found");
 }
 
 function isValid(signed: Buffer, signature: SshSignature, key: Buffer): boolean {
   const { algorithm, value } = signature;
-  const reader = new WireReader(key);
+  const reader = new SshWireReader(key);
   const type = reader.field().toString("utf8");
   switch (type) {
     case "ssh-ed25519": {
       if (algorithm !== type) return false;
       const x = reader.field().toString("base64url");
-      return verify(null, signed, jwk({ kty: "OKP", crv: "Ed25519", x }), new WireReader(value).field());
+      return verify(null, signed, jwk({ kty: "OKP", crv: "Ed25519", x }), new SshWireReader(value).field());
     }
     case "ssh-rsa": {
       // SHA-1, which the plain name means, is none of those that OpenSSH allows here.
       const hash = algorithm === "rsa-sha2-512" ? "sha512" : algorithm === "rsa-sha2-256" ? "sha256" : undefined;
       if (hash === undefined) return false;
-      const [e, n] = [reader.field(), withoutSign(reader.field())];
+      const [e, n] = [reader.field(), reader.number()];
       if (n.length < 256) throw failure(new Error(`RSA key too short: ${n.length * 8} bits`));
       const publicKey = jwk({ kty: "RSA", e: e.toString("base64url"), n: n.toString("base64url") });
-      return verify(hash, signed, publicKey, new WireReader(value).field());
+      return verify(hash, signed, publicKey, new SshWireReader(value).field());
     }
     case "ecdsa-sha2-nistp256":
     case "ecdsa-sha2-nistp384":
@@ -114,15 +113,15 @@ const curves = {
   nistp521: { crv: "P-521", hash: "sha512", bytes: 66 },
 } as const;
 
-function isValidEcdsa(signed: Buffer, value: Buffer, key: WireReader): boolean {
+function isValidEcdsa(signed: Buffer, value: Buffer, key: SshWireReader): boolean {
   const name = key.field().toString("utf8");
   const curve = Object.hasOwn(curves, name) ? curves[name as keyof typeof curves] : undefined;
   const point = key.field();
   if (curve === undefined || point[0] !== 4 || point.length !== 1 + 2 * curve.bytes) throw invalid("invalid ECDSA key");
   const x = point.subarray(1, 1 + curve.bytes).toString("base64url");
   const y = point.subarray(1 + curve.bytes).toString("base64url");
-  const numbers = new WireReader(new WireReader(value).field());
-  const pair = [numbers.field(), numbers.field()].map((number) => padTo(withoutSign(number), curve.bytes));
+  const numbers = new SshWireReader(new SshWireReader(value).field());
+  const pair = [numbers.number(), numbers.number()].map((number) => padTo(number, curve.bytes));
   const publicKey = jwk({ kty: "EC", crv: curve.crv, x, y });
   return verify(curve.hash, signed, { key: publicKey, dsaEncoding: "ieee-p1363" }, Buffer.concat(pair));
 }
@@ -133,13 +132,6 @@ function jwk(key: Readonly<Record<string, string>>): KeyObject {
   } catch (error) {
     throw new BuildError("invalid_argument", "failed to parse ssh public key: invalid key", { cause: error });
   }
-}
-
-/** Numbers have a zero byte in front where their highest bit is set. */
-function withoutSign(number: Buffer): Buffer {
-  let start = 0;
-  while (start < number.length && number[start] === 0) start += 1;
-  return number.subarray(start);
 }
 
 function padTo(number: Buffer, length: number): Buffer {
