@@ -10,7 +10,8 @@ import { errorFromStatus } from "../wire/error-from-status.ts";
 import { buildCall, unary } from "../wire/handlers.ts";
 import { readDirectory, readFile, refReader, statFile } from "../wire/ref-files.ts";
 import { workerRecord } from "../wire/worker-record.ts";
-import type { BridgeAttestations, BridgeRef, BridgeResult } from "./bridge-ref.ts";
+import { attestationsFromProto, attestationsToProto } from "./attestation-messages.ts";
+import type { BridgeRef, BridgeResult } from "./bridge-ref.ts";
 import type { BridgeRegistry } from "./bridge-registry.ts";
 import { containerCalls } from "./container-calls.ts";
 import type { FrontendRun } from "./frontend-run.ts";
@@ -151,7 +152,8 @@ function refMessage(ref: BridgeRef | undefined): gatewaypb.Ref {
 
 function resultToProto(result: BridgeResult, asArray: boolean): gatewaypb.Result {
   const metadata = Object.fromEntries(result.metadata);
-  const message = create(gatewaypb.ResultSchema, { metadata });
+  const attestations = attestationsToProto(result.attestations);
+  const message = create(gatewaypb.ResultSchema, { metadata, attestations });
   if (result.refs === undefined) {
     message.result = asArray
       ? { case: "ref", value: refMessage(result.ref) }
@@ -176,12 +178,9 @@ function resultToProto(result: BridgeResult, asArray: boolean): gatewaypb.Result
 }
 
 function resultFromProto({ bridge }: FrontendRun, result: gatewaypb.Result): BridgeResult {
-  if (Object.values(result.attestations).some(({ attestation }) => attestation.length > 0)) {
-    throw new BuildError("unimplemented", "Cannot return attestations: this daemon does not store them");
-  }
   const find = (id: string): BridgeRef | undefined => (id === "" ? undefined : bridge.ref(id));
   const metadata = new Map(Object.entries(result.metadata));
-  const attestations: BridgeAttestations = new Map();
+  const attestations = attestationsFromProto(result.attestations, find);
   const value = result.result;
   switch (value.case) {
     case "ref":

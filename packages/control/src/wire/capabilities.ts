@@ -15,6 +15,7 @@ const frontendCapabilities = [
   "importcaches",
   "proto.refarray",
   "reference.output",
+  "reference.attestations",
   "frontend.inputs",
   "gateway.solve.metadata",
   "gateway.exec",

@@ -1,20 +1,11 @@
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { ProgressWriter } from "@buildkit-ts/progress";
-import {
-  comparePaths,
-  type FileStat,
-  goMode,
-  prefixEntries,
-  type SendEntry,
-  type SessionCaller,
-  type SessionManager,
-  sendFiles,
-  walkTree,
-} from "@buildkit-ts/session";
-import { findXattr, listXattrs } from "@buildkit-ts/sys";
+import { goMode, type SendEntry, type SessionCaller, type SessionManager, sendFiles } from "@buildkit-ts/session";
+import { statementFiles } from "../attestation/statement-files.ts";
 import type { ExportContext, Exporter, ExporterInstance, ExportInput, ExportOutput } from "../exporter.ts";
 import { openTree } from "./open-tree.ts";
-import { parseTreeOptions, platformDirectory, type ResultTree, resultTrees, type TreeOptions } from "./tree-options.ts";
+import { entriesOf, mergeEntries } from "./tree-entries.ts";
+import { parseTreeOptions, resultTrees, statementNaming, type TreeOptions } from "./tree-options.ts";
 
 /** The output `local`: the result's files in a directory of the client. */
 export class LocalExporter implements Exporter {
@@ -54,11 +45,18 @@ class LocalExporterInstance implements ExporterInstance {
     const trees: SendTree[] = [];
     for (const tree of resultTrees(input, this.#options)) {
       const { directory } = opened.use(await openTree(tree, context));
-      trees.push({ id: tree.id, entries: entriesOf(directory, { tree, split }) });
+      const naming = statementNaming(input, this.#options, tree.id);
+      const attestations = input.attestations.get(tree.id) ?? [];
+      const statements = await statementFiles(attestations, { directory, naming }, context);
+      trees.push({ id: tree.id, entries: entriesOf(directory, { tree, split, statements }) });
     }
     if (!split) refuseCollisions(trees);
     if (this.#options.mode === "delete") {
-      await send(caller, { name: "copying files", entries: mergeEntries(trees), isComplete: true }, context);
+      await send(
+        caller,
+        { name: "copying files", entries: mergeEntries(trees.map(({ entries }) => entries)), isComplete: true },
+        context,
+      );
       return { response: {} };
     }
     const transfers = trees.map(async ({ id, entries }) => {
@@ -102,44 +100,6 @@ function transferStatus(progress: ProgressWriter, id: string): { update(bytes: n
   };
 }
 
-/** Walks anew each time it is iterated. */
-function entriesOf(
-  directory: string,
-  options: { readonly tree: ResultTree; readonly split: boolean },
-): Iterable<SendEntry> {
-  const { id, epochSeconds } = options.tree;
-  const modTime = epochSeconds === undefined ? undefined : BigInt(epochSeconds) * 1_000_000_000n;
-  const filter = {
-    xattrs: readXattrs,
-    ...(modTime !== undefined && {
-      map: (stat: FileStat) => {
-        stat.modTime = modTime;
-      },
-    }),
-  };
-  const platform = options.split ? directoryStat(platformDirectory(id), modTime ?? 0n) : undefined;
-  return {
-    [Symbol.iterator]: () => {
-      const entries = walkTree(directory, filter);
-      return platform === undefined ? entries : prefixEntries(platform, entries);
-    },
-  };
-}
-
-function directoryStat(path: string, modTime: bigint): FileStat {
-  const none = { uid: 0, gid: 0, size: 0, linkName: "", devMajor: 0, devMinor: 0, xattrs: undefined };
-  return { ...none, path, modTime, mode: goMode.directory + 0o755 };
-}
-
-function readXattrs(path: string): ReadonlyMap<string, Uint8Array> {
-  const values = new Map<string, Uint8Array>();
-  for (const name of listXattrs(path)) {
-    const value = findXattr(path, name);
-    if (value !== undefined) values.set(name, value);
-  }
-  return values;
-}
-
 /** @throws {BuildError} `invalid_argument`, if two platforms have a file of the same path. */
 function refuseCollisions(trees: readonly SendTree[]): void {
   if (trees.length < 2) return;
@@ -156,24 +116,4 @@ function refuseCollisions(trees: readonly SendTree[]): void {
       owners.set(stat.path, id);
     }
   }
-}
-
-/** Several trees as one in the order of file sync; a directory that two of them have comes once. */
-function* mergeEntries(trees: readonly SendTree[]): Generator<SendEntry, void> {
-  const heads = trees.map(({ entries }) => {
-    const iterator = entries[Symbol.iterator]();
-    return { iterator, next: iterator.next() };
-  });
-  for (;;) {
-    const live = heads.filter(({ next }) => next.done !== true);
-    const [first] = live.toSorted((a, b) => comparePaths(pathOf(a.next), pathOf(b.next)));
-    if (first === undefined) return;
-    const path = pathOf(first.next);
-    yield first.next.value as SendEntry;
-    for (const head of live) if (pathOf(head.next) === path) head.next = head.iterator.next();
-  }
-}
-
-function pathOf(result: IteratorResult<SendEntry, void>): string {
-  return result.done === true ? "" : result.value.stat.path;
 }

@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG } from "@buildkit-ts/sys";
 import type { TarEntry, TarEntryType } from "@buildkit-ts/tar";
+import type { StatementFile } from "../attestation/statement-files.ts";
 import { type TreeEntry, walkTree } from "./walk-tree.ts";
 
 /** How a tree becomes a part of an archive. */
@@ -11,6 +12,8 @@ export interface TarTree {
   readonly prefix: string;
   /** All times become this many seconds since the epoch. */
   readonly epochSeconds: number | undefined;
+  /** Put beside what is in the directory, in place of files of the same names. */
+  readonly statements: readonly StatementFile[];
 }
 
 /** The entries of an archive of some trees, as BuildKit's `tar` output has them. Sockets are left out. */
@@ -20,15 +23,26 @@ export async function* tarEntries(
 ): AsyncGenerator<TarEntry, void> {
   for (const tree of trees) {
     if (tree.prefix !== "") yield directoryEntry(`${tree.prefix}/`, tree.epochSeconds ?? 0);
+    const replaced = new Set(tree.statements.map(({ name }) => name));
     for await (const entry of walkTree(tree.directory, options)) {
       const type = typeOf(entry);
-      if (type !== undefined) yield toTarEntry(entry, { type, tree });
+      if (type !== undefined && !replaced.has(entry.path)) yield toTarEntry(entry, { type, tree });
     }
+    for (const statement of tree.statements) yield statementEntry(statement, tree);
   }
 }
 
 function directoryEntry(name: string, mtimeSeconds: number): TarEntry {
   return { header: { name, type: "directory", mode: 0o755, uid: 0, gid: 0, size: 0, mtimeSeconds }, content: [] };
+}
+
+function statementEntry({ name, bytes }: StatementFile, { prefix, epochSeconds }: TarTree): TarEntry {
+  const path = prefix === "" ? name : `${prefix}/${name}`;
+  const mtimeSeconds = epochSeconds ?? Math.floor(Date.now() / 1000);
+  return {
+    header: { name: path, type: "file", mode: 0o600, uid: 0, gid: 0, size: bytes.length, mtimeSeconds },
+    content: [bytes],
+  };
 }
 
 function typeOf(entry: TreeEntry): TarEntryType | undefined {
@@ -69,7 +83,8 @@ function toTarEntry(entry: TreeEntry, options: { readonly type: TarEntryType; re
 
 const chunkBytes = 1 << 20;
 
-async function* readFileChunks(path: Buffer, size: number): AsyncGenerator<Uint8Array, void> {
+/** The bytes of a regular file. */
+export async function* readFileChunks(path: Buffer, size: number): AsyncGenerator<Uint8Array, void> {
   await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   for (let at = 0; at < size; ) {
     const buffer = Buffer.allocUnsafe(Math.min(chunkBytes, size - at));

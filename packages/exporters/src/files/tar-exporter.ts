@@ -1,11 +1,12 @@
 import { withStatus } from "@buildkit-ts/progress";
 import { type SessionManager, sendBytes } from "@buildkit-ts/session";
 import { encodeTar } from "@buildkit-ts/tar";
+import { statementFiles } from "../attestation/statement-files.ts";
 import type { ExportContext, Exporter, ExporterInstance, ExportInput, ExportOutput } from "../exporter.ts";
 import { openTree } from "./open-tree.ts";
 import { rechunk } from "./rechunk.ts";
 import { type TarTree, tarEntries } from "./tar-entries.ts";
-import { parseTreeOptions, platformDirectory, resultTrees, type TreeOptions } from "./tree-options.ts";
+import { parseTreeOptions, platformDirectory, resultTrees, statementNaming, type TreeOptions } from "./tree-options.ts";
 
 /** The output `tar`: the result's files as one archive, with a directory for each platform of a map. */
 export class TarExporter implements Exporter {
@@ -38,7 +39,10 @@ class TarExporterInstance implements ExporterInstance {
     for (const tree of resultTrees(input, this.#options)) {
       const { directory } = opened.use(await openTree(tree, context));
       const prefix = input.refs.size > 0 ? platformDirectory(tree.id) : "";
-      trees.push({ directory, prefix, epochSeconds: tree.epochSeconds });
+      const naming = statementNaming(input, this.#options, tree.id);
+      const attestations = input.attestations.get(tree.id) ?? [];
+      const statements = await statementFiles(attestations, { directory, naming }, context);
+      trees.push({ directory, prefix, epochSeconds: tree.epochSeconds, statements });
     }
     const sorted = trees.toSorted((a, b) => (a.prefix < b.prefix ? -1 : 1));
     const caller = await this.#sessions.get(context.session, { signal });

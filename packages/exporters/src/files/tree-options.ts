@@ -1,4 +1,5 @@
 import { BuildError } from "@buildkit-ts/errdefs";
+import type { StatementNaming } from "../attestation/statement-files.ts";
 import type { ExportInput } from "../exporter.ts";
 import { type Epoch, epochFromResult, parseBool, parseEpoch } from "../options/attributes.ts";
 import { checkPlatforms, findRef, resultPlatforms } from "../options/result-platforms.ts";
@@ -8,6 +9,8 @@ export interface TreeOptions {
   readonly epoch: Epoch | undefined;
   /** Whether each platform has a directory; undefined: if the result is a map. */
   readonly platformSplit: boolean | undefined;
+  /** What the names of statements begin with. */
+  readonly attestationPrefix: string;
   /** `delete` makes the client's directory equal to the result. */
   readonly mode: "copy" | "delete";
 }
@@ -22,6 +25,7 @@ export function parseTreeOptions(attributes: Readonly<Record<string, string>>): 
   return {
     epoch: epoch === undefined ? undefined : parseEpoch(epoch, "invalid source-date-epoch"),
     platformSplit: split === undefined ? undefined : parseBool("platform-split", split),
+    attestationPrefix: attributes["attestation-prefix"] ?? "",
     mode: mode === "delete" ? "delete" : "copy",
   };
 }
@@ -32,6 +36,13 @@ export interface ResultTree {
   readonly id: string;
   readonly ref: ExportInput["ref"];
   readonly epochSeconds: number | undefined;
+}
+
+/** How the statements about a tree are named: trees that come together tell theirs apart by platform. */
+export function statementNaming(input: ExportInput, options: TreeOptions, id: string): StatementNaming {
+  const isMap = input.refs.size > 0;
+  const isSplit = options.platformSplit ?? isMap;
+  return { prefix: options.attestationPrefix, platform: isMap && !isSplit ? id : undefined };
 }
 
 /** The trees of a result, one for each platform. */
