@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { pushBaseImage } from "./support/base-image.ts";
@@ -179,5 +180,35 @@ suite("attestations", () => {
     await build("-t", name, "--output", `type=docker,dest=${archive}`, join(folder.path, "upon"));
     const inspected = await runOk("skopeo", ["inspect", "--raw", `docker-archive:${archive}`]);
     assert.equal((JSON.parse(inspected) as Manifest).manifests, undefined);
+  });
+
+  test("are files beside local outputs, about each of the files", async () => {
+    const out = join(folder.path, "out");
+    const context = contextOf("files", "FROM scratch\nCOPY Dockerfile /dir/a\n");
+    await build("--provenance", "mode=min", "--output", `type=local,dest=${out}`, context);
+    const statement = JSON.parse(readFileSync(join(out, "provenance.json"), "utf8")) as Statement;
+    const hex = createHash("sha256")
+      .update(readFileSync(join(out, "dir/a")))
+      .digest("hex");
+    assert.deepEqual(statement.subject, [{ name: "dir/a", digest: { sha256: hex } }]);
+    const archive = join(folder.path, "out.tar");
+    const named = "attestation-prefix=about-";
+    await build("--provenance", "mode=min", "--output", `type=tar,dest=${archive},${named}`, context);
+    const listed = await runOk("tar", ["tf", archive]);
+    assert.deepEqual(listed.trim().split("\n"), ["dir/", "dir/a", "about-provenance.json"]);
+    // What buildx asks for by default is for images only.
+    const plain = join(folder.path, "plain-out");
+    await build("--output", `type=local,dest=${plain}`, context);
+    assert.ok(!existsSync(join(plain, "provenance.json")));
+  });
+
+  test("are kept with the record of each build, in full", async () => {
+    const listed = await daemon.buildx(["history", "ls", "--format", "{{.Ref}}"]);
+    assert.equal(listed.code, 0, listed.output);
+    const ref = listed.output.trim().split("\n")[0]?.split("/").at(-1) ?? "";
+    const shown = await daemon.buildx(["history", "inspect", "attachment", ref, "--type", "provenance"]);
+    assert.equal(shown.code, 0, shown.output);
+    assert.match(shown.output, /"llbDefinition"/);
+    assert.match(shown.output, /"uri": "pkg:docker|"locals"/);
   });
 });

@@ -17,6 +17,7 @@ import { BuildRecorder } from "./history/build-recorder.ts";
 import { withLostResultsRebuilt } from "./lost-results.ts";
 import { SourcePolicy } from "./policy/source-policy.ts";
 import { ProvenanceStatements } from "./provenance/provenance-statements.ts";
+import { recordedProvenance } from "./provenance/recorded-provenance.ts";
 import { RequestRegistry } from "./provenance/request-registry.ts";
 import { ResultProvenance } from "./provenance/result-provenance.ts";
 
@@ -86,21 +87,28 @@ export class BuildRunner {
     await using resolves = new BuildResolves();
     job.setValue(buildResolvesKey, resolves);
     const recorder = new BuildRecorder({ job, request, history });
+    const statements = new ProvenanceStatements(request, this.#options.provenanceEnvironment);
     try {
       await using bridge = this.#bridge(request, job, { entitlements, policy });
       job.setValue(evaluateSourceKey, bridge.evaluateSource);
       const solved = await this.#result(bridge, request, options);
       await evaluateAll(solved, options);
       const provenance = new ResultProvenance(solved, { trace: bridge.trace, registry: this.#requests });
-      const statements = new ProvenanceStatements(request, this.#options.provenanceEnvironment);
+      const documents = recordedProvenance(provenance, { request, statements });
       const result = statements.addTo(solved, provenance);
-      const exported = await withLostResultsRebuilt(
-        result,
-        async () => await this.#export({ job, request, result, exports, cacheExporters }, options.signal),
-        options,
-      );
-      await recorder.finish(exported);
-      return exported.response;
+      try {
+        const exported = await withLostResultsRebuilt(
+          result,
+          async () => await this.#export({ job, request, result, exports, cacheExporters }, options.signal),
+          options,
+        );
+        await recorder.finish({ ...exported, documents });
+        return exported.response;
+      } catch (error) {
+        // What was built is known, although it did not get out.
+        await recorder.finish({ error, documents });
+        throw error;
+      }
     } catch (error) {
       await recorder.finish({ error });
       throw error;

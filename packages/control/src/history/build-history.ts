@@ -4,9 +4,11 @@ import { clone, create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { controlpb, rpcpb } from "@buildkit-ts/api";
 import type { ErrorReporter } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
+import type { Descriptor } from "@buildkit-ts/oci";
 import { statusFromError } from "../wire/status-from-error.ts";
 import type { HistoryBlobs } from "./history-blobs.ts";
 import { compileHistoryFilter } from "./history-filter.ts";
+import type { RecordedDocument } from "./recorded-document.ts";
 
 /** As BuildKit spells it, with a letter missing. */
 const statusMediaType = "application/vnd.googeapis.google.rpc.status+proto";
@@ -80,13 +82,29 @@ export class BuildHistory {
     const blob = { mediaType: statusMediaType, bytes: toBinary(rpcpb.StatusSchema, status) };
     try {
       // Not with the build's signal: a canceled build has a record as well.
-      const { mediaType, digest, size } = await this.#blobs.add(record.Ref, blob, {
-        signal: new AbortController().signal,
-      });
-      record.externalError = create(controlpb.DescriptorSchema, { mediaType, digest, size: BigInt(size) });
+      record.externalError = describe(
+        await this.#blobs.add(record.Ref, blob, { signal: new AbortController().signal }),
+      );
     } catch (cause) {
       // The build's own failure is what the client shall hear of.
       this.#errors.report(cause, "storing the failure of a build");
+    }
+  }
+
+  /** Puts into a record that is not complete yet how the result came to be, as blobs, by platform of the result. */
+  async addDocuments(
+    record: controlpb.BuildHistoryRecord,
+    create: () => Promise<readonly RecordedDocument[]>,
+  ): Promise<void> {
+    try {
+      const options = { signal: new AbortController().signal };
+      for (const { platform, ...document } of await create()) {
+        const blob = await this.#blobs.add(record.Ref, document, options);
+        attestationsOf(record, platform).push(describe(blob, document.annotations));
+      }
+    } catch (error) {
+      // The build is worth more than the note of it.
+      this.#errors.report(error, "storing the provenance of a build");
     }
   }
 
@@ -191,6 +209,21 @@ export class BuildHistory {
     const beyond = unpinned.slice(0, Math.max(0, unpinned.length - this.#limits.maxEntries));
     for (const record of beyond) if (msOf(record.CompletedAt) < oldest) this.delete(record.Ref);
   }
+}
+
+/** The list of a record that statements about one tree go into. */
+function attestationsOf(record: controlpb.BuildHistoryRecord, platform: string | undefined): controlpb.Descriptor[] {
+  if (platform === undefined) {
+    record.Result ??= create(controlpb.BuildResultInfoSchema);
+    return record.Result.Attestations;
+  }
+  record.Results[platform] ??= create(controlpb.BuildResultInfoSchema);
+  return record.Results[platform].Attestations;
+}
+
+function describe(blob: Descriptor, annotations: Readonly<Record<string, string>> = {}): controlpb.Descriptor {
+  const { mediaType, digest, size } = blob;
+  return create(controlpb.DescriptorSchema, { mediaType, digest, size: BigInt(size), annotations: { ...annotations } });
 }
 
 /** Who asks for active builds only hears of ends where a build was named. */

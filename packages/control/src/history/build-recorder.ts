@@ -6,15 +6,20 @@ import type { BuildRequest } from "../build-request.ts";
 import { statusStream } from "../status-stream.ts";
 import { timestampOf } from "../wire/timestamps.ts";
 import type { BuildHistory } from "./build-history.ts";
+import type { RecordedDocument } from "./recorded-document.ts";
 import { StatusLog } from "./status-log.ts";
 
-type Outcome =
+type Outcome = (
   | {
       readonly response: Readonly<Record<string, string>>;
       /** By exporter, in the order of the request. */
       readonly outputs: readonly Readonly<Record<string, string>>[];
     }
-  | { readonly error: unknown };
+  | { readonly error: unknown }
+) & {
+  /** How the result came to be; asked once, and not for internal builds. */
+  readonly documents?: () => Promise<readonly RecordedDocument[]>;
+};
 
 /** Writes one build's history record, from its start to its end. Internal builds leave none. */
 export class BuildRecorder {
@@ -26,6 +31,7 @@ export class BuildRecorder {
   readonly #done: Promise<void>;
   readonly #job: Job;
   #warnings = 0;
+  #isFinished = false;
 
   constructor(options: { readonly job: Job; readonly request: BuildRequest; readonly history: BuildHistory }) {
     const { job, request, history } = options;
@@ -54,9 +60,12 @@ export class BuildRecorder {
     }
   }
 
-  /** Ends the job's progress and stores the record: it is complete before the client hears of the build's end. */
+  /**
+   * Ends the job's progress and stores the record, once: it is complete before the client hears of the build's end.
+   */
   async finish(outcome: Outcome): Promise<void> {
-    if (this.#internal) return;
+    if (this.#internal || this.#isFinished) return;
+    this.#isFinished = true;
     await this.#job[Symbol.asyncDispose]();
     await this.#done;
     const record = this.#record;
@@ -70,6 +79,7 @@ export class BuildRecorder {
       record.ExporterResponse = { ...outcome.response };
       record.Result = resultInfo(outcome.outputs);
     } else await this.#history.addError(record, outcome.error);
+    if (outcome.documents !== undefined) await this.#history.addDocuments(record, outcome.documents);
     this.#history.complete(record, this.#log.bytes());
   }
 }

@@ -33,17 +33,26 @@ export class ResultProvenance {
   /** For a platform of the result, by its id; undefined for `scratch`. */
   find(id: string): RefProvenance | undefined {
     const { ref, refs } = this.#result;
-    if (refs === undefined) return this.of(ref, undefined);
+    if (refs === undefined) return this.#of(ref, undefined);
     // A map of one is the result for whatever it was asked for.
     const only = refs.size === 1 ? [...refs.keys()][0] : undefined;
     const key = refs.has(id) ? id : only;
     if (key === undefined)
       throw new BuildError("invalid_argument", `no build info found for provenance ${id.slice(0, 200)}`);
-    return this.of(refs.get(key), key);
+    return this.#of(refs.get(key), key);
   }
 
-  /** For one ref of the result. */
-  of(ref: BridgeRef | undefined, platform: string | undefined): RefProvenance | undefined {
+  /** For each tree of the result that is not empty, with its key in a map of platforms. */
+  all(): { readonly platform: string | undefined; readonly described: RefProvenance }[] {
+    const { ref, refs } = this.#result;
+    const trees = refs === undefined ? [[undefined, ref] as const] : [...refs];
+    return trees.flatMap(([platform, tree]) => {
+      const described = this.#of(tree, platform);
+      return described === undefined ? [] : [{ platform, described }];
+    });
+  }
+
+  #of(ref: BridgeRef | undefined, platform: string | undefined): RefProvenance | undefined {
     if (ref?.capture === undefined) return undefined;
     let described = this.#described.get(ref);
     if (described === undefined) this.#described.set(ref, (described = this.#describe(ref, ref.capture, platform)));
