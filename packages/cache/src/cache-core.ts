@@ -68,12 +68,9 @@ export class CacheCore {
       await this.remove(record);
       return;
     }
-    this.registry.update(record, {
-      lastUsedAt: this.clock.now(),
-      usageCount: record.values.usageCount + 1,
-      // A mutable tree has changed since it was measured.
-      ...(record.values.mutable && { sizeBytes: undefined }),
-    });
+    // A mutable tree has changed since it was measured.
+    if (record.values.mutable) this.registry.update(record, { sizeBytes: undefined });
+    this.registry.noteUse(record, this.clock.now());
   }
 
   /** Removes a record that nobody holds; first its row, so that whatever is interrupted leaves only garbage. */

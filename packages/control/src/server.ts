@@ -78,6 +78,8 @@ function createHandler(options: ControlServerOptions): Handler {
     fallback: unknownMethod,
     readMaxBytes: maxMessageBytes,
     writeMaxBytes: maxMessageBytes,
+    // Clients are near, and progress is many small messages: compressing costs more than sending.
+    compressMinBytes: maxMessageBytes,
     shutdownSignal: options.signal,
   });
   return (request, response) => {

@@ -54,6 +54,43 @@ test("transaction() keeps nothing of a failed body, and an inner failure that is
   );
 });
 
+test("defer() makes the last write of each key, at the latest when the database is closed", (t) => {
+  const { open, reports } = place(t);
+  {
+    using database = open();
+    database.migrate("items", schema);
+    const insert = (name: string, count: number): void => void database.run("INSERT INTO item VALUES (?, ?)", name, count);
+    database.defer("a", () => insert("a", 1));
+    database.defer("a", () => insert("a", 2));
+    database.defer("b", () => insert("b", 1));
+    assert.deepEqual(database.all("SELECT * FROM item"), []);
+  }
+  using database = open();
+  assert.deepEqual(
+    database.all("SELECT name, count FROM item ORDER BY name").map((row) => ({ ...row })),
+    [
+      { name: "a", count: 2 },
+      { name: "b", count: 1 },
+    ],
+  );
+  assert.deepEqual(reports, []);
+});
+
+test("defer() keeps nothing of a turn that fails, and reports it", (t) => {
+  const { open, reports } = place(t);
+  {
+    using database = open();
+    database.migrate("items", schema);
+    database.defer("a", () => void database.run("INSERT INTO item VALUES ('a', 1)"));
+    database.defer("b", () => {
+      throw new Error("no space");
+    });
+  }
+  using database = open();
+  assert.deepEqual(database.all("SELECT * FROM item"), []);
+  assert.equal(reports.length, 1);
+});
+
 test("open() moves a damaged database aside, reports it and begins a new one", (t) => {
   const { path, directory, reports, open } = place(t);
   writeFileSync(

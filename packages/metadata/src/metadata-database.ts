@@ -3,7 +3,11 @@ import { dirname } from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { type ErrorReporter } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { DeferredWrites } from "./deferred-writes.ts";
 import { DiskReserve } from "./disk-reserve.ts";
+
+/** How long a deferred write may wait. */
+const deferMs = 1000;
 
 /** What a column can hold. Integers beyond 2^53 are not used. */
 export type SqlValue = string | number | null | Uint8Array;
@@ -21,13 +25,19 @@ export class MetadataDatabase implements Disposable {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
   readonly #reserve: DiskReserve;
+  readonly #deferred: DeferredWrites;
   #depth = 0;
   readonly path: string;
 
-  private constructor(path: string, database: DatabaseSync) {
+  private constructor(path: string, database: DatabaseSync, reporter: ErrorReporter) {
     this.path = path;
     this.#database = database;
     this.#reserve = new DiskReserve(`${path}.reserve`);
+    this.#deferred = new DeferredWrites({
+      transaction: (body) => this.transaction(body),
+      onFailure: (error) => reporter.report(error, "deferred writes to the metadata database"),
+      delayMs: deferMs,
+    });
   }
 
   /**
@@ -39,25 +49,26 @@ export class MetadataDatabase implements Disposable {
    * @throws {BuildError} `failed_precondition`, if the file cannot be opened or was written by a newer daemon.
    */
   static open(path: string, options: { readonly reporter: ErrorReporter }): MetadataDatabase {
+    const { reporter } = options;
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     try {
-      return MetadataDatabase.#openSound(path);
+      return MetadataDatabase.#openSound(path, reporter);
     } catch (error) {
       if (!isCorruption(error)) throw openError(path, error);
       const aside = `${path}.corrupt-${Date.now()}`;
       moveAside(path, aside);
-      options.reporter.report(
+      reporter.report(
         new BuildError("data_loss", `Cannot read metadata database "${path}": it is damaged`, {
           cause: error,
           hint: `It was moved to ${aside} and a new one was begun; the build cache is empty`,
         }),
         "open metadata database",
       );
-      return MetadataDatabase.#openSound(path);
+      return MetadataDatabase.#openSound(path, reporter);
     }
   }
 
-  static #openSound(path: string): MetadataDatabase {
+  static #openSound(path: string, reporter: ErrorReporter): MetadataDatabase {
     const database = new DatabaseSync(path, { timeout: 5000, enableForeignKeyConstraints: true });
     try {
       database.exec("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;");
@@ -66,7 +77,7 @@ export class MetadataDatabase implements Disposable {
       database.exec(
         "CREATE TABLE IF NOT EXISTS schema_version (component TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT",
       );
-      return new MetadataDatabase(path, database);
+      return new MetadataDatabase(path, database, reporter);
     } catch (error) {
       database.close();
       throw error;
@@ -102,6 +113,14 @@ export class MetadataDatabase implements Disposable {
   run(sql: string, ...values: readonly SqlValue[]): number {
     const run = (): number => Number(this.#statement(sql).run(...(values as SQLInputValue[])).changes);
     return this.#depth === 0 ? this.#withReserve(run) : run();
+  }
+
+  /**
+   * Makes a write within a second, together with others and in place of one with the same key that still waits. It is
+   * lost if the process is killed before.
+   */
+  defer(key: unknown, write: () => void): void {
+    this.#deferred.add(key, write);
   }
 
   /** The first row. */
@@ -169,9 +188,10 @@ export class MetadataDatabase implements Disposable {
     return statement;
   }
 
-  /** Folds the write-ahead log into the database and closes it. */
+  /** Makes the deferred writes, folds the write-ahead log into the database and closes it. */
   [Symbol.dispose](): void {
     if (!this.#database.isOpen) return;
+    this.#deferred.flush();
     this.#statements.clear();
     this.#database.close();
   }

@@ -77,13 +77,20 @@ export function detectPlatforms(options: { readonly binfmtDirectory?: string } =
 
 function variantsOf({ os, architecture }: Platform): Platform[] {
   if (architecture === "amd64") {
-    const level = amd64Level(readFileSync("/proc/cpuinfo", "utf8"));
+    const level = hostAmd64Level();
     return [
       ...Array.from({ length: level - 1 }, (_, i) => ({ os, architecture, variant: `v${i + 2}` })),
       ...(existsSync("/proc/sys/abi/vsyscall32") ? [{ os, architecture: "386" }] : []),
     ];
   }
   return [];
+}
+
+let knownHostLevel: number | undefined;
+
+/** Read once: the kernel takes its time to write `/proc/cpuinfo`, and the processor stays. */
+function hostAmd64Level(): number {
+  return (knownHostLevel ??= amd64Level(readFileSync("/proc/cpuinfo", "utf8")));
 }
 
 const levels: readonly string[] = [

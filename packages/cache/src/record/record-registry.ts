@@ -3,7 +3,7 @@ import type { ChainId, Digest } from "@buildkit-ts/oci";
 import { CacheRecord, type RecordStructure, type RecordValues } from "./cache-record.ts";
 import { type RecordTable, restoreStructure, type StoredRecord } from "./record-table.ts";
 
-/** All records, by what they are asked for. What is here and what is in the table never differ. */
+/** All records, by what they are asked for. What is here and what is in the table never differ, but for the latest uses. */
 export class RecordRegistry {
   readonly table: RecordTable;
   readonly #records = new Map<string, CacheRecord>();
@@ -82,6 +82,12 @@ export class RecordRegistry {
     record.values = { ...record.values, ...change };
     this.#enterIndexes(record);
     this.table.save(record);
+  }
+
+  /** Notes a use of the record. Notes of the last second before a crash may be lost. */
+  noteUse(record: CacheRecord, at: number): void {
+    record.values = { ...record.values, lastUsedAt: at, usageCount: record.values.usageCount + 1 };
+    this.table.saveSoon(record);
   }
 
   /** Forgets a record. Its snapshot and its blobs are the caller's to remove, afterwards. */

@@ -99,6 +99,13 @@ export class RecordTable {
     );
   }
 
+  /** Saves a moment later what may be lost with the process: when and how often the record was used. */
+  saveSoon(record: CacheRecord): void {
+    this.#database.defer(record, () => {
+      if (!record.isGone) this.save(record);
+    });
+  }
+
   delete(id: string): void {
     this.#database.run("DELETE FROM cache_record WHERE id = ?", id);
   }

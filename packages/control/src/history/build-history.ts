@@ -50,7 +50,8 @@ export class BuildHistory {
     this.#database.exec(
       `CREATE TABLE IF NOT EXISTS build_history (
          ref TEXT PRIMARY KEY, record BLOB NOT NULL, log BLOB, created_ms REAL NOT NULL, completed_ms REAL NOT NULL
-       ) STRICT`,
+       ) STRICT;
+       CREATE INDEX IF NOT EXISTS build_history_completed ON build_history (completed_ms)`,
     );
   }
 
@@ -204,9 +205,15 @@ export class BuildHistory {
   }
 
   #collect(): void {
-    const oldest = Date.now() - this.#limits.maxAgeMs;
+    const { maxAgeMs, maxEntries } = this.#limits;
+    // Mostly nothing is too old, which the index tells without a look at the records.
+    const tooOld = this.#database
+      .prepare("SELECT 1 FROM build_history WHERE completed_ms < ? LIMIT 1")
+      .get(Date.now() - maxAgeMs);
+    if (tooOld === undefined) return;
     const unpinned = this.#stored().filter((record) => !record.pinned);
-    const beyond = unpinned.slice(0, Math.max(0, unpinned.length - this.#limits.maxEntries));
+    const beyond = unpinned.slice(0, Math.max(0, unpinned.length - maxEntries));
+    const oldest = Date.now() - maxAgeMs;
     for (const record of beyond) if (msOf(record.CompletedAt) < oldest) this.delete(record.Ref);
   }
 }
