@@ -1,11 +1,21 @@
 // `npm run build [-- FOLDER]`: bundles the daemon and the client into one executable, which acts by the name it is called by.
 import { execFileSync } from "node:child_process";
-import { copyFileSync, globSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, globSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
-import { type BuildOptions, build, type OutputOptions } from "rolldown";
+import { type BuildOptions, build, type OutputOptions, type Plugin } from "rolldown";
 
 const folder = process.argv[2] ?? "dist";
 const executable = join(folder, "buildkit");
+const loader = resolve("tools/executable/load-program.ts");
+
+/** Flags of the executable's Node; the code cache is only valid under the same ones. */
+const nodeFlags: readonly string[] = ["--disable-warning=ExperimentalWarning", "--expose-gc"];
+
+/** The programs whose code is loaded only where it is run, by the modules that the main scripts import them by. */
+const programs = [
+  { name: "run-cli", path: "apps/cli/src/run-cli.ts", export: "runCli" },
+  { name: "run-daemon", path: "apps/daemon/src/run-daemon.ts", export: "runDaemon" },
+] as const;
 
 const common: BuildOptions = {
   platform: "node",
@@ -15,16 +25,39 @@ const common: BuildOptions = {
   logLevel: "warn",
 };
 
-async function bundle(input: string, file: string, output: OutputOptions): Promise<void> {
-  await build({ ...common, input, output: { file, codeSplitting: false, ...output } });
+/** Puts the loading of the program's asset in place of the program. */
+const programsFromAssets: Plugin = {
+  name: "programs-from-assets",
+  load(id) {
+    const program = programs.find(({ path }) => resolve(path) === id);
+    return program === undefined
+      ? null
+      : `import { loadProgram } from ${JSON.stringify(loader)};
+export const { ${program.export} } = loadProgram(${JSON.stringify(program.name)});`;
+  },
+};
+
+async function bundle(input: string, file: string, options: OutputOptions & { plugins?: Plugin[] }): Promise<void> {
+  const { plugins = [], ...output } = options;
+  await build({ ...common, input, plugins, output: { file, codeSplitting: false, ...output } });
 }
 
-/** Programs by the name they are called by. */
-const dispatcher = `import { basename } from "node:path";
-const name = basename(process.argv0);
-if (name.startsWith("buildctl")) await import(${JSON.stringify(resolve("apps/cli/src/main.ts"))});
-else await import(${JSON.stringify(resolve("apps/daemon/src/main.ts"))});
-`;
+/** Bundles a program into a function of CommonJS's variables, and compiles it. */
+async function bundleProgram({ name, path }: (typeof programs)[number]): Promise<void> {
+  const file = join(folder, "programs", `${name}.js`);
+  await bundle(path, file, { format: "cjs" });
+  // Read as Latin-1, which takes half the memory: what is beyond must not be there.
+  const code = readFileSync(file, "utf8").replaceAll(/[^\0-\x7f]/g, escapeCharacter);
+  writeFileSync(file, `(function (exports, require, module, __filename, __dirname) {${code}\n})`);
+  const cache = file.replace(/\.js$/, ".cache");
+  execFileSync(process.execPath, [...nodeFlags, "tools/executable/make-code-cache.ts", file, cache], {
+    stdio: "inherit",
+  });
+}
+
+function escapeCharacter(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}
 
 function findKoffi(): string {
   const [path] = globSync(`node_modules/@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.node`);
@@ -33,25 +66,26 @@ function findKoffi(): string {
 }
 
 rmSync(folder, { recursive: true, force: true });
-mkdirSync(join(folder, "workers"), { recursive: true });
-writeFileSync(join(folder, "entry.ts"), dispatcher);
-await bundle(join(folder, "entry.ts"), join(folder, "main.mjs"), { format: "esm" });
+for (const name of ["workers", "programs"]) mkdirSync(join(folder, name), { recursive: true });
+await bundle("tools/executable/entry.ts", join(folder, "main.mjs"), { format: "esm", plugins: [programsFromAssets] });
+for (const program of programs) await bundleProgram(program);
 const workers = globSync("packages/*/src/**/*.worker.ts").filter((file) => !file.includes("/testing/"));
 for (const file of workers) {
   await bundle(file, join(folder, "workers", basename(file).replace(/\.ts$/, ".js")), { format: "cjs" });
 }
 copyFileSync(findKoffi(), join(folder, "koffi.node"));
-const assets = Object.fromEntries([
-  ["koffi.node", join(folder, "koffi.node")],
-  ...readdirSync(join(folder, "workers")).map((name) => [`workers/${name}`, join(folder, "workers", name)] as const),
-]);
+const assets = ["koffi.node", ...globSync("{workers,programs}/*", { cwd: folder })];
 const config = {
   main: join(folder, "main.mjs"),
   mainFormat: "module",
-  output: executable,
+  output: join(folder, "unshared"),
   disableExperimentalSEAWarning: true,
-  assets,
+  execArgv: nodeFlags,
+  assets: Object.fromEntries(assets.map((name) => [name, join(folder, name)])),
 };
 writeFileSync(join(folder, "sea.json"), JSON.stringify(config, undefined, 2));
 execFileSync(process.execPath, [`--build-sea=${join(folder, "sea.json")}`], { stdio: "inherit" });
+// As it was written in one piece, so it would stay in the page cache: a touch of any page made most of the file resident.
+copyFileSync(join(folder, "unshared"), executable);
+rmSync(join(folder, "unshared"));
 for (const name of ["buildkitd", "buildctl"]) symlinkSync("buildkit", join(folder, name));

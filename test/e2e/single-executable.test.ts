@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { repository, run, runOk, temporaryFolder } from "./support/processes.ts";
@@ -18,6 +19,16 @@ suite("the single executable", { skip: process.env["BUILDKIT_TS_BIN"] !== undefi
   test("is the daemon or the client by the name it is called by", async () => {
     assert.match(await runOk(join(programs, "buildkitd"), ["--version"]), /^buildkitd \S+ \S+ \S+\n$/);
     assert.match(await runOk(join(programs, "buildctl"), ["--version"]), /^buildctl \S+ \S+ \S+\n$/);
+  });
+
+  test("finds a program's code compiled", async () => {
+    // Were the cache refused, V8 would parse some megabytes again at each start, and nothing would tell.
+    const check = `const { readFileSync } = require("node:fs");
+      const read = (kind, encoding) => readFileSync(${JSON.stringify(join(programs, "programs/run-daemon"))} + kind, encoding);
+      const { cachedDataRejected } = new (require("node:vm").Script)(read(".js", "latin1"), { cachedData: read(".cache") });
+      process.stdout.write(String(cachedDataRejected));`;
+    const { execArgv } = JSON.parse(readFileSync(join(programs, "sea.json"), "utf8")) as { execArgv: string[] };
+    assert.equal(await runOk(process.execPath, [...execArgv, "--eval", check]), "false");
   });
 
   test("passes the end-to-end tests of builds", { timeout: 600_000 }, async () => {

@@ -1,4 +1,5 @@
 import type { Http2SecureServer, Http2Server, ServerHttp2Session } from "node:http2";
+import { systemClock } from "@buildkit-ts/async";
 import {
   BridgeRegistry,
   BuildHistory,
@@ -15,6 +16,7 @@ import { Engine } from "./engine.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import { type Listener, listen } from "./listener.ts";
 import type { Logger } from "./logger.ts";
+import { MemoryKeeper } from "./memory-keeper.ts";
 import { readProvenanceEnvironment } from "./provenance-environment.ts";
 import { lockRoot } from "./root-lock.ts";
 import type { Settings } from "./settings.ts";
@@ -58,6 +60,7 @@ export class Daemon implements AsyncDisposable {
   static async start(settings: Settings, logger: Logger): Promise<Daemon> {
     await using resources = new AsyncDisposableStack();
     resources.use(lockRoot(settings.root));
+    resources.use(new MemoryKeeper({ clock: systemClock, reporter: logger }));
     const stopped = new AbortController();
     const sessions = new LocalSessionManager();
     const engine = resources.use(await Engine.open(settings, { sessions, logger }));

@@ -28,7 +28,7 @@ export interface WorkerCall {
 export interface WorkerCallsOptions {
   /** How many threads at most; by default as many as there are processors, but no more than 4. */
   readonly maxThreads?: number;
-  /** Threads without work end after this time; 10 s unless given. */
+  /** Threads without work end after this time; 5 s unless given. */
   readonly idleMs?: number;
 }
 
@@ -48,7 +48,7 @@ export class WorkerCalls<Request, Result> implements AsyncDisposable {
   constructor(url: string, options: WorkerCallsOptions = {}) {
     this.#url = url;
     this.#maxThreads = options.maxThreads ?? Math.min(4, availableParallelism());
-    this.#idleMs = options.idleMs ?? 10_000;
+    this.#idleMs = options.idleMs ?? 5000;
   }
 
   /** Does a call. After an abort it still waits until the thread has noticed: the work has ended when this settles. */

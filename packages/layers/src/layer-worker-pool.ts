@@ -7,7 +7,7 @@ import type { LayerTask, LayerTaskAnswer } from "./layer-task.ts";
 export interface LayerWorkerPoolOptions {
   /** Default: one for each core, at most 4. */
   readonly maxWorkers?: number;
-  /** After so long without work a thread ends; default 10 seconds. */
+  /** After so long without work a thread ends; default 5 seconds. */
   readonly idleMs?: number;
 }
 
@@ -26,7 +26,7 @@ export class LayerWorkerPool implements AsyncDisposable {
 
   constructor(options: LayerWorkerPoolOptions = {}) {
     this.#slots = new Semaphore(options.maxWorkers ?? Math.min(availableParallelism(), 4));
-    this.#idleMs = options.idleMs ?? 10_000;
+    this.#idleMs = options.idleMs ?? 5000;
   }
 
   /** Does not return before the thread has left the files alone, also when aborted. */

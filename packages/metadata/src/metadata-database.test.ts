@@ -59,7 +59,8 @@ test("defer() makes the last write of each key, at the latest when the database 
   {
     using database = open();
     database.migrate("items", schema);
-    const insert = (name: string, count: number): void => void database.run("INSERT INTO item VALUES (?, ?)", name, count);
+    const insert = (name: string, count: number): void =>
+      void database.run("INSERT INTO item VALUES (?, ?)", name, count);
     database.defer("a", () => insert("a", 1));
     database.defer("a", () => insert("a", 2));
     database.defer("b", () => insert("b", 1));

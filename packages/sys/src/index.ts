@@ -53,6 +53,7 @@ export {
   removeTreeAt,
 } from "./file-tree.ts";
 export { type Koffi, type LibraryHandle, loadKoffi, type NativeFunction } from "./load-koffi.ts";
+export { type AllocatorLimits, limitAllocator, releaseFreedMemory } from "./memory-calls.ts";
 export {
   MNT_DETACH,
   MNT_FORCE,

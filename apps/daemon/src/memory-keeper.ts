@@ -1,0 +1,61 @@
+import { performance } from "node:perf_hooks";
+import type { Clock, ErrorReporter } from "@buildkit-ts/async";
+import { limitAllocator, releaseFreedMemory } from "@buildkit-ts/sys";
+
+/** How often it looks whether the daemon is at rest; longer than worker threads wait for more work. */
+const intervalMs = 6000;
+/** A daemon that is busy for less of the interval is at rest. */
+const restingUtilization = 0.02;
+/** As much work as leaves memory behind that is worth the collection of it. */
+const worthwhileMs = 30;
+
+const allocator = { ownMappingBytes: 256 << 10, pools: 2 };
+
+/**
+ * Gives memory back that builds have left, whenever the daemon comes to rest.
+ *
+ *     at rest ──work──▶ busy ──interval without work──▶ collected ──▶ at rest
+ *
+ * V8 sees much memory free and lets garbage lie, and the C library keeps what was freed for later. Neither knows that no
+ * build may come for hours.
+ */
+export class MemoryKeeper implements AsyncDisposable {
+  readonly #clock: Clock;
+  readonly #stopped = new AbortController();
+  readonly #ended: Promise<void>;
+  #busyMs = 0;
+
+  constructor(options: { readonly clock: Clock; readonly reporter: ErrorReporter }) {
+    this.#clock = options.clock;
+    limitAllocator(allocator);
+    this.#ended = this.#watch().catch((error: unknown) => {
+      if (!this.#stopped.signal.aborted) options.reporter.report(error, "release of memory");
+    });
+  }
+
+  async #watch(): Promise<void> {
+    const { signal } = this.#stopped;
+    for (let last = performance.eventLoopUtilization(); ; ) {
+      await this.#clock.sleep(intervalMs, { signal });
+      const now = performance.eventLoopUtilization();
+      const { active, utilization } = performance.eventLoopUtilization(now, last);
+      last = now;
+      this.#busyMs += active;
+      if (utilization > restingUtilization || this.#busyMs < worthwhileMs) continue;
+      await collect();
+      last = performance.eventLoopUtilization();
+      this.#busyMs = 0;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopped.abort(new Error("The daemon is stopping"));
+    await this.#ended;
+  }
+}
+
+async function collect(): Promise<void> {
+  // There only with --expose-gc, which both ways to start the daemon give.
+  globalThis.gc?.();
+  await releaseFreedMemory();
+}
