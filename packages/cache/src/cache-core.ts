@@ -44,7 +44,7 @@ export class CacheCore {
     this.layerBlobs = new LayerBlobs(services, async (record, options) => {
       return await this.extractor.extract(record, options);
     });
-    this.extractor = new TreeExtractor(services, this.layerBlobs);
+    this.extractor = new TreeExtractor(services);
     this.usage = new DiskUsageMeter(this);
   }
 

@@ -5,8 +5,9 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import type { MetadataDatabase } from "@buildkit-ts/metadata";
 import type { Mount } from "@buildkit-ts/mount";
 import { syncFileSystem } from "@buildkit-ts/sys";
+import { mergeStepsOf, type SnapshotMergeStep } from "./snapshot-merge-steps.ts";
 import { type SnapshotRow, SnapshotTable, unfinishedPrefix } from "./snapshot-table.ts";
-import type { SnapshotInfo, Snapshotter, SnapshotUsage } from "./snapshotter.ts";
+import type { SnapshotDifference, SnapshotInfo, Snapshotter, SnapshotUsage } from "./snapshotter.ts";
 import type { TreeRequest } from "./tree/tree-request.ts";
 
 /** What a snapshotter that keeps directories needs. */
@@ -116,18 +117,25 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
     for (const row of this.table.all()) yield toInfo(row);
   }
 
-  async merge(name: string, parents: readonly string[], options: { readonly signal: AbortSignal }): Promise<void> {
-    const [base, ...others] = parents;
-    if (base === undefined)
+  async merge(
+    name: string,
+    inputs: readonly (string | SnapshotDifference)[],
+    options: { readonly signal: AbortSignal },
+  ): Promise<void> {
+    if (inputs.length === 0)
       throw new BuildError("invalid_argument", `Cannot merge snapshot "${name}": nothing to merge`);
     this.table.ensureFree(name);
+    const base = typeof inputs[0] === "string" ? inputs[0] : undefined;
     // All exist before anything is made, and what lies below each is read before the first await.
-    const chains = others.map((parent) => this.table.chain(parent).toReversed());
+    const below = base === undefined ? [] : this.table.chain(base);
+    const steps = inputs
+      .slice(base === undefined ? 0 : 1)
+      .flatMap((input) => mergeStepsOf(input, (snapshot) => this.table.chain(snapshot)));
     this.#unfinished += 1;
     const key = `${unfinishedPrefix}${this.#unfinished}:${name}`;
     await this.prepare(key, base);
     try {
-      await this.mergeInto(this.table.get(key).id, chains, options);
+      await this.#trees.call(this.mergeRequest(this.table.get(key).id, { base: below, steps }), options);
       await this.commit(name, key);
     } catch (error) {
       await this.remove(key);
@@ -154,12 +162,11 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
     parent: string | undefined,
     options: { readonly signal: AbortSignal },
   ): Promise<void>;
-  /** @param chains Ids of layers, lowest first, of each snapshot to be merged over the parent of `id`. */
-  protected abstract mergeInto(
+  /** How to merge into a new active snapshot. @param merge Ids; `base` is what lies below it, highest first. */
+  protected abstract mergeRequest(
     id: number,
-    chains: readonly (readonly number[])[],
-    options: { readonly signal: AbortSignal },
-  ): Promise<void>;
+    merge: { readonly base: readonly number[]; readonly steps: readonly SnapshotMergeStep[] },
+  ): TreeRequest;
 
   protected directoryOf(id: number): string {
     return join(this.#root, String(id));

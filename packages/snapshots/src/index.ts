@@ -2,4 +2,4 @@ export { DirectorySnapshotter, type DirectorySnapshotterOptions } from "./direct
 export { NativeSnapshotter } from "./native/native-snapshotter.ts";
 export { OverlaySnapshotter, type OverlaySnapshotterOptions } from "./overlay/overlay-snapshotter.ts";
 export { probeSnapshotter } from "./probe-snapshotter.ts";
-export type { SnapshotInfo, SnapshotKind, Snapshotter, SnapshotUsage } from "./snapshotter.ts";
+export type { SnapshotDifference, SnapshotInfo, SnapshotKind, Snapshotter, SnapshotUsage } from "./snapshotter.ts";

@@ -14,6 +14,12 @@ export interface SnapshotInfo {
   readonly parent: string | undefined;
 }
 
+/** What leads from one committed snapshot to another, deletions included; undefined is the empty tree. */
+export interface SnapshotDifference {
+  readonly lower: string | undefined;
+  readonly upper: string | undefined;
+}
+
 /**
  * Layered directories.
  *
@@ -37,10 +43,14 @@ export interface Snapshotter {
   usage(key: string, options: { readonly signal: AbortSignal }): Promise<SnapshotUsage>;
   walk(): AsyncIterable<SnapshotInfo>;
   /**
-   * A committed snapshot `name` on top of `parent` that shows `parents` merged one over the other, lowest first.
-   * Overlay links files instead of copying them; others copy.
+   * A committed snapshot `name` that shows trees merged one over the other, lowest first: whole snapshots, or differences that
+   * are applied to what is below them. Overlay links files instead of copying them; others copy.
    */
-  merge(name: string, parents: readonly string[], options: { readonly signal: AbortSignal }): Promise<void>;
+  merge(
+    name: string,
+    inputs: readonly (string | SnapshotDifference)[],
+    options: { readonly signal: AbortSignal },
+  ): Promise<void>;
   /** The directory that holds only this snapshot's own changes, in overlay's whiteout form; undefined where there is none. */
   upperDir(key: string): Promise<string | undefined>;
 }

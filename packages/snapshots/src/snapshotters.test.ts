@@ -110,6 +110,20 @@ test("OverlaySnapshotter.merge() links files, but not one file of two layers as 
   assert.deepEqual(readdirSync(merged), ["a", "b"]);
 });
 
+test("OverlaySnapshotter.merge() copies no file of a difference, and marks as gone only what there is", {
+  skip,
+}, async (t) => {
+  const { options } = makePlace(t);
+  await using snapshots = new OverlaySnapshotter(options);
+  await makeLayer(snapshots, { name: "a", write: { "d/": "", "d/gone": "", "d/other": "" } });
+  await makeLayer(snapshots, { name: "b", parent: "a", write: { "d/new": "n" }, remove: ["d/gone", "d/other"] });
+  await makeLayer(snapshots, { name: "base", write: { "d/": "", "d/gone": "" } });
+  await snapshots.merge("m", ["base", { lower: "a", upper: "b" }], { signal });
+  const [made, merged] = [await snapshots.upperDir("b"), await snapshots.upperDir("m")].map((path) => path ?? "");
+  assert.equal(statSync(join(merged ?? "", "d/new")).ino, statSync(join(made ?? "", "d/new")).ino);
+  assert.deepEqual(readdirSync(join(merged ?? "", "d")), ["gone", "new"]);
+});
+
 test("OverlaySnapshotter mounts more layers than a page of options holds", { skip }, async (t) => {
   const { options } = makePlace(t);
   await using snapshots = new OverlaySnapshotter(options);

@@ -127,31 +127,6 @@ export class LayerBlobs {
     return await this.#services.views.acquire(await this.#extract(record, options));
   }
 
-  /** Lets `use` read a record's own layer as a file, without keeping a blob that was made only for that. */
-  async withLayerFile(
-    record: CacheRecord,
-    options: RefOptions,
-    use: (blob: { readonly path: string; readonly mediaType: string }) => Promise<void>,
-  ): Promise<void> {
-    const layer = record.layers()[0] ?? record;
-    const { blobs } = this.#services;
-    const hasBlob = layer.values.blobs.length > 0;
-    const local = hasBlob ? await this.#findSource(layer, options) : undefined;
-    if (local !== undefined) {
-      await use({ path: blobs.content.pathOf(local.digest), mediaType: local.mediaType });
-      return;
-    }
-    const path = blobs.content.createIngestPath();
-    try {
-      const compression = { type: "uncompressed", ociMediaTypes: true } as const;
-      const make = { signal: options.signal, outputPath: path, compression };
-      const { descriptor } = await this.#makeOfTree(layer, make, options);
-      await use({ path, mediaType: descriptor.mediaType });
-    } finally {
-      await rm(path, { force: true });
-    }
-  }
-
   /** Reads blobs where they are: here, or where the record says that they can be fetched. */
   #provider(records: readonly CacheRecord[], session: unknown): ContentProvider {
     const { blobs } = this.#services;

@@ -5,7 +5,7 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import type { AppliedLayer } from "@buildkit-ts/layers";
 import { mountTemporarily } from "@buildkit-ts/mount";
 import { withStatus } from "@buildkit-ts/progress";
-import type { LayerBlobs } from "../blobs/layer-blobs.ts";
+import type { SnapshotDifference } from "@buildkit-ts/snapshots";
 import type { CacheRecord } from "../record/cache-record.ts";
 import { newId } from "../record/record-registry.ts";
 import type { RefOptions } from "../refs.ts";
@@ -17,14 +17,12 @@ const parallelUnpacks = 4;
 /** Makes snapshots of records that have none: unpacks blobs, merges, applies differences. Once per record at a time. */
 export class TreeExtractor {
   readonly #services: TreeServices;
-  readonly #layerBlobs: LayerBlobs;
   readonly #flights = new SingleFlight<CacheRecord, void>();
   readonly #unpacks = new Semaphore(parallelUnpacks);
   #stages: Promise<boolean> | undefined;
 
-  constructor(services: TreeServices, layerBlobs: LayerBlobs) {
+  constructor(services: TreeServices) {
     this.#services = services;
-    this.#layerBlobs = layerBlobs;
   }
 
   /** @returns The record's committed snapshot. */
@@ -189,59 +187,85 @@ export class TreeExtractor {
       // Steps of a failed attempt.
       if ((await snapshotter.find(name)) !== undefined) await snapshotter.remove(name);
       if (step.kind === "trees") {
-        const snapshots = await this.#extractAll(step.records, options);
-        await snapshotter.merge(name, base === undefined ? snapshots : [base, ...snapshots], { signal });
-      } else await this.#applyDifference(step.record, { name, base, options });
+        const inputs = await this.#mergeInputs(step.records, options);
+        await snapshotter.merge(name, base === undefined ? inputs : [base, ...inputs], { signal });
+      } else await this.#applyBlob(step.record, { name, base, options });
       base = name;
     }
   }
 
-  async #extractAll(records: readonly CacheRecord[], options: RefOptions): Promise<string[]> {
-    const snapshots: string[] = [];
+  /** Unpacks what is to be merged, all at the same time. */
+  async #mergeInputs(records: readonly CacheRecord[], options: RefOptions): Promise<(string | SnapshotDifference)[]> {
+    const inputs: (string | SnapshotDifference)[] = [];
     await using group = new TaskGroup({ signal: options.signal });
     for (const [index, record] of records.entries())
       group.run(async (signal) => {
-        snapshots[index] = await this.extract(record, { ...options, signal });
+        inputs[index] = await this.#mergeInput(record, { ...options, signal });
       });
     await group.join();
-    return snapshots;
+    return inputs;
+  }
+
+  async #mergeInput(record: CacheRecord, options: RefOptions): Promise<string | SnapshotDifference> {
+    const { structure } = record;
+    if (structure.kind !== "diff") return await this.extract(record, options);
+    const [lower, upper] = await Promise.all(
+      [structure.lower, structure.upper].map(async (side) =>
+        side === undefined ? undefined : await this.extract(side, options),
+      ),
+    );
+    return { lower, upper };
   }
 
   async #makeDifference(record: CacheRecord, options: RefOptions): Promise<void> {
-    await this.#applyDifference(record, { name: record.id, base: undefined, options });
+    const name = record.id;
+    if (isBlobOnly(record)) await this.#applyBlob(record, { name, base: undefined, options });
+    else await this.#services.snapshotter.merge(name, [await this.#mergeInput(record, options)], options);
   }
 
-  /** A snapshot of `base` with the changes that a difference stands for, deletions included. */
-  async #applyDifference(
+  /** A snapshot of `base` with the changes that a layer's blob describes. */
+  async #applyBlob(
     record: CacheRecord,
     target: { readonly name: string; readonly base: string | undefined; readonly options: RefOptions },
   ): Promise<void> {
     const { name, base, options } = target;
     const { signal } = options;
-    const { codec, snapshotter } = this.#services;
-    await this.#layerBlobs.withLayerFile(record, options, async (blob) => {
-      await this.#commit(name, base, async (key) => {
-        await using mounted = await mountTemporarily(await snapshotter.mounts(key), { signal });
-        await codec.apply(blob, { directory: mounted.path, form: "merged" }, { signal });
-      });
+    const { codec, snapshotter, blobs } = this.#services;
+    const [layer = record] = record.layers();
+    const { digest, mediaType } = await blobs.ensureLocal(layer, options);
+    await this.#commit(name, base, async (key) => {
+      await using mounted = await mountTemporarily(await snapshotter.mounts(key), { signal });
+      await codec.apply(
+        { path: blobs.content.pathOf(digest), mediaType },
+        { directory: mounted.path, form: "merged" },
+        { signal },
+      );
     });
   }
 }
 
+/** Whether a difference is one layer that was never unpacked: its blob says all, and what is below it needs not be fetched. */
+function isBlobOnly(record: CacheRecord): boolean {
+  const [layer] = record.layers();
+  return (
+    layer !== undefined && layer !== record && layer.values.snapshot === undefined && layer.values.blobs.length > 0
+  );
+}
+
 type MergeStep =
   | { readonly kind: "trees"; readonly records: readonly CacheRecord[] }
-  | { readonly kind: "difference"; readonly record: CacheRecord };
+  | { readonly kind: "blob"; readonly record: CacheRecord };
 
-/** Whole trees that follow one another are merged in one go; a difference also deletes, which a tree cannot express. */
+/** What follows one another is merged in one go, except what is unpacked from a blob. */
 function groupSteps(parents: readonly CacheRecord[]): MergeStep[] {
   const steps: MergeStep[] = [];
   let trees: CacheRecord[] = [];
   for (const record of parents) {
-    if (record.structure.kind !== "diff") {
+    if (record.structure.kind !== "diff" || !isBlobOnly(record)) {
       if (trees.length === 0) steps.push({ kind: "trees", records: trees });
       trees.push(record);
     } else {
-      steps.push({ kind: "difference", record });
+      steps.push({ kind: "blob", record });
       trees = [];
     }
   }

@@ -1,7 +1,10 @@
 import { mkdirSync } from "node:fs";
 import type { Mount } from "@buildkit-ts/mount";
 import { DirectorySnapshotter, type DirectorySnapshotterOptions } from "../directory-snapshotter.ts";
+import type { SnapshotMergeStep } from "../snapshot-merge-steps.ts";
 import type { SnapshotRow } from "../snapshot-table.ts";
+import type { MergeStep } from "../tree/merge-trees.ts";
+import type { TreeRequest } from "../tree/tree-request.ts";
 
 /** Snapshots as complete copies: works on every file system and without privileges for mounting overlays, but is slow. */
 export class NativeSnapshotter extends DirectorySnapshotter {
@@ -38,18 +41,15 @@ export class NativeSnapshotter extends DirectorySnapshotter {
       await this.runTree({ verb: "copy", from: this.filesOf(below), to: this.filesOf(id) }, options);
   }
 
-  protected async mergeInto(
+  protected mergeRequest(
     id: number,
-    chains: readonly (readonly number[])[],
-    options: { readonly signal: AbortSignal },
-  ): Promise<void> {
-    for (const chain of chains) {
-      let lower: string | undefined;
-      for (const layer of chain) {
-        const upper = this.filesOf(layer);
-        await this.runTree({ verb: "applyDifference", lower, upper, target: this.filesOf(id) }, options);
-        lower = upper;
-      }
-    }
+    merge: { readonly base: readonly number[]; readonly steps: readonly SnapshotMergeStep[] },
+  ): TreeRequest {
+    // Each snapshot is a whole tree: what a layer changed shows only when it is compared with the one below.
+    const top = (stack: readonly number[]): string[] => stack.slice(0, 1).map((layer) => this.filesOf(layer));
+    const steps = merge.steps.map(
+      ({ upper, lower }): MergeStep => ({ kind: "difference", upper: top(upper), lower: top(lower) }),
+    );
+    return { verb: "merge", steps, target: this.filesOf(id), base: [], form: { kind: "plain" } };
   }
 }

@@ -3,7 +3,10 @@ import { join } from "node:path";
 import { escapeOverlayPath, type Mount } from "@buildkit-ts/mount";
 import { AT_FDCWD, applyAttributesAt, attributesOf, lstatAt } from "@buildkit-ts/sys";
 import { DirectorySnapshotter, type DirectorySnapshotterOptions } from "../directory-snapshotter.ts";
+import type { SnapshotMergeStep } from "../snapshot-merge-steps.ts";
 import type { SnapshotRow } from "../snapshot-table.ts";
+import type { MergeStep } from "../tree/merge-trees.ts";
+import type { TreeRequest } from "../tree/tree-request.ts";
 
 export interface OverlaySnapshotterOptions extends DirectorySnapshotterOptions {
   /** Keep overlay's marks in `user.` attributes: for daemons in a user namespace. */
@@ -62,14 +65,16 @@ export class OverlaySnapshotter extends DirectorySnapshotter {
     // A layer begins empty.
   }
 
-  protected async mergeInto(
+  protected mergeRequest(
     id: number,
-    chains: readonly (readonly number[])[],
-    options: { readonly signal: AbortSignal },
-  ): Promise<void> {
-    const layers = chains.flat().map((layer) => this.filesOf(layer));
-    const userXattr = this.#userXattr;
-    await this.runTree({ verb: "link", layers, target: this.filesOf(id), userXattr }, options);
+    merge: { readonly base: readonly number[]; readonly steps: readonly SnapshotMergeStep[] },
+  ): TreeRequest {
+    const paths = (ids: readonly number[]): string[] => ids.map((layer) => this.filesOf(layer));
+    const steps = merge.steps.map(({ kind, upper, lower }): MergeStep => {
+      return { kind, upper: paths(kind === "layer" ? upper.slice(0, 1) : upper), lower: paths(lower) };
+    });
+    const form = { kind: "layers", opaqueXattr: `${this.#userXattr ? "user" : "trusted"}.overlay.opaque` } as const;
+    return { verb: "merge", steps, target: this.filesOf(id), base: paths(merge.base), form };
   }
 
   #workOf(id: number): string {

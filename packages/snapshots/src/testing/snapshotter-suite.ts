@@ -167,6 +167,78 @@ function mergeSuite(factory: (t: TestContext) => Promise<Snapshotter>): void {
     assert.equal(tree["d/x"], undefined);
   });
 
+  test("merge() lets a layer delete only what its own layers below had", async (t) => {
+    const snapshots = await factory(t);
+    await makeLayer(snapshots, { name: "base", write: { "d/": "", "d/base": "1" } });
+    await makeLayer(snapshots, { name: "a", write: { "d/": "", "d/a": "1" } });
+    await makeLayer(snapshots, { name: "b1", write: { "d/": "", "d/gone": "1", "e/": "" } });
+    // The directory is made again within one layer: overlay calls it opaque.
+    await makeLayer(snapshots, {
+      name: "b2",
+      parent: "b1",
+      remove: ["d"],
+      write: { "d/": "", "d/b": "1", "e/f/": "" },
+    });
+    await snapshots.merge("m", ["base", "a", "b2"], { signal });
+    assert.deepEqual(await readSnapshot(snapshots, "m"), {
+      "d/": "",
+      "d/a": "1",
+      "d/b": "1",
+      "d/base": "1",
+      "e/": "",
+      "e/f/": "",
+    });
+  });
+
+  test("merge() applies a difference to what is below it: what it adds, changes and deletes", async (t) => {
+    const snapshots = await factory(t);
+    const same = { "dir/": "", "dir/same": "s" };
+    await makeLayer(snapshots, {
+      name: "a1",
+      write: { ...same, "dir/gone": "1", "dir/changed": "1", "old/": "", "old/x": "" },
+    });
+    await makeLayer(snapshots, {
+      name: "a2",
+      parent: "a1",
+      remove: ["dir/gone", "old"],
+      write: { "dir/changed": "2", "new/": "", "new/file": "n" },
+    });
+    await makeLayer(snapshots, {
+      name: "base",
+      write: { "dir/": "", "dir/gone": "base", "dir/kept": "base", "old/": "" },
+    });
+    await snapshots.merge("m", ["base", { lower: "a1", upper: "a2" }], { signal });
+    assert.deepEqual(await readSnapshot(snapshots, "m"), {
+      "dir/": "",
+      "dir/changed": "2",
+      "dir/kept": "base",
+      "new/": "",
+      "new/file": "n",
+    });
+    await snapshots.merge("alone", [{ lower: "a1", upper: "a2" }], { signal });
+    assert.deepEqual(Object.keys(await readSnapshot(snapshots, "alone")), ["dir/", "dir/changed", "new/", "new/file"]);
+  });
+
+  test("merge() compares trees of which neither is built on the other", async (t) => {
+    const snapshots = await factory(t);
+    await makeLayer(snapshots, {
+      name: "root",
+      write: { "untouched/": "", "untouched/file": "", "d/": "", "d/same": "s" },
+    });
+    await makeLayer(snapshots, {
+      name: "lower",
+      parent: "root",
+      write: { "d/lower": "l", both: "lower", "x/": "", "x/y": "" },
+    });
+    await makeLayer(snapshots, { name: "upper", parent: "root", write: { "d/upper": "u", both: "upper", x: "file" } });
+    await snapshots.merge("m", [{ lower: "lower", upper: "upper" }], { signal });
+    assert.deepEqual(await readSnapshot(snapshots, "m"), { both: "upper", "d/": "", "d/upper": "u", x: "file" });
+    await snapshots.merge("n", ["lower", { lower: "lower", upper: "upper" }], { signal });
+    assert.deepEqual(await readSnapshot(snapshots, "n"), await readSnapshot(snapshots, "upper"));
+    await snapshots.merge("o", ["lower", { lower: "lower", upper: undefined }], { signal });
+    assert.deepEqual(await readSnapshot(snapshots, "o"), {});
+  });
+
   test("merge() can be a parent and be removed with its sources in any order", async (t) => {
     const snapshots = await factory(t);
     await makeLayer(snapshots, { name: "a", write: { a: "1" } });

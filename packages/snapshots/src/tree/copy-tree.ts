@@ -51,6 +51,11 @@ export class TreeCopier {
     this.#checkAborted = checkAborted;
   }
 
+  /** What comes now is of another source: its files are not those that were copied. */
+  forgetLinks(): void {
+    this.#firstPaths.clear();
+  }
+
   /** @param path Of `to`, below the root. */
   copyChildren(from: number, to: number, path: FilePath): void {
     for (const name of readNames(from))

@@ -1,10 +1,9 @@
 import { serveWorkerCalls } from "@buildkit-ts/async";
 import { AT_FDCWD, removeTreeAt } from "@buildkit-ts/sys";
 import type { SnapshotUsage } from "../snapshotter.ts";
-import { applyDifference } from "./apply-difference.ts";
 import { copyTree } from "./copy-tree.ts";
-import { linkLayers } from "./link-layers.ts";
 import { measureTree } from "./measure-tree.ts";
+import { mergeTrees } from "./merge-trees.ts";
 import type { TreeRequest } from "./tree-request.ts";
 
 serveWorkerCalls<TreeRequest, SnapshotUsage | undefined>((request, call) => {
@@ -18,11 +17,8 @@ serveWorkerCalls<TreeRequest, SnapshotUsage | undefined>((request, call) => {
     case "copy":
       copyTree(request.from, request.to, checkAborted);
       return undefined;
-    case "link":
-      linkLayers(request, checkAborted);
-      return undefined;
-    case "applyDifference":
-      applyDifference(request, checkAborted);
+    case "merge":
+      mergeTrees(request, checkAborted);
       return undefined;
     default:
       return request satisfies never;
