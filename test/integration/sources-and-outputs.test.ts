@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { ImmutableRef } from "@buildkit-ts/cache";
-import { ArchiveExporter, DatabaseImageStore, ImageExporter, LocalExporter, TarExporter } from "@buildkit-ts/exporters";
+import { ArchiveExporter, ImageExporter, LocalExporter, TarExporter } from "@buildkit-ts/exporters";
 import { mountTemporarily } from "@buildkit-ts/mount";
 import { hostPlatform } from "@buildkit-ts/oci";
 import { type OutputTarget, shareDirectories, takeOutputs } from "@buildkit-ts/session/serving";
@@ -134,6 +134,13 @@ test("an image is pushed, found again, pulled lazily, and its tree is the same",
   assert.deepEqual([quick.pin, quick.done, exact.done], [digest, false, true]);
   await using pulled = await instance.snapshot(fresh.context(other));
   assert.equal(pulled.isLazy, true);
+  const output = new ImageExporter(fresh.services);
+  await output.resolve({ name: "unpacked" }).export(input(pulled), fresh.context(other));
+  assert.equal(pulled.isLazy, true, "an image can be named without its files");
+  const both = output.resolve({ name: "unpacked", unpack: "true", "rewrite-timestamp": "true" });
+  await assert.rejects(both.export(input(pulled), fresh.context(other)), { message: /conflicts with "unpack"/ });
+  await output.resolve({ name: "unpacked", unpack: "true" }).export(input(pulled), fresh.context(other));
+  assert.equal(pulled.isLazy, false);
   assert.deepEqual(await readTree(pulled), await readTree(ref));
   assert.ok(fresh.statuses.some(({ id }) => id === `resolve ${name}`));
 
@@ -159,28 +166,6 @@ test("a name that is not there is told as BuildKit tells it", async () => {
     code: "not_found",
     message: `${name}: not found`,
   });
-});
-
-test("an image that was named on this machine is found where no registry has it", async () => {
-  const session = await parts.connect([shareDirectories({ context })]);
-  await using ref = await local().snapshot(parts.context(session));
-  const images = new DatabaseImageStore({ ...parts.services, pins: parts.cache });
-  const name = `${registry.host}/only/here:1`;
-  const { response } = await new ImageExporter({ ...parts.services, images })
-    .resolve({ name })
-    .export(input(ref), parts.context(session));
-  const source = new ImageSource({ ...parts.services, images, origin: new RegistryOrigin(parts.services) });
-  for (const [resolveMode, found] of [
-    ["default", true],
-    ["local", true],
-    ["pull", false],
-  ] as const) {
-    const resolving = source.resolveMetadata(...imageQuery(name, resolveMode), parts.context(await parts.connect([])));
-    if (found) assert.equal((await resolving).digest, response["containerimage.digest"]);
-    else await assert.rejects(resolving, { code: "not_found" });
-  }
-  await images.delete(name);
-  assert.deepEqual(images.list(), []);
 });
 
 test("outputs reach the client: oci, docker, tar, local", async () => {

@@ -5,7 +5,7 @@ export { canonicalIdentifier } from "./canonical-identifier.ts";
 export { type GitIdentifier, parseGitIdentifier } from "./git/git-identifier.ts";
 export { GitSource, type GitSourceOptions } from "./git/git-source.ts";
 export { HttpSource, type HttpSourceOptions } from "./http/http-source.ts";
-export type { ImageOrigin, LocalImages, OriginAccess } from "./image/image-origin.ts";
+export type { ImageOrigin, OriginAccess } from "./image/image-origin.ts";
 export { ImageSource, type ImageSourceOptions } from "./image/image-source.ts";
 export { LayoutSource, type LayoutSourceOptions } from "./image/layout-source.ts";
 export { RegistryOrigin } from "./image/registry-origin.ts";

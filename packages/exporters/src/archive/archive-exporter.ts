@@ -3,13 +3,13 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import type { Descriptor } from "@buildkit-ts/oci";
 import { withStatus } from "@buildkit-ts/progress";
 import { type SessionManager, sendBytes } from "@buildkit-ts/session";
+import type { BlobPins } from "../blob-pins.ts";
 import type { ExportContext, Exporter, ExporterInstance, ExportInput, ExportOutput } from "../exporter.ts";
 import { rechunk } from "../files/rechunk.ts";
 import { normalizeName, outputNames } from "../image/image-names.ts";
 import { describeImage } from "../image/image-response.ts";
 import { type CommittedImage, ImageWriter } from "../image/image-writer.ts";
 import type { LayerRewriter } from "../image/layer-rewriter.ts";
-import type { BlobPins } from "../image-store.ts";
 import { formatTime, parseFlag } from "../options/attributes.ts";
 import { sortMembers } from "../options/go-json.ts";
 import { type ImageOptions, parseImageOptions } from "../options/image-options.ts";
@@ -21,7 +21,7 @@ export interface ArchiveExporterOptions {
   /** `docker` adds what `docker load` needs, and takes one platform only. */
   readonly variant: "oci" | "docker";
   readonly content: ContentStore;
-  readonly pins?: Pick<BlobPins, "pinBlobs">;
+  readonly pins?: BlobPins;
   /** Without it `rewrite-timestamp` is refused. */
   readonly rewriter?: LayerRewriter;
   readonly sessions: SessionManager;

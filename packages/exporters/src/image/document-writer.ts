@@ -1,7 +1,7 @@
 import type { ContentStore } from "@buildkit-ts/content";
 import { type Descriptor, type Digest, digestOf } from "@buildkit-ts/oci";
 import type { ExportContext, ExportInput } from "../exporter.ts";
-import type { BlobPins } from "../image-store.ts";
+import type { BlobPins } from "../blob-pins.ts";
 import { writeBlob } from "./write-blob.ts";
 
 /** A small blob of an image. */
@@ -14,7 +14,7 @@ export interface ImageDocument {
 export interface DocumentWriterOptions {
   readonly content: ContentStore;
   /** Lets documents go with the records that they describe; without it they stay. */
-  readonly pins?: Pick<BlobPins, "pinBlobs">;
+  readonly pins?: BlobPins;
 }
 
 /** Stores manifests, configs and statements, each held by the records that it describes. */

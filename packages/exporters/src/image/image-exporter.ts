@@ -1,15 +1,15 @@
 import type { ContentProvider, ContentStore } from "@buildkit-ts/content";
 import { BuildError } from "@buildkit-ts/errdefs";
-import { type Descriptor, isDigest } from "@buildkit-ts/oci";
+import { type Descriptor, formatPlatform, isDigest, normalizePlatform } from "@buildkit-ts/oci";
 import { withStatus } from "@buildkit-ts/progress";
 import type { RegistryClient } from "@buildkit-ts/registry";
 import { SessionCredentials, type SessionManager } from "@buildkit-ts/session";
-import { fetchLayers } from "../archive/archive-exporter.ts";
+import type { BlobPins } from "../blob-pins.ts";
 import type { ExportContext, Exporter, ExporterInstance, ExportInput, ExportOutput } from "../exporter.ts";
-import type { BlobPins, ImageStore } from "../image-store.ts";
 import { parseFlag } from "../options/attributes.ts";
 import { type ImageOptions, parseImageOptions } from "../options/image-options.ts";
-import { normalizeName, outputNames } from "./image-names.ts";
+import { findRef, resultPlatforms } from "../options/result-platforms.ts";
+import { outputNames } from "./image-names.ts";
 import { describeImage } from "./image-response.ts";
 import { type CommittedImage, ImageWriter } from "./image-writer.ts";
 import type { LayerRewriter } from "./layer-rewriter.ts";
@@ -20,14 +20,12 @@ export interface ImageExporterOptions {
   readonly content: ContentStore;
   readonly registry: RegistryClient;
   readonly sessions: SessionManager;
-  readonly pins?: Pick<BlobPins, "pinBlobs">;
+  readonly pins?: BlobPins;
   /** Without it `rewrite-timestamp` is refused. */
   readonly rewriter?: LayerRewriter;
-  /** Absent: images get no names on this machine. */
-  readonly images?: ImageStore;
 }
 
-/** The output `image`: an image in this machine's store, in registries, or both. */
+/** The output `image`: the blobs of an image here, and the image in registries. It gets no name on this machine. */
 export class ImageExporter implements Exporter {
   readonly #options: ImageExporterOptions;
 
@@ -45,10 +43,8 @@ interface Naming {
   readonly push: boolean;
   readonly pushByDigest: boolean;
   readonly insecure: boolean;
-  readonly store: boolean;
-  /** Stores the image also when some of its layers are still in a registry. */
-  readonly allowIncomplete: boolean;
-  readonly canonical: boolean;
+  /** Leaves the result unpacked, ready to be built on. */
+  readonly unpack: boolean;
   readonly danglingPrefix: string;
   readonly danglingEmptyOnly: boolean;
 }
@@ -58,15 +54,13 @@ function parseNaming(rest: ReadonlyMap<string, string>): Naming {
     const value = rest.get(key);
     return value === undefined ? absent : parseFlag(key, value);
   };
-  // Accepted, since clients send it; nothing here unpacks.
-  flag("unpack", false);
+  // Settings of an image store, which clients send to every worker.
+  for (const key of ["store", "unsafe-internal-store-allow-incomplete", "name-canonical"]) flag(key, false);
   return {
     push: flag("push", false),
     pushByDigest: flag("push-by-digest", false),
     insecure: flag("registry.insecure", false),
-    store: flag("store", true),
-    allowIncomplete: flag("unsafe-internal-store-allow-incomplete", false),
-    canonical: flag("name-canonical", false),
+    unpack: flag("unpack", false),
     danglingPrefix: rest.get("dangling-name-prefix") ?? "",
     danglingEmptyOnly: flag("danging-name-empty-only", false),
   };
@@ -87,11 +81,11 @@ class ImageExporterInstance implements ExporterInstance {
   }
 
   async export(input: ExportInput, context: ExportContext): Promise<ExportOutput> {
+    if (this.#naming.unpack && this.#image.rewriteTimestamp)
+      throw new BuildError("invalid_argument", 'exporter option "rewrite-timestamp" conflicts with "unpack"');
     const image = await new ImageWriter(this.#options).commit(input, this.#image, context);
-    const given = outputNames(this.#image.name, input.metadata);
-    const names = this.#withDangling(given, image.descriptor);
-    if (this.#options.images !== undefined && this.#naming.store && names.length > 0)
-      await this.#store(this.#options.images, { image, names, canonical: given.length > 0 }, context);
+    const names = this.#withDangling(outputNames(this.#image.name, input.metadata), image.descriptor);
+    if (this.#naming.unpack) await unpack(input, { names, context });
     const response = {
       ...describeImage(image, image.descriptor),
       ...(names.length > 0 && { "image.name": names.join(",") }),
@@ -104,24 +98,6 @@ class ImageExporterInstance implements ExporterInstance {
     const { danglingPrefix, danglingEmptyOnly } = this.#naming;
     if (danglingPrefix === "" || (danglingEmptyOnly && names.length > 0)) return [...names];
     return [...names, `${danglingPrefix}@${descriptor.digest}`];
-  }
-
-  async #store(
-    images: ImageStore,
-    named: { readonly image: CommittedImage; readonly names: readonly string[]; readonly canonical: boolean },
-    context: ExportContext,
-  ): Promise<void> {
-    const { image, names } = named;
-    const { descriptor } = image;
-    if (!this.#naming.allowIncomplete) await fetchLayers(this.#options.content, image, context);
-    for (const name of names) {
-      const stored = name.includes("@") ? name : normalizeName(name);
-      await withStatus(context.progress, `naming to ${name}`, async () => {
-        await images.put({ name: stored, descriptor }, context);
-        if (this.#naming.canonical && named.canonical && !name.includes("@"))
-          await images.put({ name: `${stored}@${descriptor.digest}`, descriptor }, context);
-      });
-    }
   }
 
   async #push(image: CommittedImage, names: readonly string[], context: ExportContext): Promise<void> {
@@ -148,6 +124,22 @@ class ImageExporterInstance implements ExporterInstance {
       }
     }
   }
+}
+
+/** Gives the result for this machine's platform its tree; results for others are of no use here. */
+async function unpack(
+  input: ExportInput,
+  options: { readonly names: readonly string[]; readonly context: ExportContext },
+): Promise<void> {
+  const { context, names } = options;
+  const wanted = formatPlatform(normalizePlatform(context.platform));
+  const own = resultPlatforms(input.metadata).find(({ platform }) => formatPlatform(platform) === wanted);
+  const ref = own === undefined ? undefined : findRef(input, own.id);
+  if (ref === undefined) return;
+  const { signal, progress } = context;
+  await withStatus(progress, `unpacking to ${names[0] ?? ""}`, async () => {
+    await ref.extract({ signal, progress, session: context.sessions() });
+  });
 }
 
 /** Reads an image's blobs: those in the store from there, layers that are elsewhere through their remotes. */

@@ -1,1 +1,2 @@
-export { makeLayer, readSnapshot, snapshotterSuite, type TreeText } from "./snapshotter-suite.ts";
+export { makeLayer, readSnapshot, type TreeText } from "./layer-trees.ts";
+export { snapshotterSuite } from "./snapshotter-suite.ts";

@@ -23,8 +23,3 @@ export interface ImageOrigin {
   /** What refers to a manifest of the name's repository, such as signatures. Absent: nothing can. */
   referrers?(reference: Reference, digest: Digest, access: OriginAccess): Promise<readonly Descriptor[]>;
 }
-
-/** Named images of this machine. */
-export interface LocalImages {
-  find(name: string): { readonly descriptor: Descriptor } | undefined;
-}

@@ -4,14 +4,13 @@ import {
   type Descriptor,
   type DiffId,
   type Digest,
-  formatReference,
   isDigest,
   isIndexType,
   type Platform,
   platformDistance,
   type Reference,
 } from "@buildkit-ts/oci";
-import type { ImageOrigin, LocalImages, OriginAccess } from "./image-origin.ts";
+import type { ImageOrigin, OriginAccess } from "./image-origin.ts";
 import { parseObject, refuseSchema1 } from "./manifest-type.ts";
 import { parseIndex, parseManifest } from "./parse-manifest.ts";
 import type { ResolveMode } from "./resolve-mode.ts";
@@ -27,8 +26,6 @@ export interface ResolvedImage {
   readonly layers: readonly Descriptor[];
   /** Of the layers, from the config; undefined for a config that is none of OCI's. */
   readonly diffIds: readonly DiffId[] | undefined;
-  /** Whether this machine has it under a name. */
-  readonly isLocal: boolean;
 }
 
 /** What {@linkcode ImageResolver.resolve} is asked for. */
@@ -44,54 +41,32 @@ const maxIndexDepth = 4;
 export class ImageResolver {
   readonly #content: ContentStore;
   readonly #origin: ImageOrigin;
-  readonly #images: LocalImages | undefined;
 
-  constructor(options: {
-    readonly content: ContentStore;
-    readonly origin: ImageOrigin;
-    readonly images?: LocalImages;
-  }) {
+  constructor(options: { readonly content: ContentStore; readonly origin: ImageOrigin }) {
     this.#content = options.content;
     this.#origin = options.origin;
-    this.#images = options.images;
   }
 
   /** @throws {BuildError} `not_found`, for a name that nobody knows or an index without the platform. */
   async resolve(request: ResolveRequest, access: OriginAccess): Promise<ResolvedImage> {
-    const { mode } = request;
-    const local = mode === "pull" ? undefined : this.#findLocal(request.reference);
-    if (mode === "local" && local !== undefined) return await this.#read(request, local, access);
-    try {
-      const root = await this.#origin.resolve(request.reference, access);
-      return await this.#read(request, root, access);
-    } catch (error) {
-      access.signal.throwIfAborted();
-      if (local === undefined) throw error;
-      return await this.#read(request, local, access);
-    }
+    const root = await this.#origin.resolve(request.reference, access);
+    return await this.#read(request, root, access);
   }
 
   /** Where the blobs of a resolved image can be read. */
   provider(image: ResolvedImage, access: Omit<OriginAccess, "signal">): ContentProvider {
-    return image.isLocal ? this.#content : this.#origin.provider(image.reference, access);
+    return this.#origin.provider(image.reference, access);
   }
 
   /** What refers to one of the image's manifests, as its origin lists it. */
   async referrers(image: ResolvedImage, digest: Digest, access: OriginAccess): Promise<readonly Descriptor[]> {
-    return image.isLocal ? [] : ((await this.#origin.referrers?.(image.reference, digest, access)) ?? []);
-  }
-
-  #findLocal(reference: Reference): Descriptor | undefined {
-    const { domain, path, tag = "latest", digest } = reference;
-    const found = this.#images?.find(formatReference({ domain, path, tag }))?.descriptor;
-    return digest === undefined || found?.digest === digest ? found : undefined;
+    return (await this.#origin.referrers?.(image.reference, digest, access)) ?? [];
   }
 
   async #read(request: ResolveRequest, root: Descriptor, access: OriginAccess): Promise<ResolvedImage> {
     refuseSchema1(root);
     const { reference, platform } = request;
-    const isLocal = this.#findLocal(reference)?.digest === root.digest && request.mode !== "pull";
-    const provider = isLocal ? this.#content : this.#origin.provider(reference, access);
+    const provider = this.#origin.provider(reference, access);
     const metadata: Digest[] = [];
     const read = async (descriptor: Descriptor): Promise<Buffer> => {
       metadata.push(descriptor.digest);
@@ -106,7 +81,7 @@ export class ImageResolver {
         "invalid_argument",
         `mismatched image rootfs and manifest layers ${diffIds.length} ${manifest.layers.length}`,
       );
-    return { reference, root, metadata, config, layers: manifest.layers, diffIds, isLocal };
+    return { reference, root, metadata, config, layers: manifest.layers, diffIds };
   }
 }
 

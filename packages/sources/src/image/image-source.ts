@@ -17,7 +17,7 @@ import { stripScheme } from "../source-attributes.ts";
 import type { AttestationChain, ImageMetadata, MetadataRequest } from "../source-metadata.ts";
 import { readAttestationChain } from "./attestation-chain.ts";
 import { configKey, manifestKey } from "./image-cache-key.ts";
-import type { ImageOrigin, LocalImages } from "./image-origin.ts";
+import type { ImageOrigin } from "./image-origin.ts";
 import { ImageResolver, type ResolvedImage } from "./image-resolver.ts";
 import { RecentResolves } from "./recent-resolves.ts";
 import { parseResolveMode, type ResolveMode } from "./resolve-mode.ts";
@@ -27,8 +27,6 @@ export interface ImageSourceOptions {
   readonly cache: CacheManager;
   readonly content: ContentStore;
   readonly origin: ImageOrigin;
-  /** Absent: names are looked up in registries only. */
-  readonly images?: LocalImages;
   /** Default `docker-image`. */
   readonly scheme?: "docker-image" | "oci-layout";
 }
@@ -170,7 +168,7 @@ function toSessionIds(session: unknown): readonly string[] {
 
 /** Layers with what push needs to know: the repository that has them already. */
 function layersOf(image: ResolvedImage, isRegistry: boolean): BlobLayer[] {
-  const from = image.isLocal || !isRegistry ? {} : blobSource(image.reference);
+  const from = isRegistry ? blobSource(image.reference) : {};
   return image.layers.map((descriptor, index) => {
     const diffId = image.diffIds?.[index];
     if (diffId === undefined)
