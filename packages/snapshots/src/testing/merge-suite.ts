@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { withMounts } from "@buildkit-ts/mount";
 import type { Snapshotter } from "../snapshotter.ts";
 import { makeLayer, readSnapshot } from "./layer-trees.ts";
 
@@ -119,6 +122,25 @@ function differenceSuite(factory: (t: TestContext) => Promise<Snapshotter>): voi
 }
 
 function comparisonSuite(factory: (t: TestContext) => Promise<Snapshotter>): void {
+  test("merge() leaves out directories that a layer only looked into", async (t) => {
+    const snapshots = await factory(t);
+    await makeLayer(snapshots, { name: "a", write: { "d/": "", "d/e/": "", "d/e/file": "" } });
+    // The directories are copied up for a file that is gone again: a mount point does that.
+    await makeLayer(snapshots, { name: "b", parent: "a", write: { "d/e/stub": "" } });
+    await makeLayer(snapshots, { name: "c", parent: "b", remove: ["d/e/stub"], write: { new: "" } });
+    await snapshots.merge("m", [{ lower: "a", upper: "c" }], { signal });
+    assert.deepEqual(Object.keys(await readSnapshot(snapshots, "m")), ["d/", "d/e/", "new"]);
+    await makeLayer(snapshots, { name: "d", parent: "c", write: { "d/e/x": "" } });
+    await snapshots.prepare("active e", "d");
+    await withMounts(await snapshots.mounts("active e"), { signal }, async (path) => {
+      writeFileSync(join(path, "d/e/stub"), "");
+      rmSync(join(path, "d/e/stub"));
+    });
+    await snapshots.commit("e", "active e");
+    await snapshots.merge("n", [{ lower: "d", upper: "e" }], { signal });
+    assert.deepEqual(await readSnapshot(snapshots, "n"), {});
+  });
+
   test("merge() compares trees of which neither is built on the other", async (t) => {
     const snapshots = await factory(t);
     await makeLayer(snapshots, {

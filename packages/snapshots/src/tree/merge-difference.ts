@@ -45,13 +45,12 @@ export class DifferenceMerger {
     const { name, before, after } = change;
     using lower = trees.lower.child(name);
     using upper = trees.upper.child(name);
-    let inside: Place | undefined;
-    const enter = (): Place => (inside ??= this.#target.enter(place(), name));
+    const inside = this.#target.directory(after, place);
     try {
-      if (before?.stat.isDirectory() !== true || !hasSameAttributes(before, after)) enter();
-      this.#mergeChildren({ lower, upper }, enter);
+      if (before?.stat.isDirectory() !== true || !hasSameAttributes(before, after)) inside.enter();
+      this.#mergeChildren({ lower, upper }, inside.enter);
     } finally {
-      if (inside !== undefined) this.#target.leave(inside, { fd: place().fd, path: name }, after);
+      inside.leave();
     }
   }
 }

@@ -1,7 +1,18 @@
 import type { MergeTarget, Place } from "./merge-target.ts";
-import { type Entry, isOpaque, nameKey, StackDirectory, type TreeForm } from "./stack-directory.ts";
+import { hasSameAttributes, isSameFile } from "./same-entry.ts";
+import { type Entry, isOpaque, nameKey, type StackDirectory, type TreeForm } from "./stack-directory.ts";
 
-/** Makes the changes of one layer: all that it holds, and what its marks delete of the layers below it. */
+interface LayerTrees {
+  /** The layer alone. */
+  readonly upper: StackDirectory;
+  /** What it lies on. */
+  readonly lower: StackDirectory;
+}
+
+/**
+ * Makes the changes of one layer: what it holds that is another thing below it, and what its marks delete of the layers below
+ * it. What was only copied up is no change.
+ */
 export class LayerMerger {
   readonly #target: MergeTarget;
   readonly #form: TreeForm;
@@ -11,35 +22,39 @@ export class LayerMerger {
     this.#form = form;
   }
 
-  /** @param trees `upper` is the layer alone, `lower` what it lies on. */
-  mergeRoot(trees: { readonly lower: StackDirectory; readonly upper: StackDirectory }): void {
-    this.#mergeChildren(trees.upper, trees.lower, this.#target.root);
+  mergeRoot(trees: LayerTrees): void {
+    this.#mergeChildren(trees, () => this.#target.root);
   }
 
-  #mergeChildren(layer: StackDirectory, lower: StackDirectory, place: Place): void {
-    for (const entry of layer.entries()) {
-      if (this.#form.kind === "layers" && entry.stat.isWhiteout()) this.#target.remove(place, entry.path);
-      else if (entry.stat.isDirectory()) this.#mergeDirectory({ entry, layer, lower }, place);
-      else this.#target.put(place, entry);
+  /** @param place Makes the directory at its first call. */
+  #mergeChildren({ upper, lower }: LayerTrees, place: () => Place): void {
+    for (const entry of upper.entries()) {
+      const before = lower.find(entry.path);
+      if (this.#form.kind === "layers" && entry.stat.isWhiteout()) {
+        if (before !== undefined) this.#target.remove(place(), entry.path);
+      } else if (entry.stat.isDirectory()) this.#mergeDirectory({ upper, lower }, { before, after: entry }, place);
+      else if (before === undefined || !isSameFile(before, entry)) this.#target.put(place(), entry);
     }
   }
 
   #mergeDirectory(
-    source: { readonly entry: Entry; readonly layer: StackDirectory; readonly lower: StackDirectory },
-    place: Place,
+    trees: LayerTrees,
+    change: { readonly before: Entry | undefined; readonly after: Entry },
+    place: () => Place,
   ): void {
-    const { entry } = source;
-    using layer = source.layer.child(entry.path);
-    using lower = source.lower.child(entry.path);
-    const inside = this.#target.enter(place, entry.path);
+    const { before, after } = change;
+    using upper = trees.upper.child(after.path);
+    using lower = trees.lower.child(after.path);
+    const inside = this.#target.directory(after, place);
     try {
-      if (isOpaque(entry, this.#form)) {
-        const kept = new Set(layer.entries().map(({ path }) => nameKey(path)));
-        for (const name of lower.names()) if (!kept.has(nameKey(name))) this.#target.remove(inside, name);
+      if (before?.stat.isDirectory() !== true || !hasSameAttributes(before, after)) inside.enter();
+      if (isOpaque(after, this.#form)) {
+        const kept = new Set(upper.entries().map(({ path }) => nameKey(path)));
+        for (const name of lower.names()) if (!kept.has(nameKey(name))) this.#target.remove(inside.enter(), name);
       }
-      this.#mergeChildren(layer, lower, inside);
+      this.#mergeChildren({ upper, lower }, inside.enter);
     } finally {
-      this.#target.leave(inside, { fd: place.fd, path: entry.path }, entry);
+      inside.leave();
     }
   }
 }

@@ -95,8 +95,19 @@ export class MergeTarget implements Disposable {
     return true;
   }
 
-  /** Makes sure that a name is a directory, which keeps what it holds. To be closed with {@linkcode MergeTarget.leave}. */
-  enter(place: Place, name: FilePath): Place {
+  /** The directory in the place of another one, made when something is first done in it. */
+  directory(from: Entry, place: () => Place): { readonly enter: () => Place; readonly leave: () => void } {
+    let inside: Place | undefined;
+    return {
+      enter: () => (inside ??= this.#enter(place(), from.path)),
+      leave: () => {
+        if (inside !== undefined) this.#leave(inside, { fd: place().fd, path: from.path }, from);
+      },
+    };
+  }
+
+  /** Makes sure that a name is a directory, which keeps what it holds. */
+  #enter(place: Place, name: FilePath): Place {
     this.#checkAborted();
     const at = { fd: place.fd, path: name };
     const existing = findLstatAt(at);
@@ -115,7 +126,7 @@ export class MergeTarget implements Disposable {
   }
 
   /** Gives a directory the attributes of another, after all that is done in it, which changes its times. */
-  leave(place: Place, directory: At, from: At): void {
+  #leave(place: Place, directory: At, from: At): void {
     closeSync(place.fd);
     place.base[Symbol.dispose]();
     this.setAttributes(directory, from);

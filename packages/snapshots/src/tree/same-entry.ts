@@ -8,7 +8,7 @@ export function hasSameAttributes(before: Entry, after: Entry): boolean {
   return a.mode === b.mode && a.uid === b.uid && a.gid === b.gid && hasSameXattrs(before, after);
 }
 
-/** Whether a file is the same in both trees. Copies keep times to the nanosecond, so content is compared only where those are missing. */
+/** Whether a file is the same in both trees, links and devices included. Copies keep times to the nanosecond, so content is compared only where those are missing. */
 export function isSameFile(before: Entry, after: Entry): boolean {
   const [a, b] = [before.stat, after.stat];
   if (a.inode === b.inode && !b.isDirectory()) return true;
