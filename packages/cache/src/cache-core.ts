@@ -46,6 +46,14 @@ export class CacheCore {
     });
     this.extractor = new TreeExtractor(services);
     this.usage = new DiskUsageMeter(this);
+    parts.snapshotter.onUsageChange((names) => {
+      for (const name of names) this.#forgetSize(name);
+    });
+  }
+
+  #forgetSize(snapshot: string): void {
+    const record = this.registry.find(snapshot.split("-")[0] ?? snapshot);
+    if (record?.values.sizeBytes !== undefined) this.registry.update(record, { sizeBytes: undefined });
   }
 
   /** @throws {BuildError} `not_found` */

@@ -37,6 +37,7 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
   readonly #syncDelayMs: number;
   readonly #trees: WorkerCalls<TreeRequest, SnapshotUsage | undefined>;
   readonly #background = new Set<Promise<void>>();
+  readonly #usageListeners = new Set<(names: readonly string[]) => void>();
   #syncTimer: NodeJS.Timeout | undefined;
   #unfinished = 0;
 
@@ -94,8 +95,23 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
   }
 
   async remove(key: string): Promise<void> {
-    const id = this.table.remove(key);
+    const { id, changed } = this.table.remove(key);
     await this.#trees.call({ verb: "remove", path: this.directoryOf(id) }, { signal: never });
+    // Only now: what is measured before the files are gone counts them as shared.
+    this.#tellUsageChange(changed);
+  }
+
+  onUsageChange(listener: (names: readonly string[]) => void): void {
+    this.#usageListeners.add(listener);
+  }
+
+  #tellUsageChange(names: readonly string[]): void {
+    if (names.length > 0) for (const listener of this.#usageListeners) listener(names);
+  }
+
+  async noteLinks(key: string, sources: readonly string[]): Promise<void> {
+    const others = sources.map((source) => this.table.get(source).id);
+    this.#tellUsageChange(this.table.addLinks(this.table.get(key).id, others));
   }
 
   async find(key: string): Promise<SnapshotInfo | undefined> {
@@ -107,8 +123,9 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
     const row = this.table.get(key);
     if (row.usage !== undefined) return row.usage;
     if (row.kind === "view") return { sizeBytes: 0, inodes: 0 };
-    const usage = await this.#trees.call({ verb: "measure", path: this.directoryOf(row.id) }, options);
-    if (usage === undefined) throw new BuildError("internal", `Cannot measure snapshot "${key}": no result`);
+    const measured = await this.#trees.call({ verb: "measure", path: this.directoryOf(row.id) }, options);
+    if (measured === undefined) throw new BuildError("internal", `Cannot measure snapshot "${key}": no result`);
+    const usage = { sizeBytes: Math.round(measured.sizeBytes), inodes: measured.inodes };
     if (row.kind === "committed") this.table.setUsage(row.id, usage);
     return usage;
   }
@@ -135,7 +152,11 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
     const key = `${unfinishedPrefix}${this.#unfinished}:${name}`;
     await this.prepare(key, base);
     try {
-      await this.#trees.call(this.mergeRequest(this.table.get(key).id, { base: below, steps }), options);
+      const { id } = this.table.get(key);
+      const request = this.mergeRequest(id, { base: below, steps });
+      await this.#trees.call(request, options);
+      if (request.verb === "merge" && request.form.kind === "layers")
+        this.#tellUsageChange(this.table.addLinks(id, steps.flatMap(linkedLayers)));
       await this.commit(name, key);
     } catch (error) {
       await this.remove(key);
@@ -221,6 +242,11 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
       .finally(() => this.#background.delete(running));
     this.#background.add(running);
   }
+}
+
+/** The snapshots whose files a step may have linked. */
+function linkedLayers({ kind, upper }: SnapshotMergeStep): readonly number[] {
+  return kind === "layer" ? upper.slice(0, 1) : upper;
 }
 
 function toInfo({ name, kind, parent }: SnapshotRow): SnapshotInfo {

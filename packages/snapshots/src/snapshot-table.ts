@@ -22,6 +22,12 @@ const schema = [
      UNIQUE (driver, name)
    ) STRICT`,
   "CREATE INDEX snapshot_parent ON snapshot (parent)",
+  // Which snapshots have files in common, by hard links; both directions are kept.
+  `CREATE TABLE snapshot_link (
+     snapshot INTEGER NOT NULL REFERENCES snapshot (id) ON DELETE CASCADE,
+     other INTEGER NOT NULL REFERENCES snapshot (id) ON DELETE CASCADE,
+     PRIMARY KEY (snapshot, other)
+   ) STRICT, WITHOUT ROWID`,
 ];
 
 /** Begins the names of snapshots that are being merged; they do not outlive the daemon that merges. */
@@ -143,8 +149,37 @@ export class SnapshotTable {
     });
   }
 
-  /** @throws {BuildError} `not_found`, or `failed_precondition` if it has children. */
-  remove(name: string): number {
+  /**
+   * Notes that a snapshot holds links to files of others. @returns The names of all whose usage is another one now.
+   */
+  addLinks(id: number, others: readonly number[]): string[] {
+    return this.#database.transaction(() => {
+      for (const other of new Set(others)) {
+        if (other === id) continue;
+        for (const [from, to] of [
+          [id, other],
+          [other, id],
+        ] as const)
+          this.#database.run("INSERT OR IGNORE INTO snapshot_link (snapshot, other) VALUES (?, ?)", from, to);
+      }
+      return this.#forgetUsage(id);
+    });
+  }
+
+  /** Of those that share files with a snapshot: how much is charged to each depends on how many share. */
+  #forgetUsage(id: number): string[] {
+    const rows = this.#database.all(
+      "UPDATE snapshot SET size_bytes = NULL WHERE id IN (SELECT other FROM snapshot_link WHERE snapshot = ?) RETURNING name",
+      id,
+    );
+    return rows.map((row) => String(row["name"]));
+  }
+
+  /**
+   * @returns Its id, and the names of those that are charged now for files that it had in common with them.
+   * @throws {BuildError} `not_found`, or `failed_precondition` if it has children.
+   */
+  remove(name: string): { readonly id: number; readonly changed: readonly string[] } {
     return this.#database.transaction(() => {
       const { id } = this.get(name);
       const child = this.#database.get("SELECT name FROM snapshot WHERE parent = ? LIMIT 1", id);
@@ -154,8 +189,9 @@ export class SnapshotTable {
           `Cannot remove snapshot "${name}": "${String(child["name"])}" is based on it`,
         );
       }
+      const changed = this.#forgetUsage(id);
       this.#database.run("DELETE FROM snapshot WHERE id = ?", id);
-      return id;
+      return { id, changed };
     });
   }
 

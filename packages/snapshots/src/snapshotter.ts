@@ -39,8 +39,15 @@ export interface Snapshotter {
   commit(name: string, key: string): Promise<void>;
   remove(key: string): Promise<void>;
   find(key: string): Promise<SnapshotInfo | undefined>;
-  /** Measured in allocated blocks on the file system; each inode counted once. */
+  /**
+   * Measured in allocated blocks on the file system; each inode counts once. What several snapshots have in common, by hard
+   * links, is charged to them in equal parts, so that the sum over all is what the disk has.
+   */
   usage(key: string, options: { readonly signal: AbortSignal }): Promise<SnapshotUsage>;
+  /** Calls back when the usage of snapshots is another one because of what happened to others. */
+  onUsageChange(listener: (names: readonly string[]) => void): void;
+  /** To be told by whoever puts hard links to files of other snapshots into this one. */
+  noteLinks(key: string, sources: readonly string[]): Promise<void>;
   walk(): AsyncIterable<SnapshotInfo>;
   /**
    * A committed snapshot `name` that shows trees merged one over the other, lowest first: whole snapshots, or differences that

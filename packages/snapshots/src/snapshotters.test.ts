@@ -124,6 +124,34 @@ test("OverlaySnapshotter.merge() copies no file of a difference, and marks as go
   assert.deepEqual(readdirSync(join(merged ?? "", "d")), ["gone", "new"]);
 });
 
+test("OverlaySnapshotter charges files that snapshots have in common to all of them, and to the last one whole", {
+  skip,
+}, async (t) => {
+  const { options, root } = makePlace(t);
+  await using snapshots = new OverlaySnapshotter(options);
+  const changed: string[] = [];
+  snapshots.onUsageChange((names) => changed.push(...names));
+  await makeLayer(snapshots, { name: "base", write: {} });
+  await makeLayer(snapshots, { name: "a", write: { file: "x".repeat(100_000) } });
+  const sizeOf = async (name: string): Promise<number> => (await snapshots.usage(name, { signal })).sizeBytes;
+  const whole = await sizeOf("a");
+  await snapshots.merge("m", ["base", "a"], { signal });
+  assert.deepEqual(changed.splice(0), ["a"]);
+  const total = async (): Promise<number> => {
+    const names = (await Array.fromAsync(snapshots.walk())).map(({ name }) => name);
+    return (await Promise.all(names.map(sizeOf))).reduce((sum, size) => sum + size, 0);
+  };
+  const onDisk = (): number =>
+    Number(execFileSync("du", ["-s", "-B1", join(root, "snapshots")], { encoding: "utf8" }).split("\t")[0]);
+  const ownDirectory = statSync(join(root, "snapshots")).blocks * 512;
+  assert.ok((await sizeOf("a")) < whole - 40_000 && (await sizeOf("m")) > 50_000);
+  assert.equal(await total(), onDisk() - ownDirectory);
+  await snapshots.remove("a");
+  assert.deepEqual(changed, ["m"]);
+  assert.ok((await sizeOf("m")) > 100_000);
+  assert.equal(await total(), onDisk() - ownDirectory);
+});
+
 test("OverlaySnapshotter mounts more layers than a page of options holds", { skip }, async (t) => {
   const { options } = makePlace(t);
   await using snapshots = new OverlaySnapshotter(options);

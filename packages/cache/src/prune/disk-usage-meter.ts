@@ -1,11 +1,17 @@
+import { statSync } from "node:fs";
 import { Semaphore, SingleFlight } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
+import type { Digest } from "@buildkit-ts/oci";
 import type { CacheCore } from "../cache-core.ts";
-import { type FieldLookup, parseFilters } from "../filter/parse-filters.ts";
+import { parseFilters } from "../filter/parse-filters.ts";
 import type { CacheRecord } from "../record/cache-record.ts";
 import type { UsageRecord } from "../refs.ts";
+import { stepName } from "../trees/tree-extractor.ts";
+import { describeUsage, fieldsOf } from "./describe-usage.ts";
 
 const parallelMeasurements = 4;
+/** What file systems give a file at least. */
+const blockBytes = 4096;
 
 /** Measures records, each once until it changes. */
 export class DiskUsageMeter {
@@ -29,10 +35,59 @@ export class DiskUsageMeter {
     const before = record.values;
     const { snapshot, blobs } = before;
     let bytes = snapshot === undefined ? 0 : await this.#snapshotBytes(snapshot, signal);
-    for (const { digest } of blobs) bytes += (await this.#core.blobs.content.find(digest))?.size ?? 0;
+    if (record.structure.kind === "merge" && snapshot !== undefined) bytes += await this.#stepBytes(record, signal);
+    for (const { digest } of blobs) if (this.#pays(record, digest)) bytes += await this.#blobBytes(digest);
     const isStable = !(record.values.mutable && record.holds > 0);
     // What changed meanwhile was not measured, or in part.
     if (isStable && record.values === before) this.#core.registry.update(record, { sizeBytes: bytes });
+    return bytes;
+  }
+
+  /** A blob that several records name is charged to one of them, whatever is done to the others. */
+  #pays(record: CacheRecord, digest: Digest): boolean {
+    return [...this.#core.registry.recordsOfBlob(digest)].every(({ id }) => record.id <= id);
+  }
+
+  async #blobBytes(digest: Digest): Promise<number> {
+    const size = (await this.#core.blobs.content.find(digest))?.size ?? 0;
+    return Math.ceil(size / blockBytes) * blockBytes;
+  }
+
+  /** The snapshots below a merge that was made in several steps. */
+  async #stepBytes(record: CacheRecord, signal: AbortSignal): Promise<number> {
+    let bytes = 0;
+    for (let index = 0; index < record.parents.length; index += 1) {
+      const name = stepName(record.id, index);
+      if ((await this.#core.snapshotter.find(name)) === undefined) break;
+      bytes += await this.#snapshotBytes(name, signal);
+    }
+    return bytes;
+  }
+
+  /** Bytes of all records; those that are being changed have no size yet. */
+  async total(options: { readonly signal: AbortSignal }): Promise<number> {
+    let bytes = 0;
+    const unmeasured: CacheRecord[] = [];
+    for (const record of this.#core.registry.all()) {
+      if (record.values.mutable && record.holds > 0) continue;
+      if (record.values.sizeBytes === undefined) unmeasured.push(record);
+      else bytes += record.values.sizeBytes;
+    }
+    const sizes = await Promise.all(
+      unmeasured.map(async (record) => (record.isGone ? 0 : await this.measure(record, options))),
+    );
+    return sizes.reduce((sum, size) => sum + size, bytes);
+  }
+
+  /** Bytes that no record is charged for: the database, and blobs that are pinned only. */
+  async overhead(databasePath: string): Promise<number> {
+    let bytes = 0;
+    for (const suffix of ["", "-wal", "-shm", ".reserve"]) {
+      const stat = statSync(`${databasePath}${suffix}`, { throwIfNoEntry: false });
+      bytes += (stat?.blocks ?? 0) * 512;
+    }
+    for (const digest of this.#core.registry.table.pinnedBlobs())
+      if (this.#core.registry.recordsOfBlob(digest).size === 0) bytes += await this.#blobBytes(digest);
     return bytes;
   }
 
@@ -66,7 +121,7 @@ export class DiskUsageMeter {
 }
 
 /** Those that are held, and all they are built on. */
-function recordsInUse(records: Iterable<CacheRecord>): ReadonlySet<CacheRecord> {
+export function recordsInUse(records: Iterable<CacheRecord>): ReadonlySet<CacheRecord> {
   const inUse = new Set<CacheRecord>();
   for (const record of records) {
     const stack = record.holds > 0 ? [record] : [];
@@ -77,55 +132,4 @@ function recordsInUse(records: Iterable<CacheRecord>): ReadonlySet<CacheRecord> 
     }
   }
   return inUse;
-}
-
-/** A record as `buildctl du` shows it. */
-export function describeUsage(
-  record: CacheRecord,
-  measured: { readonly isInUse: boolean; readonly sizeBytes: number },
-): UsageRecord {
-  const { values } = record;
-  return {
-    id: record.id,
-    mutable: values.mutable,
-    inUse: measured.isInUse,
-    sizeBytes: measured.sizeBytes,
-    parents: record.parents.map(({ id }) => id),
-    createdAt: values.createdAt,
-    lastUsedAt: values.lastUsedAt,
-    usageCount: values.usageCount,
-    description: values.description,
-    recordType: values.recordType,
-    // Sharing means that an image store outside of the cache has the same layers; there is none.
-    shared: false,
-  };
-}
-
-/** What filters can ask of a record. */
-export function fieldsOf(usage: UsageRecord): FieldLookup {
-  return ([name]) => {
-    switch (name) {
-      case "id":
-        return { value: usage.id, present: true };
-      case "parents":
-        return { value: usage.parents.join(";"), present: usage.parents.length > 0 };
-      case "description":
-        return { value: usage.description, present: usage.description !== "" };
-      case "type":
-        return { value: usage.recordType, present: true };
-      case "inuse":
-        return { value: "", present: usage.inUse };
-      case "mutable":
-        return { value: "", present: usage.mutable };
-      case "immutable":
-        return { value: "", present: !usage.mutable };
-      case "shared":
-        return { value: "", present: usage.shared };
-      case "private":
-        return { value: "", present: !usage.shared };
-      case undefined:
-      default:
-        return { value: "", present: false };
-    }
-  };
 }

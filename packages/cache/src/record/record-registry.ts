@@ -9,6 +9,10 @@ export class RecordRegistry {
   readonly #records = new Map<string, CacheRecord>();
   readonly #byChainId = new Map<ChainId, Set<CacheRecord>>();
   readonly #byBlob = new Map<Digest, Set<CacheRecord>>();
+  /** Called when there may be more on the disk than before. */
+  onGrowth: (() => void) | undefined;
+  /** Called with the id of each record that is gone. */
+  onRemoved: ((id: string) => void) | undefined;
 
   constructor(table: RecordTable) {
     this.table = table;
@@ -82,6 +86,7 @@ export class RecordRegistry {
     record.values = { ...record.values, ...change };
     this.#enterIndexes(record);
     this.table.save(record);
+    if ("sizeBytes" in change && change.sizeBytes === undefined) this.onGrowth?.();
   }
 
   /** Notes a use of the record. Notes of the last second before a crash may be lost. */
@@ -98,6 +103,10 @@ export class RecordRegistry {
     this.#records.delete(record.id);
     this.#leaveIndexes(record);
     for (const parent of record.parents) parent.children -= 1;
+    // Blobs that others name too are charged to one of those now.
+    for (const { digest } of record.values.blobs)
+      for (const other of Array.from(this.recordsOfBlob(digest))) this.update(other, { sizeBytes: undefined });
+    this.onRemoved?.(record.id);
   }
 
   find(id: string): CacheRecord | undefined {

@@ -181,6 +181,11 @@ export class RecordTable {
     });
   }
 
+  /** All blobs that somebody has pinned. */
+  pinnedBlobs(): Digest[] {
+    return this.#database.all("SELECT DISTINCT digest FROM blob_pin").map((row) => String(row["digest"]) as Digest);
+  }
+
   /** Ends pins whose owners lived in the last daemon. */
   unpinLeases(): void {
     this.#database.run("DELETE FROM blob_pin WHERE owner LIKE 'lease-%'");

@@ -1,7 +1,10 @@
 import { closeSync } from "node:fs";
 import { type AbortCheck, AT_FDCWD, lstatAt, openDirectoryAt, readNames } from "@buildkit-ts/sys";
 
-/** Allocated bytes and inodes of a directory with all below it; a file with several names counts once. */
+/**
+ * Allocated bytes and inodes of a directory with all below it. A file with several names counts once; of one that has names
+ * elsewhere too, the part that its names here are of all its names.
+ */
 export function measureTree(path: string, checkAborted: AbortCheck): { sizeBytes: number; inodes: number } {
   const seen = new Set<bigint>();
   let sizeBytes = lstatAt({ fd: AT_FDCWD, path }).allocatedBytes;
@@ -10,13 +13,14 @@ export function measureTree(path: string, checkAborted: AbortCheck): { sizeBytes
     for (const name of readNames(fd)) {
       checkAborted();
       const stat = lstatAt({ fd, path: name });
-      if (stat.linkCount > 1 && !stat.isDirectory()) {
+      const isDirectory = stat.isDirectory();
+      sizeBytes += isDirectory ? stat.allocatedBytes : stat.allocatedBytes / Math.max(1, stat.linkCount);
+      if (stat.linkCount > 1 && !isDirectory) {
         if (seen.has(stat.inode)) continue;
         seen.add(stat.inode);
       }
-      sizeBytes += stat.allocatedBytes;
       inodes += 1;
-      if (stat.isDirectory()) withDirectory({ fd, path: name }, walk);
+      if (isDirectory) withDirectory({ fd, path: name }, walk);
     }
   };
   withDirectory({ fd: AT_FDCWD, path }, walk);
