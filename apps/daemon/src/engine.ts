@@ -69,6 +69,7 @@ import {
   detectPlatforms,
   ensureWorkerId,
   findSource,
+  formatResultId,
   ignoredCacheMounts,
   loadDefinition,
   type NestedSolve,
@@ -159,6 +160,10 @@ export class Engine implements BuildEngine, AsyncDisposable {
     });
     const results = new WorkerResultLoader(workerId, cache);
     const store = new SqliteCacheStore({ id: workerId, database: database.sqlite, results });
+    // A key of a record that is gone would be found, and missed, again and again; and the database would only grow.
+    cache.onRemoved((id) => {
+      store.release(formatResultId(workerId, id)).catch((error: unknown) => logger.report(error, "forget cache keys"));
+    });
     const garbage = startGarbageCollector(settings, { cache, logger, resources });
     const rewriter = new LayerRewriter({ content, codec });
     const exporters = new Map<string, Exporter>([

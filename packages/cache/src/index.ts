@@ -15,6 +15,7 @@ export type {
   MutableRef,
   NewRefOptions,
   PruneOptions,
+  PruneVerdict,
   RecordType,
   RefOptions,
   Remote,

@@ -28,6 +28,7 @@ import type {
   MutableRef,
   NewRefOptions,
   PruneOptions,
+  PruneVerdict,
   UsageRecord,
 } from "./refs.ts";
 
@@ -201,6 +202,25 @@ export class LocalCacheManager implements CacheManager, AsyncDisposable {
 
   prune(options: PruneOptions & { readonly signal: AbortSignal }): AsyncIterable<UsageRecord> {
     return this.#pruner.prune(options);
+  }
+
+  async explainPrune(options: PruneOptions & { readonly signal: AbortSignal }): Promise<PruneVerdict[]> {
+    return await this.#pruner.explain(options);
+  }
+
+  /** Whether a prune would have a reason to remove something: there is no limit, or more than it. */
+  async exceeds(options: PruneOptions, context: { readonly signal: AbortSignal }): Promise<boolean> {
+    return await this.#pruner.exceeds(options, context);
+  }
+
+  /** Calls back when there may be more on the disk than before; for a collector that keeps a limit while builds run. */
+  onGrowth(listener: (() => void) | undefined): void {
+    this.#core.registry.onGrowth = listener;
+  }
+
+  /** Calls back with the id of each record that is gone. */
+  onRemoved(listener: (id: string) => void): void {
+    this.#core.registry.onRemoved = listener;
   }
 
   async contentChecksum(ref: ImmutableRef, path: string, options: ChecksumOptions): Promise<Digest> {

@@ -134,6 +134,30 @@ export interface PruneOptions {
   readonly reservedSpaceBytes: number;
   readonly maxUsedSpaceBytes: number;
   readonly minFreeSpaceBytes: number;
+  /** Whether the database and what belongs to no record are part of what is used: limits are then those of the disk. */
+  readonly countsOverhead?: boolean;
+}
+
+/** What a prune would do with a record, and why. */
+export interface PruneVerdict {
+  readonly usage: UsageRecord;
+  readonly goes: boolean;
+  /**
+   * `selected` (nothing limits the prune) and `over limit` go. `in use` is held by a build; `internal` goes with `all` only;
+   * `recent` was used within the duration; `filtered` is not selected by the filters; `parent` is what others are built on;
+   * `within limit` stays since there is enough space.
+   */
+  readonly reason:
+    | "selected"
+    | "over limit"
+    | "in use"
+    | "internal"
+    | "recent"
+    | "filtered"
+    | "parent"
+    | "within limit";
+  /** Records that are built on it and stay. */
+  readonly pinnedBy: readonly string[];
 }
 
 /**
@@ -155,6 +179,8 @@ export interface CacheManager {
   diskUsage(options: { readonly signal: AbortSignal; readonly filters?: readonly string[] }): Promise<UsageRecord[]>;
   /** Deletes what the options select and yields each record that is gone. */
   prune(options: PruneOptions & { readonly signal: AbortSignal }): AsyncIterable<UsageRecord>;
+  /** What {@linkcode CacheManager.prune} would do now; those that would go come first, in their order. */
+  explainPrune(options: PruneOptions & { readonly signal: AbortSignal }): Promise<PruneVerdict[]>;
   /**
    * BuildKit's content checksum of a path in a ref (`cache/contenthash`), the same bytes for the same tree.
    * Kept with the record once computed.

@@ -5,18 +5,26 @@ export interface SpaceLimits {
   readonly minFreeSpaceBytes: number;
 }
 
+/** What is used by the cache, and free on its disk. */
+export interface SpaceState {
+  readonly usedBytes: number;
+  readonly freeBytes: number;
+}
+
+/** Whether any limit is set. */
+export function hasLimits(limits: SpaceLimits): boolean {
+  return limits.reservedSpaceBytes !== 0 || limits.maxUsedSpaceBytes !== 0 || limits.minFreeSpaceBytes !== 0;
+}
+
 /**
  * Down to how many bytes the cache shall shrink; undefined where no limit is set.
  *
  * It begins with the most that may be used, shrinks by what the disk lacks of its minimum, and never goes below what is
  * reserved.
  */
-export function keepBytes(
-  limits: SpaceLimits,
-  state: { readonly usedBytes: number; readonly freeBytes: number },
-): number | undefined {
+export function keepBytes(limits: SpaceLimits, state: SpaceState): number | undefined {
   const { reservedSpaceBytes, maxUsedSpaceBytes, minFreeSpaceBytes } = limits;
-  if (reservedSpaceBytes === 0 && maxUsedSpaceBytes === 0 && minFreeSpaceBytes === 0) return undefined;
+  if (!hasLimits(limits)) return undefined;
   const missing = minFreeSpaceBytes - state.freeBytes;
   let keep = maxUsedSpaceBytes;
   if (missing > 0) {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { CompressionOptions } from "../refs.ts";
+import type { CompressionOptions, ImmutableRef, RecordType } from "../refs.ts";
 import { commitTree, makeTestRoot, openTestCache, quiet } from "../testing/index.ts";
 import { GarbageCollector } from "./garbage-collector.ts";
 import { keepBytes } from "./keep-bytes.ts";
@@ -54,6 +54,29 @@ test("what is held stays, with all it is built on; the rest goes, and its disk s
   );
 });
 
+test("a blob that two records name is charged to one of them, and to the other when that is gone", async () => {
+  using root = makeTestRoot();
+  await using opened = await openTestCache(root.path);
+  const { cache } = opened;
+  const ids: string[] = [];
+  for (const description of ["first", "second"]) {
+    const run = (directory: string): void => {
+      writeFileSync(join(directory, "x"), Buffer.alloc(1_000_000, 1));
+      for (const path of [join(directory, "x"), directory]) utimesSync(path, 1, 1);
+    };
+    await using ref = await commitTree(cache, undefined, { run, description });
+    await ref.remote({ type: "uncompressed", ociMediaTypes: true }, quiet);
+    ids.push(ref.id);
+  }
+  assert.equal((await Array.fromAsync(opened.content.walk())).length, 1);
+  const sizes = async (): Promise<number[]> =>
+    (await cache.diskUsage({ signal })).map(({ sizeBytes }) => Math.floor(sizeBytes / 1_000_000));
+  assert.deepEqual((await sizes()).toSorted(), [1, 2]);
+  const options = { ...everything, filters: [`id==${ids[0]}`], all: true, signal };
+  assert.deepEqual(await removed(cache.prune(options)), [ids[0]]);
+  assert.deepEqual(await sizes(), [2]);
+});
+
 test("with a limit only as much goes as must, the least used first; internal records stay unless all", async () => {
   using root = makeTestRoot();
   await using opened = await openTestCache(root.path);
@@ -74,6 +97,49 @@ test("with a limit only as much goes as must, the least used first; internal rec
     [],
   );
   assert.deepEqual(await removed(cache.prune({ ...limit, maxUsedSpaceBytes: 1, all: true })), [ids[0]]);
+});
+
+test("a plan says what a prune would do, in its order, and why the rest stays; it removes nothing", async () => {
+  using root = makeTestRoot();
+  await using opened = await openTestCache(root.path);
+  const { cache } = opened;
+  const make = async (description: string, recordType: RecordType, parent?: ImmutableRef): Promise<ImmutableRef> =>
+    await commitTree(cache, parent, { run: bytes(1_000_000), description, recordType });
+  await using base = await make("base", "regular");
+  await using held = await make("held", "regular", base);
+  const refs = [await make("a", "regular"), await make("b", "regular"), await make("internal", "internal")];
+  for (const ref of refs) await ref[Symbol.asyncDispose]();
+  const options = { ...everything, filters: [], all: false, signal };
+  const explain = async (change: object): Promise<string[]> =>
+    (await cache.explainPrune({ ...options, ...change })).map(
+      ({ usage, goes, reason, pinnedBy }) =>
+        `${usage.description} ${goes ? "goes" : "stays"}: ${reason} ${pinnedBy.join()}`,
+    );
+  const inUse = [`base stays: in use ${held.id}`, "held stays: in use "];
+  const internal = "internal stays: internal ";
+  assert.deepEqual(await explain({}), ["a goes: selected ", "b goes: selected ", ...inUse, internal]);
+  const limit = { maxUsedSpaceBytes: 4_500_000 };
+  assert.deepEqual(await explain(limit), ["a goes: over limit ", ...inUse, "b stays: within limit ", internal]);
+  assert.deepEqual(await explain({ keepDurationMs: 60_000 }), [
+    ...inUse,
+    "a stays: recent ",
+    "b stays: recent ",
+    internal,
+  ]);
+  assert.deepEqual(await explain({ filters: ["description==b"] }), [
+    "b goes: selected ",
+    ...inUse,
+    "a stays: filtered ",
+    internal,
+  ]);
+  await base[Symbol.asyncDispose]();
+  assert.equal((await explain({}))[2], `base stays: parent ${held.id}`);
+  assert.equal((await cache.diskUsage({ signal })).length, 5);
+  const planned = (await cache.explainPrune({ ...options, ...limit })).filter(({ goes }) => goes);
+  assert.deepEqual(
+    planned.map(({ usage }) => usage.id),
+    await removed(cache.prune({ ...options, ...limit })),
+  );
 });
 
 async function removed(pruned: AsyncIterable<{ readonly id: string }>): Promise<string[]> {

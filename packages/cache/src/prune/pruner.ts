@@ -1,12 +1,15 @@
 import { statfs } from "node:fs/promises";
+import { join } from "node:path";
 import { Semaphore } from "@buildkit-ts/async";
 import type { CacheCore } from "../cache-core.ts";
-import { type Filter, parseFilters } from "../filter/parse-filters.ts";
+import { parseFilters } from "../filter/parse-filters.ts";
 import type { CacheRecord } from "../record/cache-record.ts";
-import type { PruneOptions, UsageRecord } from "../refs.ts";
-import { describeUsage, fieldsOf } from "./disk-usage-meter.ts";
-import { keepBytes } from "./keep-bytes.ts";
+import type { PruneOptions, PruneVerdict, UsageRecord } from "../refs.ts";
+import { describeUsage } from "./describe-usage.ts";
+import { hasLimits, keepBytes, type SpaceState } from "./keep-bytes.ts";
+import { planPrune } from "./plan-prune.ts";
 import { rankForRemoval } from "./rank-for-removal.ts";
+import { RemovalRules } from "./removal-rules.ts";
 
 /** Removes what options select, one prune at a time. */
 export class Pruner {
@@ -14,7 +17,7 @@ export class Pruner {
   readonly #directory: string;
   readonly #turn = new Semaphore(1);
 
-  /** @param directory On the file system whose free space counts. */
+  /** @param directory The daemon's root: its file system's free space counts. */
   constructor(core: CacheCore, directory: string) {
     this.#core = core;
     this.#directory = directory;
@@ -22,15 +25,14 @@ export class Pruner {
 
   async *prune(options: PruneOptions & { readonly signal: AbortSignal }): AsyncGenerator<UsageRecord> {
     const { signal } = options;
-    const filter = parseFilters(options.filters);
+    const rules = this.#rules(options);
     using _turn = await this.#turn.acquire({ signal });
-    let usedBytes = hasLimit(options) ? await this.#usedBytes(signal) : 0;
+    let { usedBytes, freeBytes } = await this.#space(options, signal);
     for (;;) {
       signal.throwIfAborted();
-      const freeBytes = options.minFreeSpaceBytes === 0 ? 0 : await this.#freeBytes();
       const keep = keepBytes(options, { usedBytes, freeBytes });
       if (keep !== undefined && usedBytes <= keep) return;
-      const candidates = this.#candidates(options, filter);
+      const candidates = this.#candidates(rules);
       // With a target each removal can be the last one; without, everything that is selected goes.
       const chosen = keep === undefined ? candidates : rankForRemoval(candidates).slice(0, 1);
       if (chosen.length === 0) return;
@@ -41,22 +43,37 @@ export class Pruner {
         usedBytes -= usage.sizeBytes;
         yield usage;
       }
+      if (options.minFreeSpaceBytes !== 0) freeBytes = await this.#freeBytes();
     }
   }
 
+  /** Whether the limits ask for something to go; always, where there are none. */
+  async exceeds(options: PruneOptions, { signal }: { readonly signal: AbortSignal }): Promise<boolean> {
+    const space = await this.#space(options, signal);
+    const keep = keepBytes(options, space);
+    return keep === undefined || space.usedBytes > keep;
+  }
+
+  /** What {@linkcode Pruner.prune} would do now with each record, and why. Nothing is removed. */
+  async explain(options: PruneOptions & { readonly signal: AbortSignal }): Promise<PruneVerdict[]> {
+    const { signal } = options;
+    const rules = this.#rules(options);
+    using _turn = await this.#turn.acquire({ signal });
+    const space = await this.#space(options, signal);
+    await this.#core.usage.total({ signal });
+    return planPrune([...this.#core.registry.all()], { options, rules, space });
+  }
+
+  #rules(options: PruneOptions): RemovalRules {
+    return new RemovalRules(options, { filter: parseFilters(options.filters), now: this.#core.clock.now() });
+  }
+
   /** Leaves of the graph that nobody holds; what they are built on is a leaf in the next round. */
-  #candidates(
-    options: PruneOptions,
-    filter: Filter,
-  ): { record: CacheRecord; lastUsedAt: number | undefined; usageCount: number }[] {
-    const cutOff = this.#core.clock.now() - options.keepDurationMs;
+  #candidates(rules: RemovalRules): { record: CacheRecord; lastUsedAt: number | undefined; usageCount: number }[] {
     const candidates = [];
     for (const record of this.#core.registry.all()) {
-      const { recordType, lastUsedAt, usageCount } = record.values;
-      if (!record.isUnused) continue;
-      if (!options.all && (recordType === "internal" || recordType === "frontend")) continue;
-      if (options.keepDurationMs !== 0 && lastUsedAt !== undefined && lastUsedAt > cutOff) continue;
-      if (!filter(fieldsOf(describeUsage(record, { isInUse: false, sizeBytes: 0 })))) continue;
+      if (!record.isUnused || rules.exemption(record) !== undefined) continue;
+      const { lastUsedAt, usageCount } = record.values;
       candidates.push({ record, lastUsedAt, usageCount });
     }
     return candidates;
@@ -71,17 +88,18 @@ export class Pruner {
     return usage;
   }
 
-  async #usedBytes(signal: AbortSignal): Promise<number> {
-    const records = await this.#core.usage.list({ signal });
-    return records.reduce((sum, { shared, sizeBytes }) => sum + (shared ? 0 : sizeBytes), 0);
+  async #space(options: PruneOptions, signal: AbortSignal): Promise<SpaceState> {
+    if (!hasLimits(options)) return { usedBytes: 0, freeBytes: 0 };
+    const records = await this.#core.usage.total({ signal });
+    const overhead =
+      options.countsOverhead === true ? await this.#core.usage.overhead(join(this.#directory, "state.db")) : 0;
+    const freeBytes = options.minFreeSpaceBytes === 0 ? 0 : await this.#freeBytes();
+    return { usedBytes: records + overhead, freeBytes };
   }
 
+  /** What is left for us: the rest is kept for the system's administrator. */
   async #freeBytes(): Promise<number> {
-    const { bfree, bsize } = await statfs(this.#directory);
-    return bfree * bsize;
+    const { bavail, bsize } = await statfs(this.#directory);
+    return bavail * bsize;
   }
-}
-
-function hasLimit(options: PruneOptions): boolean {
-  return options.reservedSpaceBytes !== 0 || options.maxUsedSpaceBytes !== 0 || options.minFreeSpaceBytes !== 0;
 }
