@@ -137,6 +137,8 @@ export const commands: readonly Command[] = [
       { name: "free-storage", kind: "number", description: "Delete until so much is free (in MB)" },
       filterFlag,
       { name: "all", kind: "boolean", description: "Also internal and frontend records" },
+      { name: "dry-run", kind: "boolean", description: "Delete nothing, show what would go" },
+      { name: "explain", kind: "boolean", description: "With --dry-run: also what stays, and why" },
       verboseFlag,
       formatFlag,
     ],

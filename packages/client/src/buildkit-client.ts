@@ -11,6 +11,7 @@ import {
   type UsageRecord,
 } from "@buildkit-ts/api/buildkit/control";
 import type { WorkerRecord } from "@buildkit-ts/api/buildkit/worker";
+import { CachePlan, type PruneVerdict } from "@buildkit-ts/api/buildkitts/cacheplan";
 import { systemClock } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { callStreaming, callUnary } from "@buildkit-ts/session/rpc";
@@ -85,6 +86,14 @@ export class BuildkitClient implements AsyncDisposable {
   /** Deletes cache records; gives each as it goes. */
   prune(request: MessageInitShape<typeof PruneRequestSchema>, options: ClientCallOptions): AsyncIterable<UsageRecord> {
     return this.#stream(Control.method.prune, request, options);
+  }
+
+  /** What {@linkcode BuildkitClient.prune} would do with each record, and why; only this project's daemon answers. */
+  explainPrune(
+    request: MessageInitShape<typeof PruneRequestSchema>,
+    options: ClientCallOptions,
+  ): AsyncIterable<PruneVerdict> {
+    return this.#stream(CachePlan.method.explainPrune, request, options);
   }
 
   /** What goes on in a build, or went on in a finished one, from its beginning. */

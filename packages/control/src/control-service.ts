@@ -1,6 +1,5 @@
 import { create } from "@bufbuild/protobuf";
 import { controlpb } from "@buildkit-ts/api";
-import type { UsageRecord } from "@buildkit-ts/cache";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { readBuildRequest } from "./build-request.ts";
 import type { BuildRunner } from "./build-runner.ts";
@@ -9,7 +8,8 @@ import type { BuildHistory } from "./history/build-history.ts";
 import { statusMessages } from "./history/status-log.ts";
 import { statusStream } from "./status-stream.ts";
 import { buildCall, serverStream, unary } from "./wire/handlers.ts";
-import { timestampHeader, timestampOf } from "./wire/timestamps.ts";
+import { timestampHeader } from "./wire/timestamps.ts";
+import { nonEmpty, readPruneRequest, usageMessage } from "./wire/usage-record.ts";
 import { versionInfo } from "./wire/version.ts";
 import { matchesWorkerFilter } from "./wire/worker-filter.ts";
 import { workerRecord } from "./wire/worker-record.ts";
@@ -54,15 +54,7 @@ export function controlService(options: ControlServiceOptions): Partial<ServiceI
       return create(controlpb.DiskUsageResponseSchema, { record: old.map(usageMessage) });
     }),
     prune: serverStream(async function* (request, context) {
-      const pruned = engine.cache.prune({
-        signal: context.signal,
-        filters: nonEmpty(request.filter),
-        all: request.all,
-        keepDurationMs: Number(request.keepDuration) / 1e6,
-        reservedSpaceBytes: Number(request.reservedSpace),
-        maxUsedSpaceBytes: Number(request.maxUsedSpace),
-        minFreeSpaceBytes: Number(request.minFreeSpace),
-      });
+      const pruned = engine.cache.prune({ ...readPruneRequest(request), signal: context.signal });
       for await (const record of pruned) yield usageMessage(record);
     }),
     listenBuildHistory: serverStream(async function* (request, context) {
@@ -80,26 +72,4 @@ export function controlService(options: ControlServiceOptions): Partial<ServiceI
 
 function sendTime(context: HandlerContext): void {
   context.responseHeader.set("buildkit-current-timestamp", timestampHeader(Date.now()));
-}
-
-/** Clients send a list that holds one empty text where they mean no filter. */
-function nonEmpty(filters: readonly string[]): string[] {
-  return filters.filter((filter) => filter !== "");
-}
-
-function usageMessage(record: UsageRecord): controlpb.UsageRecord {
-  const lastUsed = timestampOf(record.lastUsedAt);
-  return create(controlpb.UsageRecordSchema, {
-    ID: record.id,
-    Mutable: record.mutable,
-    InUse: record.inUse,
-    Size: BigInt(record.sizeBytes),
-    CreatedAt: timestampOf(record.createdAt),
-    ...(lastUsed !== undefined && { LastUsedAt: lastUsed }),
-    UsageCount: BigInt(record.usageCount),
-    Description: record.description,
-    RecordType: record.recordType,
-    Shared: record.shared,
-    Parents: [...record.parents],
-  });
 }

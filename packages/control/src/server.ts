@@ -9,7 +9,7 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import { create } from "@bufbuild/protobuf";
-import { contentpb, controlpb, gatewaypb, healthpb, tracepb } from "@buildkit-ts/api";
+import { cacheplanpb, contentpb, controlpb, gatewaypb, healthpb, tracepb } from "@buildkit-ts/api";
 import type { ErrorReporter } from "@buildkit-ts/async";
 import type { ContentStore } from "@buildkit-ts/content";
 import { BuildError } from "@buildkit-ts/errdefs";
@@ -18,6 +18,7 @@ import type { ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { BridgeRegistry } from "./bridge/bridge-registry.ts";
 import { llbBridgeService, routeByBuildId } from "./bridge/llb-bridge-service.ts";
+import { cachePlanService } from "./cache-plan-service.ts";
 import { contentService } from "./content-service.ts";
 import { type ControlServiceOptions, controlService } from "./control-service.ts";
 import { healthService } from "./wire/health-service.ts";
@@ -90,6 +91,7 @@ function createHandler(options: ControlServerOptions): Handler {
 
 function addRoutes(router: ConnectRouter, options: ControlServerOptions): void {
   router.service(controlpb.Control, controlService(options));
+  router.service(cacheplanpb.CachePlan, cachePlanService(options.engine));
   router.service(contentpb.Content, contentService(options.content));
   router.service(gatewaypb.LLBBridge, llbBridgeService(routeByBuildId(options.registry)));
   router.service(healthpb.Health, healthService({ signal: options.draining }));

@@ -6,6 +6,7 @@ import { parseDuration } from "../output/format-time.ts";
 import { usageRecord } from "../output/go-records.ts";
 import { renderTemplate } from "../output/go-template.ts";
 import { formatTable } from "../output/table.ts";
+import { showPrunePlan } from "./prune-plan.ts";
 import { usageDetails, usageHeader, usageRow } from "./usage-table.ts";
 
 const bytesPerMegabyte = 1e6;
@@ -28,6 +29,12 @@ export async function prune(context: CommandContext): Promise<void> {
     minFreeSpace: megabytes("free-storage"),
   };
   await using client = await openClient(context);
+  if (args.boolean("dry-run")) {
+    await showPrunePlan(client.explainPrune(request, { signal }), args);
+    return;
+  }
+  if (args.boolean("explain"))
+    throw new BuildError("invalid_argument", "Cannot use flag --explain: it needs --dry-run");
   const format = args.string("format");
   const isVerbose = args.boolean("verbose");
   let total = 0n;

@@ -1,7 +1,7 @@
 import type { ContentStore } from "@buildkit-ts/content";
 import { type Descriptor, type Digest, digestOf } from "@buildkit-ts/oci";
-import type { ExportContext, ExportInput } from "../exporter.ts";
 import type { BlobPins } from "../blob-pins.ts";
+import type { ExportContext, ExportInput } from "../exporter.ts";
 import { writeBlob } from "./write-blob.ts";
 
 /** A small blob of an image. */
