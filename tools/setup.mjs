@@ -28,6 +28,7 @@ const testPackages = {
   gpg: "gnupg",
   "ssh-keygen": "openssh-client",
   sshd: "openssh-server",
+  openssl: "openssl",
   "/usr/lib/cni/bridge": "containernetworking-plugins",
   iptables: "iptables",
   ip: "iproute2",

@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
 import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
-import { connect as connectSocket } from "node:net";
+import { connect as connectSocket, isIP } from "node:net";
 import { Duplex } from "node:stream";
+import { checkServerIdentity } from "node:tls";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { bulkSessionOptions, widenWindow } from "@buildkit-ts/session/rpc";
 import type { ClientTls } from "./client-tls.ts";
@@ -55,9 +56,12 @@ function openSession(address: string, options: ConnectOptions): ClientHttp2Sessi
   if (url === null) throw new BuildError("invalid_argument", `invalid address ${address}`);
   const { tls } = options;
   if (tls === undefined) return connectHttp2(url.href, bulkSessionOptions);
+  const name = tls.serverName ?? url.hostname.replace(/^\[|\]$/g, "");
   return connectHttp2(`https://${url.host}`, {
     ...bulkSessionOptions,
-    servername: tls.serverName ?? url.hostname,
+    // A greeting may not name an address, but a certificate may be made for one.
+    servername: isIP(name) === 0 ? name : "",
+    checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate),
     ...(tls.ca !== undefined && { ca: tls.ca }),
     ...(tls.cert !== undefined && { cert: tls.cert }),
     ...(tls.key !== undefined && { key: tls.key }),

@@ -58,9 +58,14 @@ export function createControlServer(options: ControlServerOptions): Http2Server 
   return tune(createServer(http2Options, createHandler(options)));
 }
 
-/** The same with TLS, HTTP/2 by ALPN only. */
+/** The same with TLS, for HTTP/2 only. */
 export function createSecureControlServer(options: ControlServerOptions, tls: SecureServerOptions): Http2SecureServer {
-  return tune(createSecureServer({ ...http2Options, ...tls, allowHTTP1: false }, createHandler(options)));
+  const server = tune(createSecureServer({ ...http2Options, ...tls, allowHTTP1: false }, createHandler(options)));
+  // docker-buildx negotiates no protocol, which Node would take for HTTP/1.1; it speaks HTTP/2 all the same.
+  server.prependListener("secureConnection", (socket) => {
+    if (socket.alpnProtocol === false) socket.alpnProtocol = "h2";
+  });
+  return server;
 }
 
 function tune<S extends Http2Server | Http2SecureServer>(server: S): S {
