@@ -28,6 +28,11 @@ export interface ConfigFile {
   readonly debug: boolean | undefined;
   readonly root: string | undefined;
   readonly entitlements: readonly string[] | undefined;
+  readonly cdi: {
+    readonly disabled: boolean | undefined;
+    readonly specDirectories: readonly string[] | undefined;
+    readonly autoAllowed: readonly string[] | undefined;
+  };
   readonly log: { readonly level: string | undefined; readonly format: string | undefined };
   readonly grpc: {
     readonly addresses: readonly string[] | undefined;
@@ -136,6 +141,7 @@ export function parseConfig(text: string, path: string): ConfigFile {
     debug: reader.boolean("debug"),
     root: reader.text("root"),
     entitlements: reader.texts("insecure-entitlements"),
+    cdi: readCdi(reader.table("cdi")),
     log: { level: reader.table("log").text("level"), format: reader.table("log").text("format") },
     grpc: readGrpc(reader.table("grpc")),
     worker: readWorker(reader.table("worker")),
@@ -165,6 +171,15 @@ function readFrontends(reader: Reader): ConfigFile["frontends"] {
     dockerfile: reader.table("dockerfile.v0").boolean("enabled") ?? true,
     gateway: gateway.boolean("enabled") ?? true,
     allowedRepositories: gateway.texts("allowedRepositories") ?? [],
+  };
+}
+
+function readCdi(reader: Reader): ConfigFile["cdi"] {
+  reader.allow(["disabled", "specDirs", "autoAllowed"]);
+  return {
+    disabled: reader.boolean("disabled"),
+    specDirectories: reader.texts("specDirs"),
+    autoAllowed: reader.texts("autoAllowed"),
   };
 }
 

@@ -15,6 +15,7 @@ import {
   userAgent,
   type WorkerIdentity,
 } from "@buildkit-ts/control";
+import { DeviceRegistry } from "@buildkit-ts/devices";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { RuncExecutor } from "@buildkit-ts/executor";
 import {
@@ -94,6 +95,7 @@ interface Parts {
   readonly cache: LocalCacheManager;
   readonly cacheMounts: CacheMounts;
   readonly containers: StepContainerDeps;
+  readonly devices: DeviceRegistry;
   readonly results: WorkerResultLoader;
   readonly solver: Solver;
   readonly worker: WorkerIdentity;
@@ -125,6 +127,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
       env: process.env,
     });
     resources.use(network);
+    const devices = new DeviceRegistry({ ...settings.devices, reporter: logger });
     const executor = await openExecutor(settings, network);
     await executor.cleanup();
     const temporaryDirectory = await makeTemporaryDirectory(root);
@@ -150,10 +153,11 @@ export class Engine implements BuildEngine, AsyncDisposable {
       workerId,
       cache,
       executor,
+      devices,
       sessions,
       temporaryDirectory,
       cacheMounts,
-      solveNested,
+      solveNested: createNestedSolve(devices),
       sources,
       fileBackend: resources.use(new ThreadedFileBackend()),
       parallelism: new Semaphore(settings.maxParallelism === 0 ? Number.POSITIVE_INFINITY : settings.maxParallelism),
@@ -173,7 +177,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
       ["local", new LocalExporter({ sessions })],
       ["tar", new TarExporter({ sessions })],
     ]);
-    const worker = identify(settings, { workerId, snapshotter: snapshotter.name, network: network.name });
+    const worker = identify(settings, { workerId, snapshotter: snapshotter.name, network: network.name, devices });
     const solver = new GraphSolver({ resolveOp, cache: store, reporter: logger });
     return new Engine({
       settings,
@@ -183,6 +187,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
       cache,
       cacheMounts,
       containers: { cache, cacheMounts, sessions, temporaryDirectory, executor },
+      devices,
       results,
       solver,
       worker,
@@ -221,7 +226,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const decoded = definitionFromProto(definition);
     // Steps that ignore the cache shall find their cache mounts empty, as on BuildKit.
     await this.#parts.cacheMounts.prune(ignoredCacheMounts(decoded), options);
-    return await loadDefinition(decoded, options);
+    return await loadDefinition(decoded, { ...options, devices: this.#parts.devices });
   }
 
   refOf(result: Result): ImmutableRef | undefined {
@@ -267,27 +272,30 @@ export class Engine implements BuildEngine, AsyncDisposable {
 }
 
 /** What an op's result describes is built within the build that waits for the op. */
-const solveNested: NestedSolve = async (definition, context) => {
-  const [job] = context.values("job") as readonly Job[];
-  if (job === undefined) throw new BuildError("internal", "Cannot build nested definition: no build waits for it");
-  const [entitlements = new Set<string>()] = context.values("entitlements") as readonly ReadonlySet<string>[];
-  // Every build that waits for the result has its say in what it is made of.
-  const policies = (context.values(evaluateSourceKey) as readonly LoadOptions["evaluateSource"][]).filter(
-    (evaluate) => evaluate !== undefined,
-  );
-  const edge = await loadDefinition(definition, {
-    signal: context.signal,
-    entitlements,
-    ...(policies.length > 0 && {
-      evaluateSource: async (op, options) => {
-        let isChanged = false;
-        for (const evaluate of policies) isChanged = (await evaluate(op, options)) || isChanged;
-        return isChanged;
-      },
-    }),
-  });
-  return await job.build(edge, context);
-};
+function createNestedSolve(devices: DeviceRegistry): NestedSolve {
+  return async (definition, context) => {
+    const [job] = context.values("job") as readonly Job[];
+    if (job === undefined) throw new BuildError("internal", "Cannot build nested definition: no build waits for it");
+    const [entitlements = new Set<string>()] = context.values("entitlements") as readonly ReadonlySet<string>[];
+    // Every build that waits for the result has its say in what it is made of.
+    const policies = (context.values(evaluateSourceKey) as readonly LoadOptions["evaluateSource"][]).filter(
+      (evaluate) => evaluate !== undefined,
+    );
+    const edge = await loadDefinition(definition, {
+      signal: context.signal,
+      entitlements,
+      devices,
+      ...(policies.length > 0 && {
+        evaluateSource: async (op, options) => {
+          let isChanged = false;
+          for (const evaluate of policies) isChanged = (await evaluate(op, options)) || isChanged;
+          return isChanged;
+        },
+      }),
+    });
+    return await job.build(edge, context);
+  };
+}
 
 /** Empty: mount points of a predecessor that was killed are unmounted before they are removed. */
 async function makeTemporaryDirectory(root: string): Promise<string> {
@@ -335,7 +343,12 @@ function startGarbageCollector(
 
 function identify(
   settings: Settings,
-  options: { readonly workerId: string; readonly snapshotter: string; readonly network: string },
+  options: {
+    readonly workerId: string;
+    readonly snapshotter: string;
+    readonly network: string;
+    readonly devices: DeviceRegistry;
+  },
 ): WorkerIdentity {
   const configured = settings.platforms?.map((text) => parsePlatform(text));
   return {
@@ -348,5 +361,6 @@ function identify(
     }),
     platforms: (): readonly Platform[] => configured ?? detectPlatforms(),
     gcRules: settings.gcRules,
+    devices: () => options.devices.list(),
   };
 }

@@ -20,6 +20,7 @@ export interface DaemonFlags {
     readonly ca: string | undefined;
   };
   readonly allowInsecureEntitlements: readonly string[] | undefined;
+  readonly cdi: { readonly disabled: boolean | undefined; readonly specDirectories: readonly string[] | undefined };
   readonly worker: WorkerFlags;
   readonly idleTimeout: string | undefined;
   readonly version: boolean;
@@ -63,7 +64,6 @@ const missingValues: readonly (readonly [flag: string, accepted: readonly string
 /** These only matter to things that are absent, and are harmless: they are accepted and have no effect. */
 const withoutEffect: readonly string[] = [
   "--otel-socket-path",
-  "--cdi-spec-dir",
   "--containerd-worker-addr",
   "--containerd-worker-labels",
   "--containerd-worker-platform",
@@ -131,7 +131,13 @@ function createCommand(): Command {
   command.addOption(new Option("--idle-timeout <duration>", "end after so long without clients").hideHelp());
   for (const flag of ["--debug", "--oci-worker-gc", "--oci-worker", "--trace", "--cdi-disabled"])
     command.option(`${flag} [bool]`);
-  for (const flag of ["--addr", "--allow-insecure-entitlement", "--oci-worker-labels", "--oci-worker-platform"]) {
+  for (const flag of [
+    "--addr",
+    "--allow-insecure-entitlement",
+    "--oci-worker-labels",
+    "--oci-worker-platform",
+    "--cdi-spec-dir",
+  ]) {
     command.option(`${flag} <value>`, "repeatable", collect);
   }
   for (const [flag] of missing) command.addOption(new Option(`${flag} [bool]`).hideHelp());
@@ -176,6 +182,10 @@ function readOptions(options: Readonly<Record<string, unknown>>): DaemonFlags {
     debugAddress: text("debugaddr"),
     tls: { cert: text("tlscert"), key: text("tlskey"), ca: text("tlscacert") },
     allowInsecureEntitlements: list("allowInsecureEntitlement"),
+    cdi: {
+      disabled: readBoolean("--cdi-disabled", options["cdiDisabled"]),
+      specDirectories: list("cdiSpecDir"),
+    },
     worker: {
       enabled: options["ociWorker"] === "auto" ? "auto" : readBoolean("--oci-worker", options["ociWorker"]),
       labels: readLabels(list("ociWorkerLabels")),

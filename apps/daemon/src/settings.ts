@@ -19,6 +19,8 @@ export interface Settings {
   readonly gid: number | undefined;
   readonly tls: { readonly cert: string; readonly key: string; readonly ca: string | undefined } | undefined;
   readonly entitlements: ReadonlySet<string>;
+  /** No directories where devices are turned off. */
+  readonly devices: { readonly directories: readonly string[]; readonly autoAllowed: readonly string[] };
   readonly idleTimeoutMs: number | undefined;
   readonly labels: Readonly<Record<string, string>>;
   readonly snapshotter: "auto" | "overlayfs" | "native";
@@ -41,6 +43,7 @@ export interface Settings {
 export function resolveSettings(flags: DaemonFlags, file: ConfigFile): Settings {
   refuseMissing(flags, file);
   const root = flags.root ?? file.root ?? defaultPaths.root;
+  const devices = resolveDevices(flags, file);
   return {
     addresses: flags.addresses ?? file.grpc.addresses ?? [defaultPaths.address],
     root,
@@ -48,7 +51,11 @@ export function resolveSettings(flags: DaemonFlags, file: ConfigFile): Settings 
     uid: file.grpc.uid,
     gid: flags.group === undefined ? file.grpc.gid : resolveGroup(flags.group),
     tls: resolveTls(flags, file),
-    entitlements: resolveEntitlements(flags.allowInsecureEntitlements ?? file.entitlements ?? []),
+    entitlements: resolveEntitlements(
+      flags.allowInsecureEntitlements ?? file.entitlements ?? [],
+      devices.directories.length > 0,
+    ),
+    devices,
     idleTimeoutMs: flags.idleTimeout === undefined ? undefined : parseDuration(flags.idleTimeout, "--idle-timeout"),
     ...resolveWorker(flags.worker, file.worker),
     gcRules: resolveGcRules(flags, file, root),
@@ -149,15 +156,24 @@ function resolveTls(flags: DaemonFlags, file: ConfigFile): Settings["tls"] {
   return { cert, key, ca };
 }
 
-function resolveEntitlements(names: readonly string[]): Set<string> {
+const cdiDirectories: readonly string[] = ["/etc/cdi", "/var/run/cdi", "/etc/buildkit/cdi"];
+
+function resolveDevices(flags: DaemonFlags, file: ConfigFile): Settings["devices"] {
+  const isDisabled = flags.cdi.disabled ?? file.cdi.disabled ?? false;
+  return {
+    directories: isDisabled ? [] : (flags.cdi.specDirectories ?? file.cdi.specDirectories ?? cdiDirectories),
+    autoAllowed: file.cdi.autoAllowed ?? [],
+  };
+}
+
+function resolveEntitlements(names: readonly string[], hasDevices: boolean): Set<string> {
   for (const name of names) {
-    if (name === "device")
-      throw new BuildError("unimplemented", `Cannot allow entitlement "${name}": this daemon offers no devices`);
-    if (name !== "network.host" && name !== "security.insecure") {
+    if (name !== "network.host" && name !== "security.insecure" && name !== "device") {
       throw new BuildError("invalid_argument", `invalid entitlement : ${name}`);
     }
   }
-  return new Set(names);
+  // Builds still have to be granted each device; a daemon that shall give none has no descriptions of devices.
+  return new Set([...names, ...(hasDevices ? ["device"] : [])]);
 }
 
 function resolveSnapshotter(name: string): Settings["snapshotter"] {

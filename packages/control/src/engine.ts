@@ -1,5 +1,6 @@
 import type { opspb } from "@buildkit-ts/api";
 import type { CacheManager, CompressionOptions, ImmutableRef } from "@buildkit-ts/cache";
+import type { Device } from "@buildkit-ts/devices";
 import type { Exporter } from "@buildkit-ts/exporters";
 import type { Digest, Platform } from "@buildkit-ts/oci";
 import type { CachedResult, CacheStore, Edge, Job, OpContext, Result, Solver } from "@buildkit-ts/solver";
@@ -22,6 +23,8 @@ export interface WorkerIdentity {
   /** The default one first. */
   platforms(): readonly Platform[];
   readonly gcRules: readonly GcRule[];
+  /** Those that steps can be given at the moment. */
+  devices(): readonly Device[];
 }
 
 export interface LoadOptions {

@@ -1,3 +1,4 @@
+import type { ContainerEdits } from "@buildkit-ts/devices";
 import type { Mount } from "@buildkit-ts/mount";
 
 /** A mount inside the container, at an absolute destination. */
@@ -43,6 +44,8 @@ export interface ContainerRequest {
   readonly meta: ProcessMeta;
   readonly root: readonly Mount[];
   readonly mounts: readonly ContainerMount[];
+  /** What devices need that the step was given. */
+  readonly deviceEdits?: ContainerEdits;
 }
 
 /** Where a process reads and writes. Output chunks are the receiver's own. */

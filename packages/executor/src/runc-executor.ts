@@ -4,6 +4,7 @@ import { BuildError, ExitError } from "@buildkit-ts/errdefs";
 import { mountAll, readMountInfo, unmountAll, unmountBelow } from "@buildkit-ts/mount";
 import type { NetworkNamespace, NetworkProvider } from "@buildkit-ts/network";
 import type { ProcessExit } from "@buildkit-ts/sys";
+import { applyDeviceEdits } from "./apply-device-edits.ts";
 import { prepareContainerMounts } from "./container-mounts.ts";
 import { ContainerProcess } from "./container-process.ts";
 import { createRuntimeSpec, detectRuntimeHost, type RuntimeHost } from "./create-runtime-spec.ts";
@@ -114,7 +115,7 @@ export class RuncExecutor implements Executor {
     stack.defer(async () => await unmountAll(rootPath));
     const mounts = stack.use(await prepareContainerMounts(request.mounts, { directory: bundle, signal }));
     const root = stack.use(new RootFileSystem(rootPath));
-    const spec = createRuntimeSpec({
+    const plain = createRuntimeSpec({
       id: request.id,
       meta,
       user: root.resolveUser(meta.user),
@@ -125,7 +126,14 @@ export class RuncExecutor implements Executor {
       network: (network satisfies NetworkNamespace).join,
       host: this.#host,
     });
-    const destinations = ["/etc/resolv.conf", "/etc/hosts", ...mounts.mounts.map(({ destination }) => destination)];
+    const edits = request.deviceEdits;
+    const spec = edits === undefined ? plain : applyDeviceEdits(plain, edits);
+    const destinations = [
+      "/etc/resolv.conf",
+      "/etc/hosts",
+      ...mounts.mounts.map(({ destination }) => destination),
+      ...(edits?.mounts ?? []).map(({ containerPath }) => containerPath),
+    ];
     const stubs = root.findMountStubs(destinations, { recursive: meta.removeMountStubsRecursive });
     stack.defer(() => root.removeMountStubs(stubs));
     root.ensureDirectory(spec.process.cwd, spec.process.user);

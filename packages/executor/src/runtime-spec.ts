@@ -6,7 +6,11 @@ export interface RuntimeSpec {
   readonly hostname?: string;
   readonly mounts: readonly RuntimeMount[];
   readonly linux: RuntimeLinux;
+  readonly hooks?: RuntimeHooks;
 }
+
+/** Programs that the runtime runs, by the moment at which it does. */
+export type RuntimeHooks = Readonly<Record<string, readonly object[]>>;
 
 export interface RuntimeUser {
   readonly uid: number;
@@ -39,9 +43,12 @@ export interface RuntimeMount {
 
 export interface RuntimeDevice {
   readonly path: string;
-  readonly type: "c" | "b";
+  readonly type: "c" | "b" | "u" | "p";
   readonly major: number;
   readonly minor: number;
+  readonly fileMode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
 }
 
 export interface RuntimeLinux {
@@ -51,7 +58,13 @@ export interface RuntimeLinux {
   readonly readonlyPaths: readonly string[];
   readonly devices?: readonly RuntimeDevice[];
   readonly resources: {
-    readonly devices: readonly { readonly allow: boolean; readonly type?: "c" | "b"; readonly access: string }[];
+    readonly devices: readonly {
+      readonly allow: boolean;
+      readonly type?: "c" | "b";
+      readonly major?: number;
+      readonly minor?: number;
+      readonly access: string;
+    }[];
     readonly memory?: { readonly limit?: number; readonly swap?: number };
     readonly cpu?: {
       readonly shares?: number;

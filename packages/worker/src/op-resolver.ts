@@ -1,5 +1,6 @@
 import type { Semaphore } from "@buildkit-ts/async";
 import type { CacheManager } from "@buildkit-ts/cache";
+import type { DeviceRegistry } from "@buildkit-ts/devices";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { Executor } from "@buildkit-ts/executor";
 import type { FileBackend } from "@buildkit-ts/fileop";
@@ -23,6 +24,8 @@ export interface OpResolverDeps {
   readonly workerId: string;
   readonly cache: CacheManager;
   readonly executor: Executor;
+  /** Of the host, for steps that ask for some; without it they get none. */
+  readonly devices?: DeviceRegistry;
   readonly sources: readonly Source[];
   readonly sessions: Pick<SessionManager, "get">;
   readonly fileBackend: FileBackend;

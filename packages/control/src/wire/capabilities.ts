@@ -72,6 +72,7 @@ const llbCapabilities = [
   "source.http.header",
   "source.http.signatureverify",
   "exec.meta.base",
+  "exec.meta.cdi",
   "exec.meta.cgroup.parent",
   "exec.meta.network",
   "exec.meta.proxyenv",

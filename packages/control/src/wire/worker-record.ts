@@ -19,5 +19,10 @@ export function workerRecord(worker: WorkerIdentity): workerpb.WorkerRecord {
       minFreeSpace: BigInt(rule.minFreeSpaceBytes),
     })),
     BuildkitVersion: versionInfo,
+    CDIDevices: worker
+      .devices()
+      .map(({ name, autoAllow, annotations }) =>
+        create(workerpb.CDIDeviceSchema, { Name: name, AutoAllow: autoAllow, Annotations: { ...annotations } }),
+      ),
   });
 }

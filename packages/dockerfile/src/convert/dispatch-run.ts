@@ -31,8 +31,8 @@ export function dispatchRun(dispatch: Dispatch<RunInstruction>): void {
   const command = resolveDocuments(stage, instruction);
   const args = instruction.command.shell ? withShell(stage, command.args) : command.args;
   const { mounts, secrets, ssh } = convertMounts(dispatch, runMounts);
-  if (world.supports("exec.meta.cdi") && instruction.devices.length > 0)
-    throw invalid("device feature is only supported in Dockerfile frontend 1.14.0-labs or later");
+  if (instruction.devices.length > 0 && !world.supports("exec.meta.cdi"))
+    throw invalid("RUN --device needs a daemon that can give devices to steps");
   const { environment } = stage;
   const proxy = proxyFromArgs(settings.buildArgs);
   const withShm = world.supports("exec.mount.tmpfs.size") && settings.shmSizeBytes > 0n;
@@ -46,6 +46,7 @@ export function dispatchRun(dispatch: Dispatch<RunInstruction>): void {
     ],
     secrets,
     ssh,
+    devices: instruction.devices.map(({ name, required }) => ({ name, optional: !required })),
     with: (state) => configure(state, dispatch),
     description: { "com.docker.dockerfile.v1.command": instruction.code },
     customName: runName(dispatch, runMounts, instruction.code + command.summary),

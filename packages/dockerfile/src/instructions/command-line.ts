@@ -8,6 +8,7 @@ import type {
   CmdInstruction,
   CommandLine,
   EntrypointInstruction,
+  RunDevice,
   RunInstruction,
   ShellInstruction,
 } from "./instruction.ts";
@@ -41,14 +42,17 @@ function readSecurity(value: string): RunInstruction["security"] {
   throw invalid(`security ${quote(value)} is not valid`);
 }
 
-function readDevice(text: string): string {
+function readDevice(text: string): RunDevice {
   let name = "";
+  let required = false;
   for (const field of deviceFields(text)) {
     const at = field.indexOf("=");
     const key = (at < 0 ? field : field.slice(0, at)).toLowerCase();
     const value = at < 0 ? undefined : field.slice(at + 1);
     if (key === "required") {
-      if (value !== undefined && parseBool(value) === undefined) throw invalid(`invalid value for ${key}: ${value}`);
+      const parsed = value === undefined || parseBool(value);
+      if (parsed === undefined) throw invalid(`invalid value for ${key}: ${value}`);
+      required = parsed;
     } else if (key === "name" && value !== undefined) {
       if (name !== "") throw invalid(`device name already set to ${name}`);
       name = value;
@@ -56,7 +60,7 @@ function readDevice(text: string): string {
     else if (value === undefined) throw invalid(`invalid field '${field}' must be a key=value pair`);
     else throw invalid(`unexpected key '${key}' in '${field}'${suggestion(key, ["name", "required"])}`);
   }
-  return name;
+  return { name, required };
 }
 
 function deviceFields(text: string): string[] {

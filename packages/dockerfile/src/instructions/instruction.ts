@@ -99,7 +99,14 @@ export interface RunInstruction extends Base {
   readonly mounts: readonly RunMountFlag[];
   readonly network: "default" | "none" | "host";
   readonly security: "sandbox" | "insecure";
-  readonly devices: readonly string[];
+  readonly devices: readonly RunDevice[];
+}
+
+/** A device of the host that a command wants. */
+export interface RunDevice {
+  readonly name: string;
+  /** Without it the command runs where there is no such device. */
+  readonly required: boolean;
 }
 export interface CmdInstruction extends Base {
   readonly kind: "cmd";

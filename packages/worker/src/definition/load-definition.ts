@@ -1,5 +1,6 @@
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { opspb } from "@buildkit-ts/api";
+import { DeviceGrants, DeviceRegistry } from "@buildkit-ts/devices";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { Definition } from "@buildkit-ts/llb";
 import { type Digest, digestOf, hostPlatform, normalizePlatform, type Platform } from "@buildkit-ts/oci";
@@ -11,8 +12,10 @@ import { vertexName } from "./vertex-name.ts";
 /** How a build's definition becomes vertices. */
 export interface LoadOptions {
   readonly signal: AbortSignal;
-  /** What the build may ask for: `network.host`, `security.insecure`. */
+  /** What the build may ask for: `network.host`, `security.insecure`, `device=…`. */
   readonly entitlements: ReadonlySet<string>;
+  /** Devices that steps may be given; none by default. */
+  readonly devices?: DeviceRegistry;
   /** Imported caches, asked for each vertex. */
   readonly cacheSources?: readonly CacheStore[];
   /** Of ops that name none; the host's by default. */
@@ -166,7 +169,7 @@ function loadVertex(ops: ReadonlyMap<string, LoadedOp>, root: string, options: L
     if (loaded === undefined) continue;
     const { op, metadata } = loaded;
     validateOp(op);
-    checkEntitlements(op, options.entitlements);
+    checkEntitlements(op, options);
     const inputs = op.inputs.map((input): Edge => {
       const vertex = vertices.get(input.digest);
       // Digests name contents, so an op cannot be among its own inputs; after a policy's change anything goes.
@@ -210,14 +213,19 @@ function platformOf({ platform }: opspb.Op, defaultPlatform: Platform): Platform
   });
 }
 
-function checkEntitlements({ op }: opspb.Op, granted: ReadonlySet<string>): void {
+function checkEntitlements({ op }: opspb.Op, options: LoadOptions): void {
   if (op.case !== "exec") return;
-  requireEntitlement(op.value.network === opspb.NetMode.HOST, "network.host", granted);
-  requireEntitlement(op.value.security === opspb.SecurityMode.INSECURE, "security.insecure", granted);
-  if (op.value.cdiDevices.some((device) => !device.optional)) {
-    throw new BuildError("unimplemented", "Cannot give devices to a step: this daemon has no CDI support");
-  }
+  const { entitlements, devices = noDevices } = options;
+  requireEntitlement(op.value.network === opspb.NetMode.HOST, "network.host", entitlements);
+  requireEntitlement(op.value.security === opspb.SecurityMode.INSECURE, "security.insecure", entitlements);
+  if (op.value.cdiDevices.length === 0) return;
+  // From here on the step asks for exactly what it was allowed: its key tells devices of one class apart.
+  op.value.cdiDevices = new DeviceGrants(entitlements)
+    .allow(op.value.cdiDevices, devices)
+    .map((device) => create(opspb.CDIDeviceSchema, device));
 }
+
+const noDevices = new DeviceRegistry({ directories: [], reporter: { report: () => undefined } });
 
 /** Every way to run a container asks here whether the build may have what it wants. @throws {BuildError} `permission_denied`. */
 export function requireEntitlement(wanted: boolean, name: string, granted: ReadonlySet<string>): void {

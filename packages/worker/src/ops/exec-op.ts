@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { opspb } from "@buildkit-ts/api";
 import type { Semaphore } from "@buildkit-ts/async";
 import type { CacheManager } from "@buildkit-ts/cache";
+import type { ContainerEdits, DeviceRegistry } from "@buildkit-ts/devices";
 import { BuildError, ExecError, ExitError } from "@buildkit-ts/errdefs";
 import type { Executor, ProcessMeta } from "@buildkit-ts/executor";
 import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
@@ -20,6 +21,7 @@ export interface ExecOperationDeps extends MountDeps {
   readonly workerId: string;
   readonly cache: Pick<CacheManager, "contentChecksum" | "create">;
   readonly executor: Executor;
+  readonly devices?: DeviceRegistry;
   readonly parallelism: Semaphore;
   readonly logLimits: StepLogLimits;
 }
@@ -75,6 +77,12 @@ export class ExecOperation implements Op {
     });
   }
 
+  #deviceEdits(): { readonly deviceEdits?: ContainerEdits } {
+    const { devices } = this.#deps;
+    if (devices === undefined || this.#op.cdiDevices.length === 0) return {};
+    return { deviceEdits: devices.edits(devices.find(this.#op.cdiDevices).map(({ name }) => name)) };
+  }
+
   /** By mount. */
   #mountInputs(inputs: readonly Result[]): (Result | undefined)[] {
     return this.#op.mounts.map(({ input }) => inputs[Number(input)]);
@@ -93,6 +101,7 @@ export class ExecOperation implements Op {
       meta: processMeta,
       root: prepared.root,
       mounts: prepared.mounts,
+      ...this.#deviceEdits(),
     };
     try {
       await this.#deps.executor.run(
