@@ -112,6 +112,12 @@ const debugCommands: readonly Command[] = [
     load: async () => (await import("./commands/get-blob.ts")).getBlob,
   },
   {
+    name: "registry",
+    description: "Show how the daemon reaches a registry, and why it does not",
+    usage: "<host>",
+    load: async () => (await import("./commands/check-registry.ts")).checkRegistry,
+  },
+  {
     name: "histories",
     description: "List builds",
     flags: [formatFlag],

@@ -25,6 +25,8 @@ export interface RegistrySetting {
 
 /** `buildkitd.toml`, with what is absent left undefined. */
 export interface ConfigFile {
+  /** Undefined where there is no file. */
+  readonly path: string | undefined;
   readonly debug: boolean | undefined;
   readonly root: string | undefined;
   readonly entitlements: readonly string[] | undefined;
@@ -138,6 +140,7 @@ export function parseConfig(text: string, path: string): ConfigFile {
   reader.refuse("proxyNetwork", "the proxy network");
   const dns = reader.find("dns");
   return {
+    path: text === "" ? undefined : path,
     debug: reader.boolean("debug"),
     root: reader.text("root"),
     entitlements: reader.texts("insecure-entitlements"),

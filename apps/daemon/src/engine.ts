@@ -9,6 +9,7 @@ import {
   type BuildEngine,
   type CacheContext,
   type CacheExporter,
+  type CheckedRegistry,
   evaluateSourceKey,
   type LoadOptions,
   type SourceQuery,
@@ -39,7 +40,7 @@ import {
 } from "@buildkit-ts/network";
 import { type Platform, parsePlatform } from "@buildkit-ts/oci";
 import { RegistryClient } from "@buildkit-ts/registry";
-import type { LocalSessionManager } from "@buildkit-ts/session";
+import { type LocalSessionManager, SessionCredentials } from "@buildkit-ts/session";
 import { NativeSnapshotter, OverlaySnapshotter, probeSnapshotter, type Snapshotter } from "@buildkit-ts/snapshots";
 import {
   type CacheStore,
@@ -50,20 +51,7 @@ import {
   type Solver,
   SqliteCacheStore,
 } from "@buildkit-ts/solver";
-import {
-  BlobOrigin,
-  BlobSource,
-  GitSource,
-  HttpSource,
-  ImageSource,
-  LayoutSource,
-  LocalSource,
-  type MetadataRequest,
-  RegistryOrigin,
-  type Source,
-  type SourceContext,
-  type SourceMetadata,
-} from "@buildkit-ts/sources";
+import { type MetadataRequest, type Source, type SourceContext, type SourceMetadata } from "@buildkit-ts/sources";
 import {
   CacheMounts,
   createOpResolver,
@@ -85,6 +73,7 @@ import type { Logger } from "./logger.ts";
 import { registryConfig } from "./registry-config.ts";
 import { RemoteCaches } from "./remote-caches.ts";
 import type { Settings } from "./settings.ts";
+import { openSources } from "./sources.ts";
 
 /** What the parts are put together from. */
 interface Parts {
@@ -102,6 +91,8 @@ interface Parts {
   readonly exporters: ReadonlyMap<string, Exporter>;
   readonly sources: readonly Source[];
   readonly remoteCaches: RemoteCaches;
+  readonly registry: RegistryClient;
+  readonly sessions: LocalSessionManager;
   readonly garbage: GarbageCollector | undefined;
 }
 
@@ -137,16 +128,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const codec = resources.use(new WorkerLayerCodec());
     const cache = resources.use(await LocalCacheManager.open({ root, database, snapshotter, content, codec }));
     const registry = resources.use(new RegistryClient({ config: registryConfig(settings.registries), userAgent }));
-    const origin = new RegistryOrigin({ registry, sessions });
-    const blobs = new BlobOrigin({ registry, sessions });
-    const sources: readonly Source[] = [
-      new ImageSource({ cache, content, origin }),
-      new LayoutSource({ cache, content, sessions }),
-      new LocalSource({ cache, sessions }),
-      new GitSource({ cache, sessions, blobs }),
-      resources.use(new HttpSource({ cache, sessions, userAgent })),
-      new BlobSource({ cache, blobs }),
-    ];
+    const sources = openSources({ cache, content, registry, sessions, resources });
     const workerId = await ensureWorkerId(root);
     const cacheMounts = new CacheMounts(cache, { temporaryDirectory });
     const resolveOp = createOpResolver({
@@ -193,6 +175,8 @@ export class Engine implements BuildEngine, AsyncDisposable {
       worker,
       exporters,
       sources,
+      registry,
+      sessions,
       remoteCaches: new RemoteCaches({ cache, content, registry, sessions, workerId }),
       garbage,
     });
@@ -248,6 +232,13 @@ export class Engine implements BuildEngine, AsyncDisposable {
   ): Promise<SourceMetadata | undefined> {
     const source = findSource(this.#parts.sources, query.identifier);
     return await source.resolveMetadata?.({ ...query, vertex: "" }, wanted, context);
+  }
+
+  async checkRegistry(host: string, context: Pick<SourceContext, "signal" | "sessions">): Promise<CheckedRegistry> {
+    const { registry, sessions, settings } = this.#parts;
+    const credentials = new SessionCredentials({ sessions, ids: () => context.sessions() });
+    const servers = await registry.check(host, { credentials, signal: context.signal });
+    return { configPath: settings.configPath, servers };
   }
 
   cacheExporter(type: string, attributes: Readonly<Record<string, string>>): CacheExporter {

@@ -12,6 +12,8 @@ import { parseDuration } from "./quantities.ts";
 
 /** Everything that was configured, with defaults filled in: a flag wins over the file, the file over the default. */
 export interface Settings {
+  /** The configuration file; undefined where there is none. */
+  readonly configPath: string | undefined;
   readonly addresses: readonly string[];
   readonly root: string;
   readonly log: { readonly level: LogLevel; readonly format: "text" | "json" };
@@ -45,6 +47,7 @@ export function resolveSettings(flags: DaemonFlags, file: ConfigFile): Settings 
   const root = flags.root ?? file.root ?? defaultPaths.root;
   const devices = resolveDevices(flags, file);
   return {
+    configPath: file.path,
     addresses: flags.addresses ?? file.grpc.addresses ?? [defaultPaths.address],
     root,
     log: resolveLog(flags, file),

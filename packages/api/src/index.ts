@@ -14,6 +14,7 @@ export * as stackpb from "./gen/buildkit/stack_pb.ts";
 export * as uploadpb from "./gen/buildkit/upload_pb.ts";
 export * as workerpb from "./gen/buildkit/worker_pb.ts";
 export * as cacheplanpb from "./gen/buildkitts/cacheplan_pb.ts";
+export * as registrycheckpb from "./gen/buildkitts/registrycheck_pb.ts";
 export * as contentpb from "./gen/containerd/content_pb.ts";
 export * as statpb from "./gen/fsutil/stat_pb.ts";
 export * as wirepb from "./gen/fsutil/wire_pb.ts";

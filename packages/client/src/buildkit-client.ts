@@ -12,12 +12,15 @@ import {
 } from "@buildkit-ts/api/buildkit/control";
 import type { WorkerRecord } from "@buildkit-ts/api/buildkit/worker";
 import { CachePlan, type PruneVerdict } from "@buildkit-ts/api/buildkitts/cacheplan";
+import { type CheckRegistryResponse, RegistryCheck } from "@buildkit-ts/api/buildkitts/registrycheck";
 import { systemClock } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { callStreaming, callUnary } from "@buildkit-ts/session/rpc";
+import type { Attachable } from "@buildkit-ts/session/serving";
 import type { BuildRequest, BuildResponse } from "./build-request.ts";
 import { type ConnectOptions, connectDaemon } from "./connect.ts";
 import type { BuildFunction } from "./run-build.ts";
+import { serveSession } from "./serve-session.ts";
 
 /** Options that every call takes. */
 export interface ClientCallOptions {
@@ -94,6 +97,27 @@ export class BuildkitClient implements AsyncDisposable {
     options: ClientCallOptions,
   ): AsyncIterable<PruneVerdict> {
     return this.#stream(CachePlan.method.explainPrune, request, options);
+  }
+
+  /**
+   * How the daemon reaches a registry, with the credentials that the attachables offer; only this project's daemon
+   * answers.
+   */
+  async checkRegistry(
+    host: string,
+    options: ClientCallOptions & { readonly attachables: readonly Attachable[] },
+  ): Promise<CheckRegistryResponse> {
+    const { ClientSession } = await import("@buildkit-ts/session/serving");
+    const session = new ClientSession({ sharedKey: "", attachables: options.attachables });
+    const ended = new AbortController();
+    const serving = serveSession(this.#connection, session, { signal: ended.signal });
+    try {
+      const request = { host, session: session.id };
+      return await this.#call(RegistryCheck.method.checkRegistry, request, options);
+    } finally {
+      ended.abort(new DOMException("The registry is checked", "AbortError"));
+      await serving;
+    }
   }
 
   /** What goes on in a build, or went on in a finished one, from its beginning. */

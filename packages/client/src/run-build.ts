@@ -1,18 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { type ClientHttp2Session, constants } from "node:http2";
+import type { ClientHttp2Session } from "node:http2";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Control, type SolveRequestSchema } from "@buildkit-ts/api/buildkit/control";
 import type { Result } from "@buildkit-ts/api/buildkit/gateway";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { GatewayClient } from "@buildkit-ts/frontend";
-import {
-  callStreaming,
-  callUnary,
-  GrpcByteStream,
-  openStream,
-  RpcError,
-  statusFromFailedBuild,
-} from "@buildkit-ts/session/rpc";
+import { callStreaming, callUnary, RpcError, statusFromFailedBuild } from "@buildkit-ts/session/rpc";
 import {
   type Attachable,
   ClientSession,
@@ -23,6 +16,7 @@ import {
 } from "@buildkit-ts/session/serving";
 import type { BuildRequest, BuildResponse, CacheEntry } from "./build-request.ts";
 import { ContentStores } from "./content-stores.ts";
+import { serveSession } from "./serve-session.ts";
 
 /** How long the progress stream may stay silent after the build has ended. */
 const statusSilenceMs = 5000;
@@ -80,7 +74,7 @@ class RunningBuild {
   async run(options: { readonly signal: AbortSignal; readonly run?: BuildFunction }): Promise<BuildResponse> {
     const solving = new AbortController();
     const signal = AbortSignal.any([options.signal, solving.signal]);
-    const session = this.#serveSession();
+    const session = serveSession(this.#connection, this.#session, { signal: this.#afterwards.signal });
     const status = this.#followStatus();
     let metadata: Readonly<Record<string, Uint8Array>> = {};
     const gateway = this.#runGateway(options.run ?? this.#defaultFunction, { signal });
@@ -134,16 +128,6 @@ class RunningBuild {
     }
     await gateway.finish({ result }, options);
     return result;
-  }
-
-  async #serveSession(): Promise<void> {
-    const stream = openStream(this.#connection, "/moby.buildkit.v1.Control/Session", this.#session.metadata);
-    // A session that ends early makes the build fail, which then says more.
-    stream.on("error", () => undefined);
-    const bytes = new GrpcByteStream(stream);
-    bytes.on("error", () => undefined);
-    await tolerate(this.#session.serve(bytes, { signal: this.#afterwards.signal }));
-    stream.close(constants.NGHTTP2_CANCEL);
   }
 
   async #followStatus(): Promise<void> {

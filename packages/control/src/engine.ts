@@ -44,6 +44,23 @@ export interface SourceQuery {
   readonly platform: Platform;
 }
 
+/** A registry as the daemon reaches it. */
+export interface CheckedRegistry {
+  /** The configuration file; undefined for none. */
+  readonly configPath: string | undefined;
+  readonly servers: readonly {
+    readonly url: string;
+    readonly isMirror: boolean;
+    readonly settings: readonly string[];
+    readonly steps: readonly {
+      readonly what: string;
+      readonly ok: boolean;
+      readonly detail: string;
+      readonly hint: string;
+    }[];
+  }[];
+}
+
 /** An image whose config shall hold the cache of its own layers, bottom first. */
 export interface InlineCacheImage {
   readonly layers: readonly Digest[];
@@ -99,6 +116,8 @@ export interface BuildEngine {
     attributes: Readonly<Record<string, string>>,
     context: CacheContext,
   ): Promise<CacheStore | undefined>;
+  /** Where registries are configured, and what happens when one's servers are asked. */
+  checkRegistry(host: string, context: Pick<SourceContext, "signal" | "sessions">): Promise<CheckedRegistry>;
   /** Collects what the rules select; called after each build, throttled inside. */
   collectGarbage(): void;
 }

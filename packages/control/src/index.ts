@@ -7,6 +7,7 @@ export type {
   BuildEngine,
   CacheContext,
   CacheExporter,
+  CheckedRegistry,
   GcRule,
   LoadOptions,
   SourceQuery,

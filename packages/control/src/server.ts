@@ -9,7 +9,7 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import { create } from "@bufbuild/protobuf";
-import { cacheplanpb, contentpb, controlpb, gatewaypb, healthpb, tracepb } from "@buildkit-ts/api";
+import { cacheplanpb, contentpb, controlpb, gatewaypb, healthpb, registrycheckpb, tracepb } from "@buildkit-ts/api";
 import type { ErrorReporter } from "@buildkit-ts/async";
 import type { ContentStore } from "@buildkit-ts/content";
 import { BuildError } from "@buildkit-ts/errdefs";
@@ -21,6 +21,7 @@ import { llbBridgeService, routeByBuildId } from "./bridge/llb-bridge-service.ts
 import { cachePlanService } from "./cache-plan-service.ts";
 import { contentService } from "./content-service.ts";
 import { type ControlServiceOptions, controlService } from "./control-service.ts";
+import { registryCheckService } from "./registry-check-service.ts";
 import { healthService } from "./wire/health-service.ts";
 import { maxMessageBytes } from "./wire/message-limit.ts";
 import { SessionStream } from "./wire/session-stream.ts";
@@ -97,6 +98,7 @@ function createHandler(options: ControlServerOptions): Handler {
 function addRoutes(router: ConnectRouter, options: ControlServerOptions): void {
   router.service(controlpb.Control, controlService(options));
   router.service(cacheplanpb.CachePlan, cachePlanService(options.engine));
+  router.service(registrycheckpb.RegistryCheck, registryCheckService(options));
   router.service(contentpb.Content, contentService(options.content));
   router.service(gatewaypb.LLBBridge, llbBridgeService(routeByBuildId(options.registry)));
   router.service(healthpb.Health, healthService({ signal: options.draining }));

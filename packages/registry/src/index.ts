@@ -1,4 +1,5 @@
 export { blobRepositories, blobSource, isBlobSource } from "./blob-sources.ts";
+export type { CheckedEndpoint, CheckedStep } from "./check-endpoint.ts";
 export {
   anonymousCredentials,
   type CredentialSource,

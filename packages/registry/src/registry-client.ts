@@ -4,6 +4,7 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import type { Descriptor, Digest, Reference } from "@buildkit-ts/oci";
 import { Authorizer } from "./authorizer.ts";
 import { BlobStream } from "./blob-stream.ts";
+import { type CheckedEndpoint, checkEndpoint } from "./check-endpoint.ts";
 import { Connections } from "./connections.ts";
 import { HttpSender } from "./http-sender.ts";
 import { type FetchedManifest, fetchManifest, maxManifestBytes, resolveManifest, verifyDigest } from "./manifests.ts";
@@ -28,13 +29,20 @@ export class RegistryClient implements AsyncDisposable {
   readonly #config: RegistryConfig;
   readonly #connections = new Connections();
   readonly #exchange: RegistryExchange;
+  readonly #sender: HttpSender;
+  readonly #authorizer: Authorizer;
 
   constructor(options: RegistryClientOptions = {}) {
     const { clock = systemClock, userAgent = "buildkit-ts" } = options;
-    const sender = new HttpSender({ connections: this.#connections, userAgent });
+    this.#sender = new HttpSender({ connections: this.#connections, userAgent });
     this.#config = options.config ?? {};
-    const authorizer = new Authorizer({ sender, clock });
-    this.#exchange = new RegistryExchange({ sender, authorizer, clock, maxTransfers: options.maxTransfers ?? 4 });
+    this.#authorizer = new Authorizer({ sender: this.#sender, clock });
+    this.#exchange = new RegistryExchange({
+      sender: this.#sender,
+      authorizer: this.#authorizer,
+      clock,
+      maxTransfers: options.maxTransfers ?? 4,
+    });
   }
 
   /**
@@ -125,6 +133,13 @@ export class RegistryClient implements AsyncDisposable {
   ): Promise<"existed" | "uploaded"> {
     using _permit = await this.#exchange.acquire(reference.domain, "json", options);
     return await pushManifest(this.#write(reference, options), manifest, options);
+  }
+
+  /** Tries each server of a registry, in the order in which they are asked, and says how that goes. */
+  async check(domain: string, options: RegistryRequestOptions): Promise<CheckedEndpoint[]> {
+    const tools = { sender: this.#sender, authorizer: this.#authorizer, domain };
+    const endpoints = endpointsOf(domain, this.#config);
+    return await Promise.all(endpoints.map(async (endpoint) => await checkEndpoint(endpoint, tools, options)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
