@@ -211,4 +211,66 @@ suite("attestations", () => {
     assert.match(shown.output, /"llbDefinition"/);
     assert.match(shown.output, /"uri": "pkg:docker|"locals"/);
   });
+
+  test("list what is in the image and in the stages that ask for it, as a scanner image found it", async () => {
+    const generator = `${registry.host}/team/scanner:v1`;
+    const scanner = contextOf("scanner", `FROM ${base}\nCOPY scan.sh /scan.sh\nENTRYPOINT ["/bin/sh", "/scan.sh"]\n`);
+    writeFileSync(join(scanner, "scan.sh"), scanScript);
+    await build("--provenance=false", "-t", generator, "--push", scanner);
+    const context = contextOf(
+      "scanned",
+      `FROM ${base} AS tools\nARG BUILDKIT_SBOM_SCAN_STAGE=true\nRUN echo tool > /tool\nFROM ${base}\nCOPY --from=tools /tool /found\n`,
+    );
+    const name = `${registry.host}/team/scanned:v1`;
+    const output = await build("--sbom", `generator=${generator},GREETING=hi`, "-t", name, "--push", context);
+    assert.match(output, /\[linux\/\w+\] generating sbom using localhost/);
+    const [image, attestation] = (await raw(name)).manifests ?? [];
+    assert.ok(image !== undefined && attestation !== undefined);
+    const repository = `${registry.host}/team/scanned`;
+    const layers = (await raw(`${repository}@${attestation.digest}`)).layers ?? [];
+    assert.deepEqual(
+      layers.map((layer) => layer.annotations?.["in-toto.io/predicate-type"]),
+      ["https://spdx.dev/Document", "https://spdx.dev/Document", "https://slsa.dev/provenance/v1"],
+    );
+    const documents: Scan[] = [];
+    for (const { digest } of layers.slice(0, 2)) {
+      const response = await fetch(`http://${registry.host}/v2/team/scanned/blobs/${digest}`);
+      documents.push((await response.json()) as Scan);
+    }
+    const [core, extra] = documents.map(({ predicate }) => predicate);
+    const top = (await raw(`${repository}@${image.digest}`)).layers?.at(-1)?.digest;
+    assert.deepEqual(core?.files, [{ fileName: "/found", comment: `layerID: ${top}` }, { fileName: "/not-there" }]);
+    assert.deepEqual([core?.name, extra?.name], ["hi", "tools"]);
+    assert.deepEqual(extra?.files, [{ fileName: "/tool" }]);
+    const shown = await daemon.buildx(["imagetools", "inspect", name, "--format", "{{json .SBOM}}"]);
+    assert.equal(shown.code, 0, shown.output);
+    assert.match(shown.output, /SPDX-2\.3/);
+  });
+
+  test("of what is in an image fail the build if there is no such scanner", async () => {
+    const generator = `${registry.host}/team/none:v1`;
+    const result = await daemon.buildx(["build", "--sbom", `generator=${generator}`, join(folder.path, "scanned")]);
+    assert.notEqual(result.code, 0);
+    assert.match(result.output, /team\/none:v1: not found/);
+  });
 });
+
+interface Scan {
+  readonly predicate: { readonly name: string; readonly files: readonly object[] };
+}
+
+/** Finds one file of each tree. */
+const scanScript = `set -e
+write() {
+  head='{"_type":"https://in-toto.io/Statement/v0.1","predicateType":"https://spdx.dev/Document","subject":[]'
+  echo "$head,\\"predicate\\":{\\"spdxVersion\\":\\"SPDX-2.3\\",\\"name\\":\\"$2\\",\\"files\\":[$3]}}" > "$BUILDKIT_SCAN_DESTINATION/$1.spdx.json"
+}
+test -f "$BUILDKIT_SCAN_SOURCE/found"
+echo scratch > /tmp/works
+write "$(basename "$BUILDKIT_SCAN_SOURCE")" "$BUILDKIT_SCAN_GREETING" '{"fileName":"/found"},{"fileName":"/not-there"}'
+for extra in "$BUILDKIT_SCAN_SOURCE_EXTRAS"/*; do
+  test -f "$extra/tool"
+  name=$(basename "$extra")
+  write "$name" "\${name#sbom-}" '{"fileName":"/tool"}'
+done
+`;

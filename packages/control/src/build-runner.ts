@@ -20,6 +20,7 @@ import { ProvenanceStatements } from "./provenance/provenance-statements.ts";
 import { recordedProvenance } from "./provenance/recorded-provenance.ts";
 import { RequestRegistry } from "./provenance/request-registry.ts";
 import { ResultProvenance } from "./provenance/result-provenance.ts";
+import { scanResult } from "./provenance/scan-result.ts";
 
 export interface BuildRunnerOptions {
   readonly engine: BuildEngine;
@@ -95,7 +96,8 @@ export class BuildRunner {
       await evaluateAll(solved, options);
       const provenance = new ResultProvenance(solved, { trace: bridge.trace, registry: this.#requests });
       const documents = recordedProvenance(provenance, { request, statements });
-      const result = statements.addTo(solved, provenance);
+      const scanned = await this.#scan(solved, { request, provenance, bridge }, options);
+      const result = statements.addTo(scanned, provenance);
       try {
         const exported = await withLostResultsRebuilt(
           result,
@@ -156,6 +158,19 @@ export class BuildRunner {
       },
       options,
     );
+  }
+
+  async #scan(
+    result: BridgeResult,
+    build: { readonly request: BuildRequest; readonly provenance: ResultProvenance; readonly bridge: BuildBridge },
+    options: { readonly signal: AbortSignal },
+  ): Promise<BridgeResult> {
+    const { request, provenance, bridge } = build;
+    const { sbom } = request.attestations;
+    if (sbom === undefined) return result;
+    const { platforms } = provenance;
+    const scan = { sbom, options: request.message.FrontendAttrs, platforms };
+    return await scanResult(result, scan, { bridge, signal: options.signal });
   }
 
   async #export(

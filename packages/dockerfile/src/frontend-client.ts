@@ -1,5 +1,6 @@
 import type { Definition } from "@buildkit-ts/llb";
 import type { Digest, Platform } from "@buildkit-ts/oci";
+import type { Attestations } from "@buildkit-ts/provenance";
 
 /** Metadata of an image, without its layers. */
 export interface ResolvedImage {
@@ -26,6 +27,8 @@ export interface FrontendResult<Ref = FrontendRef> {
   /** By platform id; empty for a single result. */
   readonly refs: ReadonlyMap<string, Ref | undefined>;
   readonly metadata: ReadonlyMap<string, Uint8Array>;
+  /** Statements about the result, by platform id. */
+  readonly attestations?: Attestations<Ref>;
 }
 
 export interface FrontendWarning {

@@ -29,3 +29,4 @@ export { LocatedError } from "./text/located-error.ts";
 export { type AttestationRequests, readAttestationRequests, type SbomRequest } from "./ui/attestation-requests.ts";
 export { loadNamedContext } from "./ui/load-named-context.ts";
 export { runDockerfileFrontend } from "./ui/run-frontend.ts";
+export { SbomScanner, type ScanTarget, sbomAttestation } from "./ui/sbom-scanner.ts";

@@ -1,3 +1,4 @@
+import type { Attestations } from "@buildkit-ts/provenance";
 import type { FrontendClient } from "./frontend-client.ts";
 import type { Reference } from "./reference.ts";
 
@@ -7,6 +8,8 @@ export interface FrontendResult {
   /** By platform id; empty for a single result. */
   readonly refs: ReadonlyMap<string, Reference | undefined>;
   readonly metadata: ReadonlyMap<string, Uint8Array>;
+  /** Statements about the result, by platform id, such as what a scanner found in it. */
+  readonly attestations?: Attestations<Reference>;
 }
 
 /**

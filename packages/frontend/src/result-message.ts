@@ -1,6 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Ref, Result, ResultSchema } from "@buildkit-ts/api/buildkit/gateway";
 import { definitionFromProto, definitionToProto } from "@buildkit-ts/llb";
+import { attestationsFromProto, attestationsToProto } from "@buildkit-ts/provenance";
 import type { FrontendResult } from "./frontend.ts";
 import type { GatewayClient } from "./gateway-client.ts";
 import { Reference } from "./reference.ts";
@@ -11,7 +12,8 @@ export function resultFromProto(gateway: GatewayClient, message: Result): Fronte
   const byRef = ({ id, def }: Ref): Reference | undefined =>
     id === "" ? undefined : new Reference(gateway, id, def && definitionFromProto(def));
   const metadata = new Map(Object.entries(message.metadata));
-  const none: FrontendResult = { ref: undefined, refs: new Map(), metadata };
+  const attestations = attestationsFromProto(message.attestations, byRef);
+  const none: FrontendResult = { ref: undefined, refs: new Map(), metadata, attestations };
   const { result } = message;
   switch (result.case) {
     case "ref":
@@ -29,14 +31,17 @@ export function resultFromProto(gateway: GatewayClient, message: Result): Fronte
 
 /** A result to return. Daemons that do not know refs with definitions get their ids. */
 export function resultToProto(
-  { ref, refs, metadata }: FrontendResult,
+  { ref, refs, metadata, attestations = new Map() }: FrontendResult,
   capabilities: ReadonlySet<string>,
 ): MessageInitShape<typeof ResultSchema> {
-  const common = { metadata: Object.fromEntries(metadata) };
   const refMessage = (r: Reference | undefined): { id: string } => ({
     id: r?.id ?? "",
     ...(r?.definition !== undefined && { def: definitionToProto(r.definition) }),
   });
+  const common = {
+    metadata: Object.fromEntries(metadata),
+    attestations: attestationsToProto(attestations, refMessage),
+  };
   const entries = [...refs];
   if (capabilities.has("proto.refarray")) {
     if (entries.length === 0) return { ...common, result: { case: "ref", value: refMessage(ref) } };

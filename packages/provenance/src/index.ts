@@ -6,6 +6,7 @@ export {
   predicateTypes,
   type StatementSubject,
 } from "./attestation.ts";
+export { type Attestations, attestationsFromProto, attestationsToProto, mapRefs } from "./attestation-message.ts";
 export { type BuildConfig, type DescribedBuild, describeBuild, type SourceMapping } from "./build-config.ts";
 export { Capture } from "./capture.ts";
 export type { BlobMaterial, GitMaterial, HttpMaterial, ImageMaterial, Materials, Use } from "./materials.ts";

@@ -5,7 +5,7 @@ import { SingleFlight } from "@buildkit-ts/async";
 import type { ImmutableRef } from "@buildkit-ts/cache";
 import { SourceError, VertexError } from "@buildkit-ts/errdefs";
 import type { Descriptor } from "@buildkit-ts/oci";
-import type { Attestation, Capture } from "@buildkit-ts/provenance";
+import type { Attestations, Capture } from "@buildkit-ts/provenance";
 import type { CachedResult, Edge, Job, OpContext, PrepareResult, Result } from "@buildkit-ts/solver";
 import { captureSteps } from "@buildkit-ts/worker";
 import type { BuildEngine } from "../engine.ts";
@@ -141,10 +141,8 @@ export interface BridgeResult {
   readonly refs: ReadonlyMap<string, BridgeRef | undefined> | undefined;
   readonly metadata: ReadonlyMap<string, Uint8Array>;
   /** Statements about the result, by platform. */
-  readonly attestations: BridgeAttestations;
+  readonly attestations: Attestations<BridgeRef>;
 }
-
-export type BridgeAttestations = ReadonlyMap<string, readonly Attestation<BridgeRef>[]>;
 
 /** `scratch`, of which nothing is known. */
 export const emptyResult: BridgeResult = {

@@ -271,7 +271,10 @@ function withBuiltin(request: BridgeSolveRequest): BridgeSolveRequest {
     (key) => key === `context:${builtinSource}` || key.startsWith(`context:${builtinSource}::`),
   );
   const isBuiltin = request.frontend === "gateway.v0" && request.options["source"] === builtinSource && !isOverridden;
-  return isBuiltin ? { ...request, frontend: builtinSource } : request;
+  if (!isBuiltin) return request;
+  // The name of the frontend is no option of its own.
+  const { source: _source, ...options } = request.options;
+  return { ...request, frontend: builtinSource, options };
 }
 
 /** Builds all refs of a result side by side. */

@@ -7,6 +7,7 @@ import {
 } from "@buildkit-ts/dockerfile";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { type Definition, definitionFromProto, definitionToProto } from "@buildkit-ts/llb";
+import { mapRefs } from "@buildkit-ts/provenance";
 import { llbCapabilitySet } from "../wire/capabilities.ts";
 import { readFile, refReader } from "../wire/ref-files.ts";
 import type { BridgeRef, BridgeResult } from "./bridge-ref.ts";
@@ -33,7 +34,7 @@ export async function dockerfileFrontend(
     refs:
       result.refs.size === 0 ? undefined : new Map([...result.refs].map(([platform, ref]) => [platform, find(ref)])),
     metadata: result.metadata,
-    attestations: new Map(),
+    attestations: mapRefs(result.attestations ?? new Map(), find),
   };
 }
 
@@ -115,5 +116,6 @@ function wrapResult(
     ref: wrap(result.ref),
     refs: new Map([...(result.refs ?? [])].map(([platform, ref]) => [platform, wrap(ref)])),
     metadata: result.metadata,
+    attestations: mapRefs(result.attestations, (ref) => (ref === undefined ? undefined : wrap(ref))),
   };
 }

@@ -4,13 +4,13 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import { platformFromProto } from "@buildkit-ts/llb";
 import type { Digest } from "@buildkit-ts/oci";
 import type { VertexWarning } from "@buildkit-ts/progress";
+import { attestationsFromProto, attestationsToProto } from "@buildkit-ts/provenance";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { frontendCaps, llbCaps } from "../wire/capabilities.ts";
 import { errorFromStatus } from "../wire/error-from-status.ts";
 import { buildCall, unary } from "../wire/handlers.ts";
 import { readDirectory, readFile, refReader, statFile } from "../wire/ref-files.ts";
 import { workerRecord } from "../wire/worker-record.ts";
-import { attestationsFromProto, attestationsToProto } from "./attestation-messages.ts";
 import type { BridgeRef, BridgeResult } from "./bridge-ref.ts";
 import type { BridgeRegistry } from "./bridge-registry.ts";
 import { containerCalls } from "./container-calls.ts";
@@ -152,7 +152,7 @@ function refMessage(ref: BridgeRef | undefined): gatewaypb.Ref {
 
 function resultToProto(result: BridgeResult, asArray: boolean): gatewaypb.Result {
   const metadata = Object.fromEntries(result.metadata);
-  const attestations = attestationsToProto(result.attestations);
+  const attestations = attestationsToProto(result.attestations, (ref) => ({ id: ref.id, def: ref.definition }));
   const message = create(gatewaypb.ResultSchema, { metadata, attestations });
   if (result.refs === undefined) {
     message.result = asArray
@@ -180,7 +180,7 @@ function resultToProto(result: BridgeResult, asArray: boolean): gatewaypb.Result
 function resultFromProto({ bridge }: FrontendRun, result: gatewaypb.Result): BridgeResult {
   const find = (id: string): BridgeRef | undefined => (id === "" ? undefined : bridge.ref(id));
   const metadata = new Map(Object.entries(result.metadata));
-  const attestations = attestationsFromProto(result.attestations, find);
+  const attestations = attestationsFromProto(result.attestations, (ref) => find(ref.id));
   const value = result.result;
   switch (value.case) {
     case "ref":

@@ -1,11 +1,10 @@
-import { BuildError } from "@buildkit-ts/errdefs";
 import { hostPlatform, normalizePlatform, type Platform, parsePlatform } from "@buildkit-ts/oci";
 import type { ConvertSettings } from "../convert/convert-options.ts";
 import type { FrontendClient } from "../frontend-client.ts";
 import { type LintOptions, parseLintOptions } from "../lint/lint-options.ts";
 import { parseBool, quote } from "../text/go-format.ts";
 import { invalid, prefixError } from "../text/located-error.ts";
-import { readAttestationRequests } from "./attestation-requests.ts";
+import { readAttestationRequests, type SbomRequest } from "./attestation-requests.ts";
 import { parseExtraHosts, parseInteger, parseLinuxResources, parseUlimits, withPrefix } from "./option-values.ts";
 
 /** A cache that solves import. */
@@ -20,6 +19,8 @@ export interface FrontendConfig {
   /** Empty means the default platform. */
   readonly targetPlatforms: readonly Platform[];
   readonly cacheImports: readonly CacheImport[];
+  /** How the result shall be scanned, if it shall. */
+  readonly sbom: SbomRequest | undefined;
   readonly settings: Omit<ConvertSettings, "targetPlatform" | "sourceMap" | "warn" | "allStages">;
 }
 
@@ -27,7 +28,7 @@ export interface FrontendConfig {
 export function readConfig(client: FrontendClient): FrontendConfig {
   const { options } = client;
   checkRemoved(client);
-  checkAttestations(options);
+  const { sbom } = readAttestationRequests(options);
   const targetPlatforms = readPlatforms(options["platform"] ?? "");
   const settings = {
     buildArgs: withPrefix(options, "build-arg:"),
@@ -47,7 +48,7 @@ export function readConfig(client: FrontendClient): FrontendConfig {
     isNoCache: noCacheRule(options["no-cache"]),
     lint: readLint(options["build-arg:BUILDKIT_DOCKERFILE_CHECK"]),
   };
-  return { options, targetPlatforms, cacheImports: readCacheImports(options), settings };
+  return { options, sbom, targetPlatforms, cacheImports: readCacheImports(options), settings };
 }
 
 function named<T>(prefix: string, read: () => T): T {
@@ -63,14 +64,6 @@ function checkRemoved({ options, llbCapabilities }: FrontendClient): void {
   if (options["override-copy-image"]) throw invalid('support for "override-copy-image" was removed in BuildKit 0.11');
   if (parseBool(options["build-arg:BUILDKIT_DISABLE_FILEOP"] ?? "") === true)
     throw invalid('support for "BUILDKIT_DISABLE_FILEOP" build-arg was removed in BuildKit 0.11');
-}
-
-/** Provenance is the daemon's work; an SBOM would need a scanner to run. */
-function checkAttestations(options: Readonly<Record<string, string>>): void {
-  if (readAttestationRequests(options).sbom !== undefined)
-    throw new BuildError("unimplemented", 'Cannot attest "sbom": this frontend runs no scanner', {
-      hint: "Build without --sbom",
-    });
 }
 
 function readPlatforms(text: string): Platform[] {

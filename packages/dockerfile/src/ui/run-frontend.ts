@@ -1,6 +1,7 @@
 import { BuildError, SourceError } from "@buildkit-ts/errdefs";
-import { decodeDefinition, encodeDefinition, type SourceMap } from "@buildkit-ts/llb";
+import { decodeDefinition, encodeDefinition, type SourceMap, type State, stateFromDefinition } from "@buildkit-ts/llb";
 import { formatPlatformAll, hostPlatform, normalizePlatform, type Platform, parseReference } from "@buildkit-ts/oci";
+import type { Attestation } from "@buildkit-ts/provenance";
 import { type Conversion, convert } from "../convert/convert.ts";
 import type { ConvertSettings, ConvertWorld } from "../convert/convert-options.ts";
 import { encodeImage } from "../convert/image-draft.ts";
@@ -15,6 +16,7 @@ import { BuildContext, type Entrypoint } from "./build-context.ts";
 import { checkCapabilities } from "./frontend-capabilities.ts";
 import { type FrontendConfig, readConfig } from "./frontend-config.ts";
 import { NamedContexts } from "./named-contexts.ts";
+import { SbomScanner, sbomAttestation } from "./sbom-scanner.ts";
 import { createWorld } from "./world.ts";
 
 /**
@@ -119,6 +121,8 @@ async function solveWith(
 
 async function buildPlatforms(run: Run): Promise<FrontendResult> {
   const { config } = run;
+  // Before anything is built: whether there is such a scanner is known at once.
+  const scanner = await findScanner(run);
   const targets = config.targetPlatforms.length > 0 ? config.targetPlatforms : [undefined];
   const built = await allOrFirstFailure(
     targets.map((platform, index) => (signal) => buildOne({ ...run, signal }, platform, index)),
@@ -134,7 +138,41 @@ async function buildPlatforms(run: Run): Promise<FrontendResult> {
     addMetadata(metadata, conversion, suffix);
   }
   metadata.set("refs.platforms", encodeJson({ Platforms: built.map(({ platform }) => platform) }));
-  return { ref: single, refs, metadata };
+  const attestations = scanner === undefined ? [] : await scanAll(run, scanner, built);
+  return { ref: single, refs, metadata, attestations: new Map(attestations) };
+}
+
+async function findScanner({ client, config, signal }: Run): Promise<SbomScanner | undefined> {
+  if (config.sbom === undefined) return undefined;
+  return await SbomScanner.find(config.sbom, {
+    platform: config.settings.buildPlatforms[0] ?? hostPlatform(),
+    resolve: async (reference, platform) =>
+      await client.resolveImage(
+        reference,
+        { platform, resolveMode: config.settings.resolveMode, logName: "" },
+        { signal },
+      ),
+  });
+}
+
+/** Scans are solved, but not waited for: they are built with the result. */
+async function scanAll(
+  { client, signal }: Run,
+  scanner: SbomScanner,
+  built: readonly Built[],
+): Promise<(readonly [string, Attestation<FrontendRef>[]])[]> {
+  return await Promise.all(
+    built.map(async ({ conversion, platform }) => {
+      // As they are built, byte for byte: marshalled below the scan, steps would take over its platform.
+      const asBuilt = (state: State): State => stateFromDefinition(state.marshal(conversion.marshalOptions));
+      const extras = new Map([...conversion.scanned].map(([name, state]) => [name, asBuilt(state)]));
+      const core = asBuilt(conversion.state);
+      const { ignoresCache: ignoreCache } = conversion;
+      const definition = scanner.scan({ name: platform.ID, core, extras, ignoreCache });
+      const { ref } = await client.solve({ definition }, { signal });
+      return [platform.ID, [sbomAttestation(ref)]] as const;
+    }),
+  );
 }
 
 interface Built {

@@ -2,19 +2,16 @@ import type { ImmutableRef, Remote } from "@buildkit-ts/cache";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { type Descriptor, type Digest, mediaTypes } from "@buildkit-ts/oci";
 import { withStatus } from "@buildkit-ts/progress";
-import { createStatement, imagePackageUrl } from "@buildkit-ts/provenance";
-import { readAttestations } from "../attestation/read-attestations.ts";
 import type { ExportContext, ExportInput } from "../exporter.ts";
 import { type Annotation, annotationsOfResult, selectAnnotations } from "../options/annotations.ts";
 import { type Epoch, epochFromResult } from "../options/attributes.ts";
 import { formatGoJson } from "../options/go-json.ts";
 import type { ImageOptions } from "../options/image-options.ts";
 import { findRef, platformMetadata, type ResultPlatform, resultPlatforms } from "../options/result-platforms.ts";
-import { packAttestations } from "./attestation-manifest.ts";
+import { AttestationWriter } from "./attestation-writer.ts";
 import { checkAnnotations, checkImagePlatforms, needsIndex } from "./check-image.ts";
 import { DocumentWriter, type DocumentWriterOptions } from "./document-writer.ts";
 import { diffIdsOf, patchImageConfig } from "./image-config.ts";
-import { outputNames } from "./image-names.ts";
 import { withMediaTypeOf, withPublicAnnotations } from "./layer-media-type.ts";
 import type { LayerRewriter } from "./layer-rewriter.ts";
 import { orderDescriptor } from "./order-descriptor.ts";
@@ -37,10 +34,12 @@ export interface ImageWriterOptions extends DocumentWriterOptions {
 /** Turns results into images: layers, config, manifest and, for a map of refs, an index. */
 export class ImageWriter {
   readonly #documents: DocumentWriter;
+  readonly #attestations: AttestationWriter;
   readonly #rewriter: LayerRewriter | undefined;
 
   constructor(options: ImageWriterOptions) {
     this.#documents = new DocumentWriter(options);
+    this.#attestations = new AttestationWriter(this.#documents);
     this.#rewriter = options.rewriter;
   }
 
@@ -67,7 +66,11 @@ export class ImageWriter {
     if (!isIndex && single !== undefined)
       return { descriptor: single.descriptor, configDigest: single.configDigest, remotes: present };
     const images = commits.map((commit) => commit.descriptor);
-    const attestations = await this.#commitAllAttestations(images, { input, platforms, options }, context);
+    const attested = platforms.flatMap((platform, index) => {
+      const image = images[index];
+      return image === undefined ? [] : [{ image, platform, remote: remotes[index] }];
+    });
+    const attestations = await this.#attestations.write(attested, { input, options }, context);
     // Behind all images: whoever takes the first manifest of an index shall find an image.
     const manifests = [...images, ...attestations];
     const descriptor = await this.#commitIndex(manifests, { input, annotations, options }, context);
@@ -162,48 +165,6 @@ export class ImageWriter {
         platform: platform.platform,
       },
     };
-  }
-
-  /** One manifest for each image that something is stated of. */
-  async #commitAllAttestations(
-    images: readonly Descriptor[],
-    work: {
-      readonly input: ExportInput;
-      readonly platforms: readonly ResultPlatform[];
-      readonly options: ImageOptions;
-    },
-    context: ExportContext,
-  ): Promise<Descriptor[]> {
-    const { input, platforms, options } = work;
-    const manifests: Descriptor[] = [];
-    for (const [index, platform] of platforms.entries()) {
-      const target = images[index];
-      if (target === undefined || (input.attestations.get(platform.id) ?? []).length === 0) continue;
-      manifests.push(await this.#commitAttestations({ input, platform, target, options }, context));
-    }
-    return manifests;
-  }
-
-  async #commitAttestations(
-    work: {
-      readonly input: ExportInput;
-      readonly platform: ResultPlatform;
-      readonly target: Descriptor;
-      readonly options: ImageOptions;
-    },
-    context: ExportContext,
-  ): Promise<Descriptor> {
-    const { input, platform, target, options } = work;
-    const attestations = await readAttestations(input.attestations.get(platform.id) ?? [], context);
-    const subjects = outputNames(options.name, input.metadata).map((name) => ({
-      name: imagePackageUrl("docker", name, { platform: platform.platform }),
-      digest: target.digest,
-    }));
-    const statements = attestations.map((attestation) => createStatement(attestation, subjects));
-    const packed = packAttestations(statements, { target, artifact: options.ociArtifact });
-    for (const blob of packed.blobs) await this.#documents.write(blob, input, context);
-    await this.#documents.writeNamed({ kind: "attestation manifest", ...packed.manifest }, input, context);
-    return packed.descriptor;
   }
 
   async #commitIndex(
