@@ -1,8 +1,7 @@
 import { readFileSync } from "node:fs";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { parse, TomlError } from "smol-toml";
-
-type Table = Readonly<Record<string, unknown>>;
+import { ConfigReader, type Table } from "./config-reader.ts";
 
 /** One `[[…gcpolicy]]` as written. */
 export interface GcPolicySetting {
@@ -74,6 +73,7 @@ export interface ConfigFile {
         readonly searchDomains: readonly string[];
       }
     | undefined;
+  readonly maxRegistryConcurrency: number | undefined;
   readonly history: { readonly maxAge: string | number | undefined; readonly maxEntries: number | undefined };
   readonly provenanceDirectory: string | undefined;
   readonly frontends: {
@@ -117,7 +117,7 @@ export function parseConfig(text: string, path: string): ConfigFile {
       { cause: error },
     );
   }
-  const reader = new Reader(path, "", document);
+  const reader = new ConfigReader(path, "", document);
   reader.allow([
     "debug",
     "trace",
@@ -138,46 +138,54 @@ export function parseConfig(text: string, path: string): ConfigFile {
     "cache",
   ]);
   reader.refuse("proxyNetwork", "the proxy network");
-  const dns = reader.find("dns");
+  reader.refuse("otel", "a socket for traces of steps");
+  reader.refuse("cache", "signed caches");
+  const log = reader.table("log").allow(["level", "format"]);
+  // How long platforms are remembered is not asked: they are looked up each time, in less than a millisecond.
+  const system = reader.table("system").allow(["platformsCacheMaxAge", "maxRegistryConcurrency"]);
+  const history = reader.table("history").allow(["maxAge", "maxEntries"]);
   return {
     path: text === "" ? undefined : path,
     debug: reader.boolean("debug"),
     root: reader.text("root"),
     entitlements: reader.texts("insecure-entitlements"),
     cdi: readCdi(reader.table("cdi")),
-    log: { level: reader.table("log").text("level"), format: reader.table("log").text("format") },
+    log: { level: log.text("level"), format: log.text("format") },
     grpc: readGrpc(reader.table("grpc")),
     worker: readWorker(reader.table("worker")),
     registries: readRegistries(reader.table("registry")),
-    dns:
-      dns === undefined
-        ? undefined
-        : {
-            nameservers: dns.texts("nameservers") ?? [],
-            options: dns.texts("options") ?? [],
-            searchDomains: dns.texts("searchDomains") ?? [],
-          },
+    dns: readDns(reader.find("dns")),
     history: {
-      maxAge: reader.table("history").quantity("maxAge"),
-      maxEntries: reader.table("history").number("maxEntries"),
+      maxAge: history.quantity("maxAge"),
+      maxEntries: history.number("maxEntries"),
     },
+    maxRegistryConcurrency: system.number("maxRegistryConcurrency"),
     provenanceDirectory: reader.text("provenanceEnvDir"),
     frontends: readFrontends(reader.table("frontend")),
   };
 }
 
-function readFrontends(reader: Reader): ConfigFile["frontends"] {
-  reader.allow(["dockerfile.v0", "gateway.v0"]);
-  const gateway = reader.table("gateway.v0");
-  gateway.allow(["enabled", "allowedRepositories"]);
+function readDns(reader: ConfigReader | undefined): ConfigFile["dns"] {
+  if (reader === undefined) return undefined;
+  reader.allow(["nameservers", "options", "searchDomains"]);
   return {
-    dockerfile: reader.table("dockerfile.v0").boolean("enabled") ?? true,
+    nameservers: reader.texts("nameservers") ?? [],
+    options: reader.texts("options") ?? [],
+    searchDomains: reader.texts("searchDomains") ?? [],
+  };
+}
+
+function readFrontends(reader: ConfigReader): ConfigFile["frontends"] {
+  reader.allow(["dockerfile.v0", "gateway.v0"]);
+  const gateway = reader.table("gateway.v0").allow(["enabled", "allowedRepositories"]);
+  return {
+    dockerfile: reader.table("dockerfile.v0").allow(["enabled"]).boolean("enabled") ?? true,
     gateway: gateway.boolean("enabled") ?? true,
     allowedRepositories: gateway.texts("allowedRepositories") ?? [],
   };
 }
 
-function readCdi(reader: Reader): ConfigFile["cdi"] {
+function readCdi(reader: ConfigReader): ConfigFile["cdi"] {
   reader.allow(["disabled", "specDirs", "autoAllowed"]);
   return {
     disabled: reader.boolean("disabled"),
@@ -186,9 +194,9 @@ function readCdi(reader: Reader): ConfigFile["cdi"] {
   };
 }
 
-function readGrpc(reader: Reader): ConfigFile["grpc"] {
+function readGrpc(reader: ConfigReader): ConfigFile["grpc"] {
   reader.allow(["address", "debugAddress", "uid", "gid", "securityDescriptor", "tls"]);
-  const tls = reader.table("tls");
+  const tls = reader.table("tls").allow(["cert", "key", "ca"]);
   return {
     addresses: reader.texts("address"),
     uid: reader.number("uid"),
@@ -197,7 +205,46 @@ function readGrpc(reader: Reader): ConfigFile["grpc"] {
   };
 }
 
-function readWorker(workers: Reader): ConfigFile["worker"] {
+const workerKeys: readonly string[] = [
+  "enabled",
+  "labels",
+  "platforms",
+  "snapshotter",
+  "rootless",
+  "noProcessSandbox",
+  "binary",
+  "proxySnapshotterPath",
+  "defaultCgroupParent",
+  "stargzSnapshotter",
+  "apparmor-profile",
+  "selinux",
+  "max-parallelism",
+  "userRemapUnsupported",
+  "gc",
+  "reservedSpace",
+  "maxUsedSpace",
+  "minFreeSpace",
+  "gckeepstorage",
+  "gcpolicy",
+  "networkMode",
+  "cniConfigPath",
+  "cniBinaryPath",
+  "cniPoolSize",
+  "bridgeName",
+  "bridgeSubnet",
+];
+
+const policyKeys: readonly string[] = [
+  "all",
+  "filters",
+  "keepDuration",
+  "keepBytes",
+  "reservedSpace",
+  "maxUsedSpace",
+  "minFreeSpace",
+];
+
+function readWorker(workers: ConfigReader): ConfigFile["worker"] {
   workers.allow(["oci", "containerd"]);
   if (workers.table("containerd").boolean("enabled") === true) {
     throw new BuildError(
@@ -205,12 +252,13 @@ function readWorker(workers: Reader): ConfigFile["worker"] {
       `Cannot use configuration "${workers.path}": this daemon has no containerd worker`,
     );
   }
-  const reader = workers.table("oci");
+  const reader = workers.table("oci").allow(workerKeys);
   reader.refuse("rootless", "rootless mode");
   reader.refuse("noProcessSandbox", "rootless mode");
   reader.refuse("selinux", "SELinux labels");
   reader.refuse("apparmor-profile", "AppArmor profiles");
   reader.refuse("proxySnapshotterPath", "proxy snapshotters");
+  reader.refuse("stargzSnapshotter", "the stargz snapshotter");
   return {
     enabled: reader.boolean("enabled"),
     labels: reader.strings("labels"),
@@ -229,21 +277,26 @@ function readWorker(workers: Reader): ConfigFile["worker"] {
     reservedSpace: reader.quantity("reservedSpace") ?? reader.quantity("gckeepstorage"),
     maxUsedSpace: reader.quantity("maxUsedSpace"),
     minFreeSpace: reader.quantity("minFreeSpace"),
-    gcPolicies: reader.tables("gcpolicy").map((policy) => ({
-      all: policy.boolean("all") ?? false,
-      filters: policy.texts("filters") ?? [],
-      keepDuration: policy.quantity("keepDuration"),
-      reservedSpace: policy.quantity("reservedSpace") ?? policy.quantity("keepBytes"),
-      maxUsedSpace: policy.quantity("maxUsedSpace"),
-      minFreeSpace: policy.quantity("minFreeSpace"),
-    })),
+    gcPolicies: reader.tables("gcpolicy").map(readPolicy),
   };
 }
 
-function readRegistries(reader: Reader): Map<string, RegistrySetting> {
+function readPolicy(reader: ConfigReader): GcPolicySetting {
+  const policy = reader.allow(policyKeys);
+  return {
+    all: policy.boolean("all") ?? false,
+    filters: policy.texts("filters") ?? [],
+    keepDuration: policy.quantity("keepDuration"),
+    reservedSpace: policy.quantity("reservedSpace") ?? policy.quantity("keepBytes"),
+    maxUsedSpace: policy.quantity("maxUsedSpace"),
+    minFreeSpace: policy.quantity("minFreeSpace"),
+  };
+}
+
+function readRegistries(reader: ConfigReader): Map<string, RegistrySetting> {
   const registries = new Map<string, RegistrySetting>();
   for (const host of reader.keys()) {
-    const registry = reader.table(host);
+    const registry = reader.table(host).allow(["mirrors", "http", "insecure", "ca", "keypair", "tlsconfigdir"]);
     registries.set(host, {
       mirrors: registry.texts("mirrors") ?? [],
       http: registry.boolean("http"),
@@ -256,100 +309,4 @@ function readRegistries(reader: Reader): Map<string, RegistrySetting> {
     });
   }
   return registries;
-}
-
-/** One table of the file; every failure names the file and the key. */
-class Reader {
-  readonly path: string;
-  readonly #prefix: string;
-  readonly #table: Table;
-
-  constructor(path: string, prefix: string, table: Table) {
-    this.path = path;
-    this.#prefix = prefix;
-    this.#table = table;
-  }
-
-  keys(): string[] {
-    return Object.keys(this.#table);
-  }
-
-  /** Refuses keys that nobody reads: a misspelt one would silently have no effect. */
-  allow(keys: readonly string[]): void {
-    const unknown = this.keys().find((key) => !keys.includes(key));
-    if (unknown !== undefined) throw this.#invalid(unknown, `no such key; known are ${keys.join(", ")}`);
-  }
-
-  refuse(key: string, what: string): void {
-    const value = this.#table[key];
-    if (value === undefined || value === false || value === "") return;
-    throw new BuildError(
-      "unimplemented",
-      `Cannot use configuration "${this.path}", key ${this.#prefix}${key}: this daemon lacks ${what}`,
-    );
-  }
-
-  text(key: string): string | undefined {
-    return this.#typed(key, "string", (value): value is string => typeof value === "string");
-  }
-
-  boolean(key: string): boolean | undefined {
-    return this.#typed(key, "boolean", (value): value is boolean => typeof value === "boolean");
-  }
-
-  number(key: string): number | undefined {
-    return this.#typed(key, "number", (value): value is number => typeof value === "number");
-  }
-
-  quantity(key: string): string | number | undefined {
-    return this.#typed(key, "number or text", (value) => typeof value === "string" || typeof value === "number");
-  }
-
-  texts(key: string): string[] | undefined {
-    return this.#typed(
-      key,
-      "list of texts",
-      (value): value is string[] => Array.isArray(value) && value.every((item) => typeof item === "string"),
-    );
-  }
-
-  strings(key: string): Record<string, string> | undefined {
-    const table = this.find(key);
-    return table === undefined
-      ? undefined
-      : Object.fromEntries(table.keys().map((name) => [name, table.text(name) ?? ""]));
-  }
-
-  find(key: string): Reader | undefined {
-    const table = this.#typed(key, "table", isTable);
-    return table === undefined ? undefined : new Reader(this.path, `${this.#prefix}${key}.`, table);
-  }
-
-  table(key: string): Reader {
-    return this.find(key) ?? new Reader(this.path, `${this.#prefix}${key}.`, {});
-  }
-
-  tables(key: string): Reader[] {
-    const all =
-      this.#typed(key, "list of tables", (value): value is Table[] => Array.isArray(value) && value.every(isTable)) ??
-      [];
-    return all.map((table) => new Reader(this.path, `${this.#prefix}${key}.`, table));
-  }
-
-  #typed<T>(key: string, what: string, is: (value: unknown) => value is T): T | undefined {
-    const value = Object.hasOwn(this.#table, key) ? this.#table[key] : undefined;
-    if (value === undefined || is(value)) return value;
-    throw this.#invalid(key, `not a ${what}`);
-  }
-
-  #invalid(key: string, why: string): BuildError {
-    return new BuildError(
-      "invalid_argument",
-      `Cannot read configuration "${this.path}", key ${this.#prefix}${key}: ${why}`,
-    );
-  }
-}
-
-function isTable(value: unknown): value is Table {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }

@@ -127,7 +127,13 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const content = await LocalContentStore.open(join(root, "content"));
     const codec = resources.use(new WorkerLayerCodec());
     const cache = resources.use(await LocalCacheManager.open({ root, database, snapshotter, content, codec }));
-    const registry = resources.use(new RegistryClient({ config: registryConfig(settings.registries), userAgent }));
+    const registry = resources.use(
+      new RegistryClient({
+        config: registryConfig(settings.registries),
+        maxTransfers: settings.maxRegistryConcurrency,
+        userAgent,
+      }),
+    );
     const sources = openSources({ cache, content, registry, sessions, resources });
     const workerId = await ensureWorkerId(root);
     const cacheMounts = new CacheMounts(cache, { temporaryDirectory });

@@ -34,6 +34,8 @@ export interface Settings {
   /** Empty where collection is turned off. */
   readonly gcRules: readonly GcRule[];
   readonly registries: ConfigFile["registries"];
+  /** Blobs in transfer at a time for each registry. */
+  readonly maxRegistryConcurrency: number;
   readonly dns: ConfigFile["dns"];
   /** Where files are whose members every provenance has. */
   readonly provenanceDirectory: string;
@@ -63,6 +65,7 @@ export function resolveSettings(flags: DaemonFlags, file: ConfigFile): Settings 
     ...resolveWorker(flags.worker, file.worker),
     gcRules: resolveGcRules(flags, file, root),
     registries: file.registries,
+    maxRegistryConcurrency: resolveRegistryConcurrency(file),
     dns: file.dns,
     provenanceDirectory: file.provenanceDirectory || defaultPaths.provenanceDirectory,
     history: resolveHistory(file),
@@ -109,6 +112,15 @@ function resolveNetwork(flags: DaemonFlags["worker"], file: ConfigFile["worker"]
     cniPoolSize: flags.cniPoolSize ?? file.cniPoolSize ?? 0,
     bridge: { name: file.bridgeName ?? "buildkit0", subnet: file.bridgeSubnet ?? "10.10.0.0/16" },
   };
+}
+
+function resolveRegistryConcurrency(file: ConfigFile): number {
+  const limit = file.maxRegistryConcurrency ?? 4;
+  if (limit >= 1 && Number.isInteger(limit)) return limit;
+  throw new BuildError(
+    "invalid_argument",
+    `maxRegistryConcurrency must be greater than zero; set to ${limit} in the configuration file`,
+  );
 }
 
 function resolveHistory(file: ConfigFile): Settings["history"] {
