@@ -1,6 +1,6 @@
 import { BuildError, SourceError } from "@buildkit-ts/errdefs";
 import { decodeDefinition, encodeDefinition, type SourceMap, type State, stateFromDefinition } from "@buildkit-ts/llb";
-import { formatPlatformAll, hostPlatform, normalizePlatform, type Platform, parseReference } from "@buildkit-ts/oci";
+import { formatPlatformAll, hostPlatform, normalizePlatform, type Platform } from "@buildkit-ts/oci";
 import type { Attestation } from "@buildkit-ts/provenance";
 import { type Conversion, convert } from "../convert/convert.ts";
 import type { ConvertSettings, ConvertWorld } from "../convert/convert-options.ts";
@@ -91,20 +91,8 @@ async function forward(
   if (syntax === undefined) return undefined;
   return await solveWith(client, syntax, options).catch((error: unknown) => {
     if (isSourceError(error)) throw error;
-    // A daemon that runs no frontend images still has this one, which is what such a line means.
-    if (BuildError.from(error).code === "unimplemented" && isOwnImage(syntax.reference)) return undefined;
     throw sourceError(error, sourceMap, syntax.location);
   });
-}
-
-/** Whether the reference names an image of this very frontend. */
-function isOwnImage(reference: string): boolean {
-  try {
-    const { domain, path } = parseReference(reference);
-    return domain === "docker.io" && ["docker/dockerfile", "docker/dockerfile-upstream"].includes(path);
-  } catch {
-    return false;
-  }
 }
 
 const builtin = "dockerfile.v0";
