@@ -2,17 +2,19 @@ import { randomBytes } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { opspb } from "@buildkit-ts/api";
 import type { NewContainerRequestSchema } from "@buildkit-ts/api/buildkit/gateway";
+import type { Stat } from "@buildkit-ts/api/fsutil/stat";
+import { BuildError } from "@buildkit-ts/errdefs";
 import { platformToProto } from "@buildkit-ts/llb";
 import type { Platform } from "@buildkit-ts/oci";
 import { type ContainerProcess, type ProcessRequest, startProcess } from "./container-process.ts";
-import type { GatewayClient } from "./gateway-client.ts";
+import type { ContainerFile, GatewayClient } from "./gateway-client.ts";
 import type { Reference } from "./reference.ts";
 
 /** A mount of a container; the one at `/` is its root filesystem. */
 export interface ContainerMount {
   readonly target: string;
   /** What is mounted; an empty directory if undefined. */
-  readonly ref?: Reference;
+  readonly ref?: Pick<Reference, "id">;
   readonly selector?: string;
   readonly readonly?: boolean;
   readonly cache?: { readonly id: string; readonly sharing?: "shared" | "private" | "locked" };
@@ -70,9 +72,45 @@ export class GatewayContainer implements AsyncDisposable {
     return await started.exitCode;
   }
 
+  /** A file's content in one of the mounts, counted as they were asked for. Works before, while and after processes run. */
+  async readFile(
+    path: string,
+    options: { readonly signal: AbortSignal; readonly mount?: number },
+  ): Promise<Uint8Array> {
+    return await this.#gateway.readContainerFile(this.#file(path, options), options);
+  }
+
+  async readDirectory(
+    path: string,
+    options: { readonly signal: AbortSignal; readonly mount?: number },
+  ): Promise<readonly Stat[]> {
+    return await this.#gateway.readContainerDirectory(this.#file(path, options), options);
+  }
+
+  /** What a path is, symbolic links followed; undefined if the daemon does not tell. */
+  async stat(
+    path: string,
+    options: { readonly signal: AbortSignal; readonly mount?: number },
+  ): Promise<Stat | undefined> {
+    return await this.#gateway.statContainer(this.#file(path, options), options);
+  }
+
+  #file(path: string, { mount = 0 }: { readonly mount?: number }): ContainerFile {
+    return { container: this.id, mount, path };
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#released ??= this.#gateway.releaseContainer(this.id, { signal: AbortSignal.timeout(releaseTimeoutMs) });
+    this.#released ??= this.#release();
     await this.#released;
+  }
+
+  async #release(): Promise<void> {
+    try {
+      await this.#gateway.releaseContainer(this.id, { signal: AbortSignal.timeout(releaseTimeoutMs) });
+    } catch (error) {
+      // What the daemon says where something still ran: that this is over now is what was asked for.
+      if (!(error instanceof BuildError) || error.code !== "canceled") throw error;
+    }
   }
 }
 

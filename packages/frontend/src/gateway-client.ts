@@ -21,6 +21,13 @@ import { callUnary, DuplexCall, RpcError } from "@buildkit-ts/session/rpc";
 
 const pingTimeoutMs = 15_000;
 
+/** A path in one of a container's mounts. */
+export interface ContainerFile {
+  readonly container: string;
+  readonly mount: number;
+  readonly path: string;
+}
+
 /**
  * The calls of `LLBBridge`: a running build as its own frontend sees it.
  *
@@ -119,6 +126,25 @@ export class GatewayClient {
 
   async releaseContainer(id: string, options: { readonly signal: AbortSignal }): Promise<void> {
     await this.#call(LLBBridge.method.releaseContainer, { ContainerID: id }, options);
+  }
+
+  /** A file of one of a container's mounts, by the mount's index in the request for the container. */
+  async readContainerFile(file: ContainerFile, options: { readonly signal: AbortSignal }): Promise<Uint8Array> {
+    const message = { Ref: file.container, FilePath: file.path, MountIndex: file.mount };
+    return (await this.#call(LLBBridge.method.readFileContainer, message, options)).Data;
+  }
+
+  async readContainerDirectory(
+    file: ContainerFile,
+    options: { readonly signal: AbortSignal },
+  ): Promise<readonly Stat[]> {
+    const message = { Ref: file.container, DirPath: file.path, MountIndex: file.mount };
+    return (await this.#call(LLBBridge.method.readDirContainer, message, options)).entries;
+  }
+
+  async statContainer(file: ContainerFile, options: { readonly signal: AbortSignal }): Promise<Stat | undefined> {
+    const message = { Ref: file.container, Path: file.path, MountIndex: file.mount };
+    return (await this.#call(LLBBridge.method.statFileContainer, message, options)).stat;
   }
 
   /** Opens the stream that a process of a container is started and steered by. */

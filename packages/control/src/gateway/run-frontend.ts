@@ -1,6 +1,6 @@
 import { opspb } from "@buildkit-ts/api";
 import type { Clock } from "@buildkit-ts/async";
-import { BuildError } from "@buildkit-ts/errdefs";
+import { BuildError, type BuildErrorOptions } from "@buildkit-ts/errdefs";
 import type { StepContainer } from "@buildkit-ts/worker";
 import type { BridgeResult } from "../bridge/bridge-ref.ts";
 import type { FrontendRun } from "../bridge/frontend-run.ts";
@@ -16,7 +16,7 @@ const exitTimeoutMs = 10_000;
 /** A frontend that is ready to run. */
 export interface ReadyFrontend {
   readonly run: FrontendRun;
-  readonly container: StepContainer;
+  readonly container: Pick<StepContainer, "start">;
   readonly process: opspb.Meta;
   /** Named in errors. */
   readonly source: string;
@@ -38,9 +38,11 @@ export async function runFrontend(
   if (outcome instanceof Error) throw outcome;
   if (failure !== undefined) throw failure;
   if (outcome !== undefined) return outcome;
-  throw new BuildError("unknown", `Cannot use frontend "${frontend.source}": it ended without a result`, {
-    hint: "the image may be none of a frontend",
-  });
+  throw unusable(frontend.source, "it ended without a result", { hint: "the image may be none of a frontend" });
+}
+
+function unusable(source: string, why: string, options: BuildErrorOptions = {}): BuildError {
+  return new BuildError("unknown", `Cannot use frontend "${source}": ${why}`, options);
 }
 
 /** Gives what went wrong with the process, if anything did. */
@@ -51,9 +53,7 @@ async function runProcess(
   const connection = new FrontendConnection();
   const stderr = new OutputTail(options.log);
   const killed = new AbortController();
-  const kill = (text: string, cause?: unknown): void => {
-    killed.abort(new BuildError("unknown", `Cannot use frontend "${source}": ${text}`, { cause }));
-  };
+  const kill = (text: string, cause?: unknown): void => killed.abort(unusable(source, text, { cause }));
   using _server = serveFrontend(run, connection, {
     onBroken: (error) => kill("it does not speak HTTP/2 on its standard output", error),
   });
@@ -71,8 +71,14 @@ async function runProcess(
   } catch (error) {
     // After its result nobody waits for more: a frontend that had to be killed then has done its work.
     if (killed.signal.aborted && run.outcome !== undefined) return undefined;
-    return withOutput(BuildError.from(killed.signal.aborted ? killed.signal.reason : error), stderr);
+    return withOutput(killed.signal.aborted ? (killed.signal.reason as BuildError) : failed(source, error), stderr);
   }
+}
+
+/** The failure of the process, with its own code: a build that was given up is no fault of the frontend. */
+function failed(source: string, error: unknown): BuildError {
+  const { code, message } = BuildError.from(error);
+  return new BuildError(code, unusable(source, message).message, { cause: error });
 }
 
 function containerProcess(meta: opspb.Meta): Parameters<StepContainer["start"]>[0] {

@@ -50,8 +50,11 @@ export function refReader(ref: BridgeRef): TreeReader {
 /** Looks into one of a container's mounts, by its index in the request for the container. */
 export function containerReader(container: StepContainer, mount: number): TreeReader {
   return async (look, options) => {
-    using root = RootedDirectory.open(await container.mountPath(mount, options));
-    return { value: look(root) };
+    const inMount = (path: string): ReturnType<typeof look> => {
+      using root = RootedDirectory.open(path);
+      return look(root);
+    };
+    return { value: await container.read(mount, inMount, options) };
   };
 }
 

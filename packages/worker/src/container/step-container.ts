@@ -1,10 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { opspb } from "@buildkit-ts/api";
-import { abortable } from "@buildkit-ts/async";
 import type { ImmutableRef } from "@buildkit-ts/cache";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { Executor, ProcessMeta, ProcessStreams } from "@buildkit-ts/executor";
-import { mountTemporarily, type TemporaryMount } from "@buildkit-ts/mount";
+import { mountTemporarily } from "@buildkit-ts/mount";
 import type { OpContext } from "@buildkit-ts/solver";
 import { requireEntitlement } from "../definition/load-definition.ts";
 import { type MountDeps, type PreparedMounts, prepareMounts } from "../mounts/prepare-mounts.ts";
@@ -65,8 +64,9 @@ export class StepContainer implements AsyncDisposable {
   readonly #files: ReadonlyFiles | undefined;
   readonly #id = randomBytes(16).toString("hex");
   readonly #abort = new AbortController();
+  /** Processes and looks into mounts. */
   readonly #running = new Set<Promise<void>>();
-  readonly #views = new Map<number, Promise<TemporaryMount>>();
+  #processes = 0;
   #init: Promise<void> | undefined;
   #disposed: Promise<void> | undefined;
 
@@ -111,7 +111,8 @@ export class StepContainer implements AsyncDisposable {
       : this.#deps.executor.exec(this.#id, meta, streams, { signal });
     if (isInit) this.#init = ended;
     else started.resolve();
-    this.#track(ended);
+    this.#processes += 1;
+    this.#track(ended.finally(() => (this.#processes -= 1)));
     await Promise.race([started.promise, ended.catch(() => undefined)]);
     return { ended };
   }
@@ -128,10 +129,10 @@ export class StepContainer implements AsyncDisposable {
 
   /** Whether some process has not ended yet. */
   get isRunning(): boolean {
-    return this.#running.size > 0;
+    return this.#processes > 0;
   }
 
-  #track(ended: Promise<void>): void {
+  #track(ended: Promise<unknown>): void {
     const settled = ended.then(
       () => undefined,
       () => undefined,
@@ -166,28 +167,30 @@ export class StepContainer implements AsyncDisposable {
     };
   }
 
-  /** Where one of the requested mounts can be read. @throws {BuildError} `not_found`, for an index that names none. */
-  async mountPath(index: number, options: { readonly signal: AbortSignal }): Promise<string> {
+  /**
+   * Looks into one of the requested mounts, at a path where it can be read.
+   *
+   * @throws {BuildError} `not_found`, for an index that names none.
+   */
+  async read<T>(index: number, look: (path: string) => T, options: { readonly signal: AbortSignal }): Promise<T> {
     const { views } = this.#prepared;
     if (this.#disposed !== undefined) throw new BuildError("not_found", "Cannot read container: it was released");
     if (index < 0 || index >= views.length) {
       throw new BuildError("not_found", `mount index ${index} is out of bounds (${views.length} available)`);
     }
-    let view = this.#views.get(index);
-    if (view === undefined) this.#views.set(index, (view = this.#openView(index)));
-    return (await abortable(view, options.signal)).path;
+    const reading = this.#read(index, look, options);
+    this.#track(reading);
+    return await reading;
   }
 
-  async #openView(index: number): Promise<TemporaryMount> {
+  async #read<T>(index: number, look: (path: string) => T, { signal }: { readonly signal: AbortSignal }): Promise<T> {
     const open = this.#prepared.views[index];
     if (open === undefined) throw new BuildError("not_found", `mountable ${index} not found`);
-    await using stack = new AsyncDisposableStack();
-    const held = stack.use(await open());
-    const { signal } = this.#request.context;
+    // Anew each time: an overlay does not see what is written beneath it.
+    await using held = await open();
     const parent = this.#deps.temporaryDirectory;
-    const mounted = stack.use(await mountTemporarily(held.mounts, { signal, parent, onlyReads: true }));
-    const resources = stack.move();
-    return { path: mounted.path, [Symbol.asyncDispose]: async () => await resources.disposeAsync() };
+    await using mounted = await mountTemporarily(held.mounts, { signal, parent, onlyReads: true });
+    return look(mounted.path);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -201,8 +204,5 @@ export class StepContainer implements AsyncDisposable {
     await using stack = new AsyncDisposableStack();
     stack.use(this.#prepared);
     if (this.#files !== undefined) stack.use(this.#files);
-    for (const outcome of await Promise.allSettled(this.#views.values())) {
-      if (outcome.status === "fulfilled") stack.use(outcome.value);
-    }
   }
 }
