@@ -112,12 +112,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
     await using resources = new AsyncDisposableStack();
     const { sessions, logger } = options;
     const { root } = settings;
-    const network = await openNetworkProvider(settings.network, {
-      directory: join(root, "network"),
-      reporter: logger,
-      env: process.env,
-    });
-    resources.use(network);
+    const network = resources.use(await openNetwork(settings, logger));
     const devices = new DeviceRegistry({ ...settings.devices, reporter: logger });
     const executor = await openExecutor(settings, network);
     await executor.cleanup();
@@ -302,6 +297,11 @@ async function makeTemporaryDirectory(root: string): Promise<string> {
   rmSync(path, { recursive: true, force: true });
   mkdirSync(path, { mode: 0o700 });
   return path;
+}
+
+async function openNetwork(settings: Settings, logger: Logger): Promise<NetworkProvider> {
+  const directory = join(settings.root, "network");
+  return await openNetworkProvider(settings.network, { directory, reporter: logger, env: process.env });
 }
 
 async function openExecutor(settings: Settings, sandbox: NetworkProvider): Promise<RuncExecutor> {

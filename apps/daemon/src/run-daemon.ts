@@ -5,6 +5,7 @@ import { Daemon } from "./daemon.ts";
 import { defaultPaths } from "./default-paths.ts";
 import { parseFlags } from "./flags.ts";
 import { Logger } from "./logger.ts";
+import { ServiceManager } from "./service-manager.ts";
 import { resolveSettings, type Settings } from "./settings.ts";
 
 /** How long running builds get to end after the first signal. */
@@ -36,19 +37,24 @@ async function run(args: readonly string[]): Promise<number> {
 
 async function serve(settings: Settings): Promise<number> {
   const logger = new Logger(settings.log);
+  const manager = new ServiceManager(process.env, logger);
   await using daemon = await Daemon.start(settings, logger);
-  await daemonEnd(daemon, logger);
+  await daemonEnd(daemon, { logger, manager });
   return 0;
 }
 
 /** First signal: no new calls, running ones may end. Second: stop now. Third: leave everything as it is. */
-async function daemonEnd(daemon: Daemon, logger: Logger): Promise<void> {
+async function daemonEnd(
+  daemon: Daemon,
+  { logger, manager }: { readonly logger: Logger; readonly manager: ServiceManager },
+): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   let signals = 0;
   const onSignal = (signal: string): void => {
     signals += 1;
     logger.log("info", `stopping on ${signal}`);
     if (signals === 1) {
+      manager.stopping();
       daemon.drain({ timeoutMs: drainMs }).then(resolve, resolve);
     } else if (signals === 2) {
       resolve();
@@ -58,6 +64,8 @@ async function daemonEnd(daemon: Daemon, logger: Logger): Promise<void> {
   };
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
+  // Not before: whoever hears it may send signals at once.
+  manager.ready();
   daemon.idle.then(() => onSignal("idle time"), resolve);
   await promise;
 }

@@ -105,4 +105,5 @@ export { openPseudoTerminal, type PseudoTerminal, setTerminalSize } from "./pseu
 export { OpenFile, RootedDirectory, readNames } from "./rooted-directory.ts";
 export { findExit, type ProcessExit, type SpawnRequest, spawnProcess } from "./spawn-process.ts";
 export { errnoNumber, errnoText, hasErrno, SystemError } from "./system-error.ts";
+export { sendDatagram } from "./unix-datagram.ts";
 export { findXattr, joinPath, listXattrs, pathOfAt, removeXattr, setXattr, type XattrTarget } from "./xattrs.ts";

@@ -1,0 +1,1 @@
+export { DatagramReceiver } from "./datagram-receiver.ts";
