@@ -116,6 +116,11 @@ function noop(): void {}
 const tasksPerTurn = 256;
 let tasksOfTurn = 0;
 
+/** Starts counting anew, for those who want the same order of events each time. @param tasks How many have had their turn. */
+export function restartTurn(tasks: number): void {
+  tasksOfTurn = tasks % tasksPerTurn;
+}
+
 /** Tasks that wait for tasks go on in microtasks alone: a graph of many thousand vertices would block the process. */
 function isTurnLong(): boolean {
   tasksOfTurn = (tasksOfTurn + 1) % tasksPerTurn;

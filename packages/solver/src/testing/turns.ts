@@ -1,5 +1,7 @@
 import { setImmediate as drained } from "node:timers/promises";
 
+import { restartTurn } from "../shared-task.ts";
+
 /** So often nobody may be waiting before it is clear that nobody ever will. */
 const maxIdleTurns = 64;
 
@@ -16,6 +18,7 @@ export class Turns {
 
   constructor(seed: number) {
     this.#state = seed >>> 0;
+    restartTurn(seed);
   }
 
   /** A number in [0, 1), the same ones for the same seed. */
