@@ -1,4 +1,6 @@
 export type { ContentEntry } from "./content-digest/content-entry.ts";
+export { type ContentListing, decodeDirectory, type ListedEntry } from "./content-digest/content-listing.ts";
+export type { FileQuestion } from "./content-digest/list-content.ts";
 export { type FieldLookup, type Filter, parseFilters } from "./filter/parse-filters.ts";
 export { SafeRegExp } from "./filter/safe-reg-exp.ts";
 export { LocalCacheManager, type LocalCacheOptions } from "./local-cache-manager.ts";
@@ -8,6 +10,7 @@ export type {
   CacheManager,
   ChecksumOptions,
   CompressionOptions,
+  ContentQuery,
   HeldMounts,
   ImmutableRef,
   LazyProvider,

@@ -11,6 +11,8 @@ import type { Snapshotter } from "@buildkit-ts/snapshots";
 import { CacheCore } from "./cache-core.ts";
 import { ContentChecksums } from "./content-digest/content-checksums.ts";
 import type { ContentEntry } from "./content-digest/content-entry.ts";
+import type { ContentListing } from "./content-digest/content-listing.ts";
+import type { FileQuestion } from "./content-digest/list-content.ts";
 import { LocalImmutableRef } from "./local-immutable-ref.ts";
 import { LocalMutableRef } from "./local-mutable-ref.ts";
 import { Pruner } from "./prune/pruner.ts";
@@ -22,6 +24,7 @@ import type {
   BlobLayer,
   CacheManager,
   ChecksumOptions,
+  ContentQuery,
   ImmutableRef,
   LazyProvider,
   Metadata,
@@ -29,6 +32,7 @@ import type {
   NewRefOptions,
   PruneOptions,
   PruneVerdict,
+  RefOptions,
   UsageRecord,
 } from "./refs.ts";
 
@@ -225,6 +229,18 @@ export class LocalCacheManager implements CacheManager, AsyncDisposable {
 
   async contentChecksum(ref: ImmutableRef, path: string, options: ChecksumOptions): Promise<Digest> {
     return await this.#checksums.checksum(ref, path, options);
+  }
+
+  async listContent(ref: ImmutableRef, queries: readonly ContentQuery[], options: RefOptions): Promise<ContentListing> {
+    return await this.#checksums.list(ref, queries, options);
+  }
+
+  async withSameBytes(
+    ref: ImmutableRef,
+    files: readonly FileQuestion[],
+    options: RefOptions,
+  ): Promise<readonly boolean[]> {
+    return await this.#checksums.compareBytes(ref, files, options);
   }
 
   /**

@@ -2,6 +2,8 @@ import type { ContentProvider } from "@buildkit-ts/content";
 import type { Mount } from "@buildkit-ts/mount";
 import type { ChainId, Compression, Descriptor, DiffId, Digest } from "@buildkit-ts/oci";
 import type { ProgressWriter } from "@buildkit-ts/progress";
+import type { ContentListing } from "./content-digest/content-listing.ts";
+import type { FileQuestion } from "./content-digest/list-content.ts";
 
 /** What `buildctl du` shows as a record's type. */
 export type RecordType =
@@ -186,6 +188,10 @@ export interface CacheManager {
    * Kept with the record once computed.
    */
   contentChecksum(ref: ImmutableRef, path: string, options: ChecksumOptions): Promise<Digest>;
+  /** The files, with their attributes, that some content checksums stand for. */
+  listContent(ref: ImmutableRef, queries: readonly ContentQuery[], options: RefOptions): Promise<ContentListing>;
+  /** Which of the files would have a digest of an earlier listing, had they the attributes that they had then. */
+  withSameBytes(ref: ImmutableRef, files: readonly FileQuestion[], options: RefOptions): Promise<readonly boolean[]>;
   /**
    * Keeps blobs that are no layers of records (manifests, histories) for as long as `owner` names them. An owner that is a
    * record's id ends with that record.
@@ -193,7 +199,14 @@ export interface CacheManager {
   pinBlobs(owner: string, digests: readonly Digest[]): Promise<void>;
 }
 
-export interface ChecksumOptions extends RefOptions {
+/** What of a tree a checksum is about. */
+export interface ContentQuery extends ContentFilters {
+  readonly path: string;
+}
+
+export interface ChecksumOptions extends RefOptions, ContentFilters {}
+
+export interface ContentFilters {
   readonly followLinks?: boolean;
   readonly wildcard?: boolean;
   readonly includePatterns?: readonly string[];

@@ -29,6 +29,7 @@ export {
 } from "./file-action.ts";
 export { type GitRemote, parseGitRemote } from "./git-url.ts";
 export { opName } from "./op-name.ts";
+export { looksSecret } from "./secret-name.ts";
 export type { SourceLocation, SourceMap } from "./source-map.ts";
 export {
   type GitOptions,

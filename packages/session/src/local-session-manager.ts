@@ -38,6 +38,11 @@ export class LocalSessionManager implements SessionManager, AsyncDisposable {
     }
   }
 
+  /** A session that is alive, without waiting for it. */
+  find(id: string): SessionCaller | undefined {
+    return this.#sessions.get(id);
+  }
+
   async get(
     requestedId: string,
     options: { readonly signal: AbortSignal; readonly timeoutMs?: number },

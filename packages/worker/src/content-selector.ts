@@ -5,6 +5,9 @@ import type { OpContext, Result } from "@buildkit-ts/solver";
 import { refOptions } from "./ref-options.ts";
 import { refOfResult } from "./worker-result.ts";
 
+/** What content keys are computed and listed with. */
+export type ContentCache = Pick<CacheManager, "contentChecksum" | "listContent" | "withSameBytes">;
+
 /** What of an input a step looks at: a path with filters. */
 export interface ContentSelector {
   readonly path: string;

@@ -4,11 +4,13 @@ import { mountTemporarily } from "@buildkit-ts/mount";
 import { type Digest, digestOf } from "@buildkit-ts/oci";
 import type { CacheCore } from "../cache-core.ts";
 import type { CacheRecord } from "../record/cache-record.ts";
-import type { ChecksumOptions, ImmutableRef } from "../refs.ts";
+import type { ChecksumOptions, ContentQuery, ImmutableRef, RefOptions } from "../refs.ts";
 import { byteText, keyPath } from "./byte-text.ts";
 import type { ChecksumAnswer, ChecksumRequest } from "./checksum-request.ts";
 import type { ContentEntry } from "./content-entry.ts";
+import type { ContentListing } from "./content-listing.ts";
 import { DigestTree, type TreeNode } from "./digest-tree.ts";
+import type { BytesRequest, FileQuestion, ListRequest } from "./list-content.ts";
 import type { ChecksumQuery } from "./select-paths.ts";
 import { decodeTree, encodeTree } from "./tree-codec.ts";
 
@@ -19,9 +21,10 @@ const entriesPerTurn = 1000;
 export class ContentChecksums implements AsyncDisposable {
   readonly #core: CacheCore;
   readonly #mountDirectory: string;
-  readonly #worker = new WorkerCalls<ChecksumRequest, ChecksumAnswer>(
-    new URL("./checksum.worker.ts", import.meta.url).href,
-  );
+  readonly #worker = new WorkerCalls<
+    (ChecksumRequest & { readonly kind: "checksum" }) | ListRequest | BytesRequest,
+    ChecksumAnswer | ContentListing | readonly boolean[]
+  >(new URL("./checksum.worker.ts", import.meta.url).href);
   readonly #turns = new Map<string, Semaphore>();
   readonly #trees = new Map<string, Uint8Array>();
 
@@ -49,11 +52,31 @@ export class ContentChecksums implements AsyncDisposable {
     return digest;
   }
 
+  /** What some checksums are made of. */
+  async list(ref: ImmutableRef, requests: readonly ContentQuery[], options: RefOptions): Promise<ContentListing> {
+    const queries = requests.map(({ path, ...filters }) => queryOf(path, filters));
+    return await this.#mounted(ref, options, async (root) => {
+      const request: ListRequest = { kind: "list", queries, known: this.#loadTree(ref.id), root };
+      return (await this.#worker.call(request, options)) as ContentListing;
+    });
+  }
+
+  /** Which files would have the digest asked for, had they the attributes asked for. */
+  async compareBytes(
+    ref: ImmutableRef,
+    files: readonly FileQuestion[],
+    options: RefOptions,
+  ): Promise<readonly boolean[]> {
+    return await this.#mounted(ref, options, async (root) => {
+      return (await this.#worker.call({ kind: "bytes", files, root }, options)) as readonly boolean[];
+    });
+  }
+
   async #compute(ref: ImmutableRef, query: ChecksumQuery, options: ChecksumOptions): Promise<Digest> {
     const known = this.#loadTree(ref.id);
     let answer: ChecksumAnswer = { kind: "sourceNeeded" };
     // All may be known already, and then mounting would be in vain.
-    if (known !== undefined) answer = await this.#worker.call({ query, known, root: undefined }, options);
+    if (known !== undefined) answer = await this.#call({ query, known, root: undefined }, options);
     if (answer.kind === "sourceNeeded") answer = await this.#computeMounted(ref, { query, known, options });
     if (answer.kind === "sourceNeeded") throw new Error("The checksum worker did not read the tree");
     if (answer.known !== undefined) this.#storeTree(ref.id, answer.known);
@@ -69,14 +92,21 @@ export class ContentChecksums implements AsyncDisposable {
     },
   ): Promise<ChecksumAnswer> {
     const { query, known, options } = request;
+    return await this.#mounted(ref, options, async (root) => await this.#call({ query, known, root }, options));
+  }
+
+  async #call(request: ChecksumRequest, options: { readonly signal: AbortSignal }): Promise<ChecksumAnswer> {
+    return (await this.#worker.call({ kind: "checksum", ...request }, options)) as ChecksumAnswer;
+  }
+
+  async #mounted<T>(ref: ImmutableRef, options: RefOptions, work: (root: string) => Promise<T>): Promise<T> {
     await using held = await ref.mount(options);
-    const { signal } = options;
     await using mounted = await mountTemporarily(held.mounts, {
-      signal,
+      signal: options.signal,
       parent: this.#mountDirectory,
       onlyReads: true,
     });
-    return await this.#worker.call({ query, known, root: mounted.path }, { signal });
+    return await work(mounted.path);
   }
 
   /** @param entries Of the whole tree, parents before or after what they hold. */
@@ -136,7 +166,7 @@ export class ContentChecksums implements AsyncDisposable {
   }
 }
 
-function queryOf(path: string, options: ChecksumOptions): ChecksumQuery {
+function queryOf(path: string, options: Omit<ContentQuery, "path">): ChecksumQuery {
   return {
     path,
     followLinks: options.followLinks === true,

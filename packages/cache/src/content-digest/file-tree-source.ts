@@ -104,6 +104,16 @@ export class FileTreeSource implements Disposable {
     return pathOfAt({ fd: this.#root.fd, path: relative(path) });
   }
 
+  /** What the kernel says of a path itself. */
+  attributes(path: string): HashedAttributes {
+    return attributesOf(lstatAt({ fd: this.#root.fd, path: relative(path) }));
+  }
+
+  /** The digest that a regular file would have, had it other attributes. */
+  digestAs(path: string, attributes: { readonly mode: number; readonly uid: number; readonly gid: number }): Digest {
+    return this.#digestFile(path, attributes);
+  }
+
   /** The digest of a path by itself: a directory's is that of its attributes. */
   digest(path: string): Digest {
     this.#checkAborted();
@@ -115,13 +125,13 @@ export class FileTreeSource implements Disposable {
     return toDigest(fileHeaderHash({ ...attributesOf(stat), linkname, xattrs }).digest("hex"));
   }
 
-  #digestFile(path: string): Digest {
+  #digestFile(path: string, attributes: Partial<HashedAttributes> = {}): Digest {
     // O_NONBLOCK: should the name be a FIFO by now, opening it must not wait for a writer.
     const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
     const fd = openInRoot(this.#root.fd, relative(path), { flags });
     try {
       const stat = statOf(fd);
-      const hash = fileHeaderHash({ ...attributesOf(stat), xattrs: readXattrs(fd) });
+      const hash = fileHeaderHash({ ...attributesOf(stat), ...attributes, xattrs: readXattrs(fd) });
       for (let left = stat.sizeBytes; left > 0; ) {
         this.#checkAborted();
         const count = readSync(fd, this.#buffer, 0, this.#buffer.length, null);

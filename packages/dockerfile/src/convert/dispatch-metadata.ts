@@ -1,4 +1,4 @@
-import { mkdir, parseOwner } from "@buildkit-ts/llb";
+import { looksSecret, mkdir, parseOwner } from "@buildkit-ts/llb";
 import { formatDuration } from "../instructions/duration.ts";
 import type {
   ArgDefinition,
@@ -13,7 +13,6 @@ import type {
   VolumeInstruction,
   WorkdirInstruction,
 } from "../instructions/instruction.ts";
-import { looksSecret } from "../lint/instruction-rules.ts";
 import * as rules from "../lint/rules.ts";
 import { expandWord } from "../shell/shell-words.ts";
 import { quoteList } from "../text/go-format.ts";

@@ -6,6 +6,7 @@ import type { Definition } from "@buildkit-ts/llb";
 import { type Digest, digestOf, hostPlatform, normalizePlatform, type Platform } from "@buildkit-ts/oci";
 import type { CacheStore, Edge, Vertex, VertexOptions } from "@buildkit-ts/solver";
 import { LlbOperation } from "./llb-operation.ts";
+import { stepLocations } from "./step-locations.ts";
 import { invalid, validateOp } from "./validate-op.ts";
 import { vertexName } from "./vertex-name.ts";
 
@@ -73,7 +74,8 @@ export async function loadDefinition(definition: Definition, options: LoadOption
   ops.delete(last);
   const [input] = terminal?.op.inputs ?? [];
   if (input === undefined) throw invalid("invalid LLB with no inputs on last vertex");
-  return { vertex: loadVertex(ops, input.digest, options), index: Number(input.index) };
+  const locations = stepLocations(definition.source);
+  return { vertex: loadVertex(ops, input.digest, { ...options, locations }), index: Number(input.index) };
 }
 
 function parseOps({ def, metadata }: Definition): Map<string, LoadedOp> {
@@ -161,7 +163,12 @@ function inputsFirst(ops: ReadonlyMap<string, LoadedOp>, roots: readonly string[
   return order;
 }
 
-function loadVertex(ops: ReadonlyMap<string, LoadedOp>, root: string, options: LoadOptions): Vertex {
+function loadVertex(
+  ops: ReadonlyMap<string, LoadedOp>,
+  root: string,
+  options: LoadOptions & { readonly locations: ReadonlyMap<string, string> },
+): Vertex {
+  const { locations } = options;
   const vertices = new Map<string, Vertex>();
   const defaultPlatform = options.defaultPlatform ?? hostPlatform();
   for (const digest of inputsFirst(ops, [root])) {
@@ -177,12 +184,14 @@ function loadVertex(ops: ReadonlyMap<string, LoadedOp>, root: string, options: L
       return { vertex, index: Number(input.index) };
     });
     const vertexOptions = createOptions(metadata, options);
+    const location = locations.get(digest);
     const names = inputs.map(({ vertex }) => vertex.name);
     vertices.set(digest, {
       digest: digest as Digest,
       name: vertexOptions.description["llb.customname"] ?? vertexName(op, names),
       inputs,
       options: vertexOptions,
+      ...(location !== undefined && { location }),
       operation: new LlbOperation(op, platformOf(op, defaultPlatform), metadata?.linuxResources),
     });
   }

@@ -5,6 +5,7 @@ import { digestOf } from "@buildkit-ts/oci";
 import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
 import { RootedDirectory } from "@buildkit-ts/sys";
 import { invalid } from "../definition/validate-op.ts";
+import { describeJson } from "../describe-json.ts";
 import { goJson, goObject, goString } from "../go-json.ts";
 import { MountedTree } from "../mounts/mounted-tree.ts";
 import { refOfResult } from "../worker-result.ts";
@@ -43,7 +44,7 @@ export class BuildOperation implements Op {
       ["Exec", goJson(opspb.BuildOpSchema, this.#op)],
     ]);
     const deps = this.#vertex.inputs.map(() => ({}));
-    return { cacheMap: { digest: digestOf(text), deps }, done: true };
+    return { cacheMap: { digest: digestOf(text), deps, describe: () => describeJson("build", text) }, done: true };
   }
 
   async exec(inputs: readonly Result[], context: OpContext): Promise<Result[]> {

@@ -3,6 +3,7 @@ import type { CacheManager, ImmutableRef } from "@buildkit-ts/cache";
 import { digestOf } from "@buildkit-ts/oci";
 import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
 import { invalid } from "../definition/validate-op.ts";
+import { describeJson } from "../describe-json.ts";
 import { goJson, goObject, goString } from "../go-json.ts";
 import { refOptions } from "../ref-options.ts";
 import { refOfResult, WorkerResult } from "../worker-result.ts";
@@ -29,7 +30,7 @@ export class DiffOperation implements Op {
       ["Diff", goJson(opspb.DiffOpSchema, this.#op)],
     ]);
     const deps = this.#vertex.inputs.map(() => ({}));
-    return { cacheMap: { digest: digestOf(text), deps }, done: true };
+    return { cacheMap: { digest: digestOf(text), deps, describe: () => describeJson("diff", text) }, done: true };
   }
 
   async exec(inputs: readonly Result[], context: OpContext): Promise<Result[]> {

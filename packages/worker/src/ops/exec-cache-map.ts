@@ -1,11 +1,12 @@
 import { clone } from "@bufbuild/protobuf";
 import { opspb } from "@buildkit-ts/api";
-import type { CacheManager } from "@buildkit-ts/cache";
 import { digestOf, type Platform } from "@buildkit-ts/oci";
 import type { CacheMap, CacheMapDependency } from "@buildkit-ts/solver";
-import { createContentDigest, dedupePaths, rootedPath, unlazy } from "../content-selector.ts";
+import { createContentDescriber } from "../content-describer.ts";
+import { type ContentCache, createContentDigest, dedupePaths, rootedPath, unlazy } from "../content-selector.ts";
 import { invalid, rootMount } from "../definition/validate-op.ts";
 import { goJson, goObject, goString, goStrings } from "../go-json.ts";
+import { describeExec } from "./describe-exec.ts";
 
 /**
  * What an exec op is known by: its normalised form and the platform. What differs between builds that do the same work is
@@ -16,7 +17,7 @@ export function execCacheMap(
   options: {
     readonly inputs: number;
     readonly platform: Platform;
-    readonly cache: Pick<CacheManager, "contentChecksum">;
+    readonly cache: ContentCache;
   },
 ): CacheMap {
   const { platform } = options;
@@ -29,7 +30,11 @@ export function execCacheMap(
     ["OSVersion", platform["os.version"] === undefined ? undefined : goString(platform["os.version"])],
     ["OSFeatures", goStrings(platform["os.features"])],
   ]);
-  return { digest: digestOf(text), deps: mountDependencies(op, options) };
+  return {
+    digest: digestOf(text),
+    deps: mountDependencies(op, options),
+    describe: () => describeExec(op, platform),
+  };
 }
 
 function normalize(op: opspb.ExecOp): opspb.ExecOp {
@@ -71,7 +76,7 @@ function isPlainRoot(mount: opspb.Mount): boolean {
 
 function mountDependencies(
   op: opspb.ExecOp,
-  options: { readonly inputs: number; readonly cache: Pick<CacheManager, "contentChecksum"> },
+  options: { readonly inputs: number; readonly cache: ContentCache },
 ): CacheMapDependency[] {
   const selectors = Array.from({ length: options.inputs }, (): string[] => []);
   const byContent = new Set<number>();
@@ -96,6 +101,7 @@ function mountDependencies(
     ...(paths.length > 0 && { selector: digestOf(paths.join("\0")) }),
     ...(byContent.has(input) && {
       computeContentDigest: createContentDigest(options.cache, contentSelectors(dedupePaths(paths))),
+      content: createContentDescriber(options.cache, contentSelectors(dedupePaths(paths))),
     }),
     prepare: unlazy,
   }));

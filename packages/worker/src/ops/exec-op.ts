@@ -6,6 +6,7 @@ import type { ContainerEdits, DeviceRegistry } from "@buildkit-ts/devices";
 import { BuildError, ExecError, ExitError } from "@buildkit-ts/errdefs";
 import type { Executor, ProcessMeta } from "@buildkit-ts/executor";
 import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
+import type { ContentCache } from "../content-selector.ts";
 import { operationOf } from "../definition/llb-operation.ts";
 import { invalid } from "../definition/validate-op.ts";
 import { keepFailedStep } from "../failed-step.ts";
@@ -19,7 +20,7 @@ import { createProcessMeta } from "./process-meta.ts";
 /** What {@linkcode ExecOperation} works with. */
 export interface ExecOperationDeps extends MountDeps {
   readonly workerId: string;
-  readonly cache: Pick<CacheManager, "contentChecksum" | "create">;
+  readonly cache: ContentCache & Pick<CacheManager, "create">;
   readonly executor: Executor;
   readonly devices?: DeviceRegistry;
   readonly parallelism: Semaphore;

@@ -1,11 +1,19 @@
 import { clone } from "@bufbuild/protobuf";
 import { opspb } from "@buildkit-ts/api";
-import type { CacheManager } from "@buildkit-ts/cache";
 import { digestOf } from "@buildkit-ts/oci";
 import type { CacheMap, CacheMapDependency } from "@buildkit-ts/solver";
-import { type ContentSelector, compareText, createContentDigest, dedupePaths, unlazy } from "../content-selector.ts";
+import { createContentDescriber } from "../content-describer.ts";
+import {
+  type ContentCache,
+  type ContentSelector,
+  compareText,
+  createContentDigest,
+  dedupePaths,
+  unlazy,
+} from "../content-selector.ts";
 import { invalid } from "../definition/validate-op.ts";
 import { goJson, goObject, goString } from "../go-json.ts";
+import { describeFile } from "./describe-file.ts";
 
 /**
  * What a file op is known by: its actions, each with its inputs. A copy's source is known by the content of what it
@@ -13,7 +21,7 @@ import { goJson, goObject, goString } from "../go-json.ts";
  */
 export function fileCacheMap(
   op: opspb.FileOp,
-  options: { readonly inputs: number; readonly cache: Pick<CacheManager, "contentChecksum"> },
+  options: { readonly inputs: number; readonly cache: ContentCache },
 ): CacheMap {
   const selection = new InputSelection(options.inputs);
   const actions = op.actions.map((action) => actionJson(action, selection));
@@ -23,7 +31,11 @@ export function fileCacheMap(
     ["Actions", `[${actions.map((json) => (json === undefined ? "null" : goString(base64(json)))).join(",")}]`],
     ["indexes", isDefaultIndexes(indexes) ? undefined : JSON.stringify(indexes)],
   ]);
-  return { digest: digestOf(text), deps: selection.dependencies(options.cache) };
+  return {
+    digest: digestOf(text),
+    deps: selection.dependencies(options.cache),
+    describe: () => describeFile(op),
+  };
 }
 
 function base64(text: string): string {
@@ -109,7 +121,7 @@ class InputSelection {
     else list.push(selector);
   }
 
-  dependencies(cache: Pick<CacheManager, "contentChecksum">): CacheMapDependency[] {
+  dependencies(cache: ContentCache): CacheMapDependency[] {
     for (const input of this.#selectors.keys()) {
       if (!this.#written.has(input) && (input < 0 || input >= this.#inputs)) {
         throw invalid(`invalid input index ${input} in file op with ${this.#inputs} inputs`);
@@ -123,6 +135,7 @@ class InputSelection {
       return {
         selector: digestOf(paths.join("\0")),
         computeContentDigest: createContentDigest(cache, dedupeSelectors(selectors)),
+        content: createContentDescriber(cache, dedupeSelectors(selectors)),
         prepare: unlazy,
       };
     });

@@ -3,6 +3,7 @@ import type { Semaphore } from "@buildkit-ts/async";
 import type { CacheManager } from "@buildkit-ts/cache";
 import type { FileBackend } from "@buildkit-ts/fileop";
 import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
+import type { ContentCache } from "../content-selector.ts";
 import { keepFailedStep } from "../failed-step.ts";
 import { refOfResult, WorkerResult } from "../worker-result.ts";
 import { fileCacheMap } from "./file-cache-map.ts";
@@ -12,7 +13,7 @@ import { FileGraphRun } from "./file-graph-run.ts";
 /** What {@linkcode FileOperation} works with. */
 export interface FileOperationDeps {
   readonly workerId: string;
-  readonly cache: Pick<CacheManager, "contentChecksum" | "create">;
+  readonly cache: ContentCache & Pick<CacheManager, "create">;
   readonly fileBackend: FileBackend;
   readonly temporaryDirectory: string;
   readonly parallelism: Semaphore;

@@ -2,6 +2,7 @@ import { opspb } from "@buildkit-ts/api";
 import type { CacheManager } from "@buildkit-ts/cache";
 import { digestOf } from "@buildkit-ts/oci";
 import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
+import { describeJson } from "../describe-json.ts";
 import { goJson, goObject, goString } from "../go-json.ts";
 import { refOptions } from "../ref-options.ts";
 import { refOfResult, WorkerResult } from "../worker-result.ts";
@@ -28,7 +29,7 @@ export class MergeOperation implements Op {
       ["Merge", goJson(opspb.MergeOpSchema, this.#op)],
     ]);
     const deps = this.#vertex.inputs.map(() => ({}));
-    return { cacheMap: { digest: digestOf(text), deps }, done: true };
+    return { cacheMap: { digest: digestOf(text), deps, describe: () => describeJson("merge", text) }, done: true };
   }
 
   async exec(inputs: readonly Result[], context: OpContext): Promise<Result[]> {

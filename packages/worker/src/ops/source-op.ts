@@ -1,7 +1,8 @@
 import type { opspb } from "@buildkit-ts/api";
 import type { Semaphore } from "@buildkit-ts/async";
-import { type Digest, digestHex, digestOf } from "@buildkit-ts/oci";
-import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
+import { type Digest, digestHex, digestOf, formatPlatform } from "@buildkit-ts/oci";
+import { redactCredentials } from "@buildkit-ts/provenance";
+import type { CacheMap, Op, OpContext, Result, StepDescription, Vertex } from "@buildkit-ts/solver";
 import type { Source, SourceInstance } from "@buildkit-ts/sources";
 import { operationOf } from "../definition/llb-operation.ts";
 import { invalid } from "../definition/validate-op.ts";
@@ -36,7 +37,22 @@ export class SourceOperation implements Op {
     const digest = digestOf(`buildkit.source.v0:${key}`);
     // A key that a session made says nothing in another one: "random" keys are never stored.
     const isRandom = key.startsWith("session:");
-    return { cacheMap: { digest: isRandom ? (`random:${digestHex(digest)}` as Digest) : digest, deps: [] }, done };
+    const describe = (): StepDescription => this.#describe(key);
+    return {
+      cacheMap: { digest: isRandom ? (`random:${digestHex(digest)}` as Digest) : digest, deps: [], describe },
+      done,
+    };
+  }
+
+  #describe(key: string): StepDescription {
+    const { platform } = operationOf(this.#vertex);
+    const resolved = this.#pin === "" ? digestOf(key).slice(0, 19) : this.#pin;
+    const fields = new Map([
+      ["source", redactCredentials(this.#op.identifier)],
+      ["resolved", redactCredentials(resolved)],
+      ["platform", formatPlatform(platform)],
+    ]);
+    return { kind: "source", fields };
   }
 
   async exec(_inputs: readonly Result[], context: OpContext): Promise<Result[]> {
