@@ -43,6 +43,7 @@ const buildFlags: readonly FlagSpec[] = [
     kind: "list",
     description: "TLS for a token server: host=name,ca=path,cert=path,key=path,insecure=true",
   },
+  { name: "explain", kind: "boolean", description: "Say why steps were executed and not cached" },
   { name: "debug-json-cache-metrics", kind: "string", description: "Write cache metrics to stdout, stderr or a file" },
   { name: "tag", aliases: ["t"], kind: "list", description: "Name of the image (short form)" },
   { name: "file", aliases: ["f"], kind: "string", description: "Dockerfile (short form)" },
@@ -59,6 +60,13 @@ const buildFlags: readonly FlagSpec[] = [
 ];
 
 const debugCommands: readonly Command[] = [
+  {
+    name: "explain",
+    description: "Say why the steps of a build were executed",
+    usage: "REF",
+    flags: [{ name: "format", kind: "string", description: "json for programs" }],
+    load: async () => (await import("./commands/explain.ts")).explainBuild,
+  },
   {
     name: "dump-llb",
     description: "Show a definition",

@@ -19,6 +19,7 @@ import {
 import { DeviceRegistry } from "@buildkit-ts/devices";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { RuncExecutor } from "@buildkit-ts/executor";
+import { StepExplainer, StepStore } from "@buildkit-ts/explain";
 import {
   ArchiveExporter,
   type Exporter,
@@ -47,6 +48,7 @@ import {
   type Edge,
   GraphSolver,
   type Job,
+  type OpResolver,
   type Result,
   type Solver,
   SqliteCacheStore,
@@ -146,11 +148,6 @@ export class Engine implements BuildEngine, AsyncDisposable {
       parallelism: new Semaphore(settings.maxParallelism === 0 ? Number.POSITIVE_INFINITY : settings.maxParallelism),
     });
     const results = new WorkerResultLoader(workerId, cache);
-    const store = new SqliteCacheStore({ id: workerId, database: database.sqlite, results });
-    // A key of a record that is gone would be found, and missed, again and again; and the database would only grow.
-    cache.onRemoved((id) => {
-      store.release(formatResultId(workerId, id)).catch((error: unknown) => logger.report(error, "forget cache keys"));
-    });
     const garbage = startGarbageCollector(settings, { cache, logger, resources });
     const rewriter = new LayerRewriter({ content, codec });
     const exporters = new Map<string, Exporter>([
@@ -161,7 +158,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
       ["tar", new TarExporter({ sessions })],
     ]);
     const worker = identify(settings, { workerId, snapshotter: snapshotter.name, network: network.name, devices });
-    const solver = new GraphSolver({ resolveOp, cache: store, reporter: logger });
+    const solver = openSolver({ resolveOp, results, workerId, database, cache, sessions, logger });
     return new Engine({
       settings,
       resources: resources.move(),
@@ -261,6 +258,36 @@ export class Engine implements BuildEngine, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#parts.resources.disposeAsync();
   }
+}
+
+/** The solver with what it keeps: keys of results, and what they were made of. Both go with the records. */
+function openSolver(parts: {
+  readonly resolveOp: OpResolver;
+  readonly results: WorkerResultLoader;
+  readonly workerId: string;
+  readonly database: MetadataDatabase;
+  readonly cache: LocalCacheManager;
+  readonly sessions: LocalSessionManager;
+  readonly logger: Logger;
+}): GraphSolver {
+  const { resolveOp, results, workerId, sessions, logger } = parts;
+  const database = parts.database.sqlite;
+  const store = new SqliteCacheStore({ id: workerId, database, results });
+  const steps = new StepStore({ database });
+  // A key of a record that is gone would be found, and missed, again and again; and the database would only grow.
+  parts.cache.onRemoved((id) => {
+    const result = formatResultId(workerId, id);
+    store.release(result).catch((error: unknown) => logger.report(error, "forget cache keys"));
+    steps.markGone(result);
+  });
+  const explainer = new StepExplainer({
+    store: steps,
+    reporter: logger,
+    exists: async (result) => await results.exists(result),
+    // Builds of one directory have one key, and so name the same steps.
+    projectOf: (step) => sessions.find(String(step.values("session")[0]))?.sharedKey ?? "",
+  });
+  return new GraphSolver({ resolveOp, cache: store, reporter: logger, explainer });
 }
 
 /** What an op's result describes is built within the build that waits for the op. */

@@ -12,6 +12,7 @@ import { FrontendRun } from "./bridge/frontend-run.ts";
 import type { BuildRequest } from "./build-request.ts";
 import type { BuildEngine, CacheExporter } from "./engine.ts";
 import { grantEntitlements } from "./entitlements.ts";
+import { readExplainOption } from "./explanations.ts";
 import type { BuildHistory } from "./history/build-history.ts";
 import { BuildRecorder } from "./history/build-recorder.ts";
 import { withLostResultsRebuilt } from "./lost-results.ts";
@@ -85,6 +86,8 @@ export class BuildRunner {
     if (request.session !== "") job.addSession(request.session);
     job.setValue("entitlements", entitlements);
     job.setValue("job", job);
+    job.setValue("session", request.session);
+    readExplainOption(job, request.message.FrontendAttrs);
     await using resolves = new BuildResolves();
     job.setValue(buildResolvesKey, resolves);
     const recorder = new BuildRecorder({ job, request, history });

@@ -1,5 +1,6 @@
 import type { controlpb } from "@buildkit-ts/api";
-import type { Job, ProgressEvent } from "@buildkit-ts/solver";
+import type { Explanation, Job, ProgressEvent } from "@buildkit-ts/solver";
+import { explanationLog } from "./explanations.ts";
 import { statusResponses } from "./wire/status-response.ts";
 
 /** Events are gathered this long before they are sent: a client that draws needs no more, and messages get fewer. */
@@ -8,14 +9,19 @@ const gatherMs = 50;
 /** A job's events as status messages, until the job ends. */
 export async function* statusStream(
   job: Job,
-  options: { readonly signal: AbortSignal },
+  options: { readonly signal: AbortSignal; readonly onExplanation?: (explanation: Explanation) => void },
 ): AsyncIterable<controlpb.StatusResponse> {
   let pending: ProgressEvent[] = [];
   let wake = Promise.withResolvers<void>();
   const ended = (async () => {
     try {
       for await (const event of job.events(options)) {
-        pending.push(event);
+        if (event.kind === "explanation") {
+          options.onExplanation?.(event.explanation);
+          const log = explanationLog(job, event);
+          if (log === undefined) continue;
+          pending.push(log);
+        } else pending.push(event);
         wake.resolve();
       }
     } finally {

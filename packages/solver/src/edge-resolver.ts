@@ -5,6 +5,7 @@ import { EdgeInput } from "./edge-input.ts";
 import type { EdgeResult } from "./edge-result.ts";
 import { RecordedMeanwhile } from "./exec-flights.ts";
 import { execLock } from "./exec-lock.ts";
+import { HeldStep } from "./held-step.ts";
 import { KeySearch } from "./key-search.ts";
 import { LostResult } from "./lost-result.ts";
 import { recordResult } from "./record-result.ts";
@@ -166,6 +167,7 @@ export class EdgeResolver {
     while (!this.#sourceDone && this.#search.records.size === 0) {
       const { cacheMap, done } = await this.node.cacheMap(this.#sourceDigests.length, scope);
       this.#sourceDigests.push(cacheMap.digest);
+      this.#cacheMap = cacheMap;
       this.#sourceDone = done;
       await this.#search.findRoot(cacheMap.digest);
     }
@@ -324,9 +326,12 @@ export class EdgeResolver {
     const isRecorded = async (): Promise<boolean> => flights.ended !== looked && (await this.#lookAgain());
     const results = inputs.map(({ result }) => result);
     const lock = execLock(keys, { vertex: node.vertex.digest, store: cache.id });
+    await using step = this.#missedStep(keys, inputs);
     try {
-      const all = await node.exec(results, { lock, scope, isRecorded });
-      return await this.#record(all, keys);
+      const all = await node.exec(results, { lock, scope, isRecorded, step });
+      const recorded = await this.#record(all, keys);
+      this.#recordStep(step, recorded);
+      return recorded;
     } catch (error) {
       if (!(error instanceof RecordedMeanwhile)) throw error;
       await this.#lookAgain();
@@ -334,6 +339,29 @@ export class EdgeResolver {
     } finally {
       await node.unlock();
     }
+  }
+
+  #missedStep(keys: readonly SolverKey[], inputs: readonly EdgeResult[]): HeldStep | undefined {
+    const cacheMap = this.#cacheMap;
+    if (this.node.environment.explainer === undefined || cacheMap === undefined) return undefined;
+    const used = inputs.flatMap(({ result }, i) => {
+      const input = this.#inputs[i];
+      if (input === undefined) return [];
+      const { vertex, log } = input.edge.node;
+      return [{ vertex, state: input.state, result, explanation: log.explanation }];
+    });
+    return new HeldStep(this.node, { keys, cacheMap, inputs: used });
+  }
+
+  #recordStep(step: HeldStep | undefined, { keys, result }: EdgeResult): void {
+    const { explainer } = this.node.environment;
+    if (explainer === undefined || step === undefined || !keys.some(({ persistent }) => persistent)) return;
+    const held = step.move();
+    const work = async (): Promise<void> => {
+      await using kept = held;
+      await explainer.record(kept, result.id);
+    };
+    this.node.runInBackground(work, `record of what "${this.node.vertex.name}" is known by`);
   }
 
   /** Asks the main store once more for everything that is known. */

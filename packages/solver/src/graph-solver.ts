@@ -2,6 +2,7 @@ import { type Clock, type ErrorReporter, systemClock } from "@buildkit-ts/async"
 import { BuildError, UnknownJobError } from "@buildkit-ts/errdefs";
 import type { EdgeResolver } from "./edge-resolver.ts";
 import { ExecFlights } from "./exec-flights.ts";
+import type { Explainer } from "./explainer.ts";
 import { type JobHost, SolverJob } from "./job.ts";
 import { StoreLosses } from "./store-losses.ts";
 import type { CacheStore, Edge, Job, OpResolver, Solver, Vertex } from "./types.ts";
@@ -14,6 +15,8 @@ export interface GraphSolverOptions {
   /** Receives failures of caches: they never fail a build. */
   readonly reporter: ErrorReporter;
   readonly clock?: Clock;
+  /** Told of all that is executed. */
+  readonly explainer?: Explainer;
 }
 
 /** How long a job that has ended can still be found, by a client that asks late for its progress. */
@@ -40,6 +43,7 @@ export class GraphSolver implements Solver {
       reporter: options.reporter,
       flights: new ExecFlights(),
       losses: new StoreLosses(),
+      explainer: options.explainer,
       now: () => this.#clock.now(),
     };
   }

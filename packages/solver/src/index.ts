@@ -1,4 +1,5 @@
 export { BackedCacheStore, type KeyBackend, type KeyLink, type StoredResult } from "./backed-cache-store.ts";
+export type * from "./explainer.ts";
 export {
   type ExportedLink,
   type ExportedResult,

@@ -36,6 +36,7 @@ export class ProgressLog {
     if (event.kind === "vertex") this.#vertexEvent(event.vertex);
     else if (event.kind === "status") this.#replace(`status ${event.vertex} ${event.update.id}`, event);
     else if (event.kind === "log") this.#logEvent(event);
+    else if (event.kind === "explanation") this.#replace(`explanation ${event.vertex}`, event);
     else this.#push(event);
     this.#compact();
     this.#signal();

@@ -1,5 +1,6 @@
 import type { Digest } from "@buildkit-ts/oci";
 import type { ProgressWriter } from "@buildkit-ts/progress";
+import type { ContentDescriber, Explanation, StepDescription } from "./explainer.ts";
 
 /** One output of a vertex. */
 export interface Edge {
@@ -23,6 +24,8 @@ export interface Vertex {
   readonly name: string;
   readonly inputs: readonly Edge[];
   readonly options: VertexOptions;
+  /** Where the step is defined, such as `Dockerfile:7`. */
+  readonly location?: string;
   readonly operation: unknown;
 }
 
@@ -41,6 +44,8 @@ export interface CacheMap {
   /** Of the normalised op, without its inputs. */
   readonly digest: Digest;
   readonly deps: readonly CacheMapDependency[];
+  /** What the digest is made of, for explanations. Asked only when the step is executed. */
+  readonly describe?: () => StepDescription;
 }
 
 export interface CacheMapDependency {
@@ -48,6 +53,8 @@ export interface CacheMapDependency {
   readonly selector?: Digest;
   /** Gives the content key of the input's result; absent where the definition key is all there is. */
   readonly computeContentDigest?: (result: Result, context: OpContext) => Promise<Digest>;
+  /** What the content key is made of, for explanations. */
+  readonly content?: ContentDescriber;
   /** Prepares the input's result before it is used or checksummed (such as fetching a lazy ref). */
   readonly prepare?: (result: Result, context: OpContext) => Promise<void>;
 }
@@ -161,7 +168,9 @@ export type ProgressEvent =
       readonly kind: "warning";
       readonly vertex: Digest;
       readonly warning: import("@buildkit-ts/progress").VertexWarning;
-    };
+    }
+  /** Why a vertex is executed. */
+  | { readonly kind: "explanation"; readonly vertex: Digest; readonly explanation: Explanation; readonly at: number };
 
 /** A vertex of a job, with the behaviour that answered for it. */
 export interface JobStep {
@@ -193,6 +202,7 @@ export interface Job extends AsyncDisposable {
   steps(edge: Edge): Iterable<JobStep>;
   /** Makes a value visible to ops through {@linkcode OpContext.values}. */
   setValue(key: string, value: unknown): void;
+  value(key: string): unknown;
   /** What {@linkcode setValue} was given; undefined for nothing. */
   value(key: string): unknown;
   addSession(id: string): void;

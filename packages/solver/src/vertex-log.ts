@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { type Digest, digestOf } from "@buildkit-ts/oci";
 import type { ProgressWriter, StatusUpdate, SubVertex, VertexWarning } from "@buildkit-ts/progress";
+import type { Explanation } from "./explainer.ts";
 import type { ProgressEvent, Vertex, VertexEvent } from "./types.ts";
 
 /** Receives a vertex's progress: the log of a job, or another vertex that waits for the same work. */
@@ -22,6 +23,7 @@ export class VertexLog implements ProgressWriter {
   readonly #children = new Set<VertexLog>();
   readonly #statuses = new Map<string, StatusUpdate>();
   readonly #warnings: VertexWarning[] = [];
+  #explanation: (ProgressEvent & { readonly kind: "explanation" }) | undefined;
   readonly #logs: (ProgressEvent & { readonly kind: "log" })[] = [];
   #logBytes = 0;
   #event: VertexEvent;
@@ -54,6 +56,7 @@ export class VertexLog implements ProgressWriter {
     for (const update of this.#statuses.values()) sink({ kind: "status", vertex: this.digest, update });
     for (const event of this.#logs) sink(event);
     for (const warning of this.#warnings) sink({ kind: "warning", vertex: this.digest, warning });
+    if (this.#explanation !== undefined) sink(this.#explanation);
     for (const child of this.#children) child.attach(sink);
   }
 
@@ -108,6 +111,15 @@ export class VertexLog implements ProgressWriter {
     this.#report({ kind: "warning", vertex: this.digest, warning });
   }
 
+  /** Why the vertex is executed; undefined while it is not. */
+  get explanation(): Explanation | undefined {
+    return this.#explanation?.explanation;
+  }
+
+  explain(explanation: Explanation): void {
+    this.#report({ kind: "explanation", vertex: this.digest, explanation, at: this.#now() });
+  }
+
   vertex(name: string): SubVertex {
     const child = new VertexLog(
       {
@@ -135,6 +147,7 @@ export class VertexLog implements ProgressWriter {
   #report(event: Exclude<ProgressEvent, { readonly kind: "vertex" }>): void {
     if (event.kind === "status") this.#statuses.set(event.update.id, event.update);
     else if (event.kind === "warning") this.#warnings.push(event.warning);
+    else if (event.kind === "explanation") this.#explanation = event;
     else {
       this.#logs.push(event);
       this.#logBytes += event.data.length;

@@ -3,6 +3,7 @@ import { BuildError, VertexError } from "@buildkit-ts/errdefs";
 import type { Digest } from "@buildkit-ts/oci";
 import { EdgeResolver } from "./edge-resolver.ts";
 import { type ExecFlights, RecordedMeanwhile } from "./exec-flights.ts";
+import type { Explainer, MissedStep } from "./explainer.ts";
 import { LostResult } from "./lost-result.ts";
 import type { Scope } from "./scope.ts";
 import { SharedTask } from "./shared-task.ts";
@@ -23,8 +24,17 @@ export interface NodeEnvironment {
   readonly cache: CacheStore;
   readonly flights: ExecFlights;
   readonly losses: StoreLosses;
+  /** Told of all that is executed, if there is one. */
+  readonly explainer: Explainer | undefined;
   readonly reporter: ErrorReporter;
   readonly now: () => number;
+}
+
+interface ExecOptions {
+  readonly lock: string;
+  readonly isRecorded: () => Promise<boolean>;
+  /** For the explainer, if there is one. */
+  readonly step: MissedStep | undefined;
 }
 
 interface Failure {
@@ -54,7 +64,8 @@ export class VertexNode {
   #op: Op | undefined;
   #failure: Failure | undefined;
   #released = false;
-  #isLossKnown = false;
+  #loss: string | undefined;
+  readonly #background = new Set<Promise<void>>();
   #unlock: (() => Promise<void>) | undefined;
 
   constructor(
@@ -129,6 +140,8 @@ export class VertexNode {
           await dependency.prepare?.(result, context);
         } catch (error) {
           own.throwIfAborted();
+          // An equal result may come from elsewhere, and not be lost.
+          this.#inputTasks.delete(key);
           throw new LostResult(error);
         }
         return await dependency.computeContentDigest?.(result, context);
@@ -156,10 +169,7 @@ export class VertexNode {
    *
    * @throws {RecordedMeanwhile} if `isRecorded` finds, with the keys locked, that there is a record by now.
    */
-  async exec(
-    inputs: readonly Result[],
-    options: { readonly lock: string; readonly scope: Scope; readonly isRecorded: () => Promise<boolean> },
-  ): Promise<Result[]> {
+  async exec(inputs: readonly Result[], options: ExecOptions & { readonly scope: Scope }): Promise<Result[]> {
     this.#exec ??= new SharedTask(async (own) => await this.#guarded(own, () => this.#execOnce(inputs, options, own)));
     return await this.#exec.run(options.scope);
   }
@@ -169,11 +179,26 @@ export class VertexNode {
     if (this.#exec?.done?.value.includes(result) === true) this.#exec = undefined;
   }
 
+  /** Why a cached result could not be used; undefined if none was met. */
+  get loss(): string | undefined {
+    return this.#loss;
+  }
+
+  /** Does what no build waits for, but the end of the last one: the results that it needs stay until then. */
+  runInBackground(work: () => Promise<void>, what: string): void {
+    const done = work().catch((error: unknown) => this.environment.reporter.report(error, what));
+    this.#background.add(done);
+    done.then(
+      () => this.#background.delete(done),
+      () => undefined,
+    );
+  }
+
   /** Tells the builds, once, that a cached result of the vertex cannot be used. */
   warnOfLoss(error: unknown): void {
-    if (this.#isLossKnown) return;
-    this.#isLossKnown = true;
-    const short = `Cannot use cached result: ${BuildError.from(error).message}`;
+    if (this.#loss !== undefined) return;
+    this.#loss = BuildError.from(error).message;
+    const short = `Cannot use cached result: ${this.#loss}`;
     this.log.warn({ level: 1, short, detail: ["The step is built again."], url: "", ranges: [] });
   }
 
@@ -184,13 +209,11 @@ export class VertexNode {
     await unlock?.();
   }
 
-  async #execOnce(
-    inputs: readonly Result[],
-    options: { readonly lock: string; readonly isRecorded: () => Promise<boolean> },
-    scope: Scope,
-  ): Promise<Result[]> {
-    const work = async (shared: Scope): Promise<Result[]> =>
-      await this.log.interval(false, async () => await this.#resolveOp().exec(inputs, this.context(shared)));
+  async #execOnce(inputs: readonly Result[], options: ExecOptions, scope: Scope): Promise<Result[]> {
+    const work = async (shared: Scope): Promise<Result[]> => {
+      await this.#explain(options.step);
+      return await this.log.interval(false, async () => await this.#resolveOp().exec(inputs, this.context(shared)));
+    };
     let results: Result[];
     if (this.isPrivate) results = await work(scope);
     else {
@@ -204,6 +227,17 @@ export class VertexNode {
     }
     for (const result of results) await this.hold(result);
     return results;
+  }
+
+  async #explain(step: MissedStep | undefined): Promise<void> {
+    const { explainer, reporter } = this.environment;
+    if (explainer === undefined || step === undefined) return;
+    try {
+      this.log.explain(await explainer.explain(step));
+    } catch (error) {
+      // A build is worth more than to know why.
+      reporter.report(error, `explanation of "${this.vertex.name}"`);
+    }
   }
 
   async load(found: FoundRecord, scope: Scope): Promise<Result> {
@@ -257,6 +291,7 @@ export class VertexNode {
     const maps = this.#cacheMaps.map((task) => task.settled());
     const digests = [...this.#inputTasks.values()].map((task) => task.settled());
     await Promise.all([...edges, ...maps, ...digests, this.#exec?.settled()]);
+    await Promise.all(this.#background);
     await this.unlock();
     const disposed = await Promise.allSettled(this.#held.splice(0).map((result) => result[Symbol.asyncDispose]()));
     for (const outcome of disposed) {

@@ -3,10 +3,13 @@ import { closeSync, openSync, renameSync, writeFileSync, writeSync } from "node:
 import { create } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type StatusResponse, StatusResponseSchema } from "@buildkit-ts/api/buildkit/control";
-import type { BuildResponse } from "@buildkit-ts/client";
+import type { BuildkitClient, BuildResponse } from "@buildkit-ts/client";
+import { BuildError } from "@buildkit-ts/errdefs";
 import type { ParsedArguments } from "../arguments/parse-arguments.ts";
 import { parseBuild } from "../arguments/parse-build.ts";
 import type { CommandContext } from "../command.ts";
+import { formatExplanations } from "../explain/format-explanations.ts";
+import { readExplanations } from "../explain/read-explanations.ts";
 import { openClient } from "../open-client.ts";
 import { createProgressDisplay } from "../progress/progress-display.ts";
 import { statusToJson } from "../progress/status-json.ts";
@@ -37,10 +40,21 @@ export async function build(context: CommandContext): Promise<void> {
     const refFile = args.string("ref-file");
     if (refFile !== "") writeWhole(refFile, ref);
     metrics?.finish();
+    // Also of a build that failed: its last step may be the one that should have been cached.
+    if (args.boolean("explain")) await explain(client, ref, signal);
   }
   const metadataFile = args.string("metadata-file");
   if (metadataFile !== "") writeWhole(metadataFile, metadataJson(response.exporterResponse));
   if (request.attributes?.["requestid"] !== undefined) printSubrequest(response.metadata);
+}
+
+async function explain(client: BuildkitClient, ref: string, signal: AbortSignal): Promise<void> {
+  try {
+    process.stderr.write(formatExplanations((await readExplanations(client, ref, { signal })).steps));
+  } catch (error) {
+    signal.throwIfAborted();
+    process.stderr.write(`Cannot explain build "${ref}": ${BuildError.from(error).message}\n`);
+  }
 }
 
 async function openMetrics(

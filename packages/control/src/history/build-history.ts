@@ -5,6 +5,8 @@ import { controlpb, rpcpb } from "@buildkit-ts/api";
 import type { ErrorReporter } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { Descriptor } from "@buildkit-ts/oci";
+import type { Explanation } from "@buildkit-ts/solver";
+import { explanationDocument } from "../explanations.ts";
 import { statusFromError } from "../wire/status-from-error.ts";
 import type { HistoryBlobs } from "./history-blobs.ts";
 import { compileHistoryFilter } from "./history-filter.ts";
@@ -12,6 +14,9 @@ import type { RecordedDocument } from "./recorded-document.ts";
 
 /** As BuildKit spells it, with a letter missing. */
 const statusMediaType = "application/vnd.googeapis.google.rpc.status+proto";
+
+/** The part of a record's response that names the blob with the explanations, as a descriptor. */
+const explanationKey = "buildkit-ts.explain";
 
 export interface HistoryLimits {
   /** Default 48 h. */
@@ -106,6 +111,18 @@ export class BuildHistory {
     } catch (error) {
       // The build is worth more than the note of it.
       this.#errors.report(error, "storing the provenance of a build");
+    }
+  }
+
+  /** Puts into a record that is not complete yet why its steps were executed, and where to find that. */
+  async addExplanations(record: controlpb.BuildHistoryRecord, explanations: readonly Explanation[]): Promise<void> {
+    if (explanations.length === 0) return;
+    try {
+      const options = { signal: new AbortController().signal };
+      const blob = await this.#blobs.add(record.Ref, explanationDocument(explanations), options);
+      record.ExporterResponse[explanationKey] = JSON.stringify(blob);
+    } catch (error) {
+      this.#errors.report(error, "storing why steps of a build were executed");
     }
   }
 

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { controlpb } from "@buildkit-ts/api";
 import type { Descriptor } from "@buildkit-ts/oci";
-import type { Job } from "@buildkit-ts/solver";
+import type { Explanation, Job } from "@buildkit-ts/solver";
 import type { BuildRequest } from "../build-request.ts";
 import { statusStream } from "../status-stream.ts";
 import { timestampOf } from "../wire/timestamps.ts";
@@ -30,6 +30,7 @@ export class BuildRecorder {
   readonly #vertices = new Map<string, controlpb.Vertex>();
   readonly #done: Promise<void>;
   readonly #job: Job;
+  readonly #explanations = new Map<string, Explanation>();
   #warnings = 0;
   #isFinished = false;
 
@@ -53,7 +54,9 @@ export class BuildRecorder {
 
   async #collect(): Promise<void> {
     // Ends with the job, which its owner disposes of: there is nothing to abort by.
-    for await (const response of statusStream(this.#job, { signal: new AbortController().signal })) {
+    const onExplanation = (explanation: Explanation): void =>
+      void this.#explanations.set(explanation.vertex, explanation);
+    for await (const response of statusStream(this.#job, { signal: new AbortController().signal, onExplanation })) {
       this.#log.add(response);
       this.#warnings += response.warnings.length;
       for (const vertex of response.vertexes) this.#vertices.set(vertex.digest, vertex);
@@ -80,6 +83,7 @@ export class BuildRecorder {
       record.Result = resultInfo(outcome.outputs);
     } else await this.#history.addError(record, outcome.error);
     if (outcome.documents !== undefined) await this.#history.addDocuments(record, outcome.documents);
+    await this.#history.addExplanations(record, [...this.#explanations.values()]);
     this.#history.complete(record, this.#log.bytes());
   }
 }

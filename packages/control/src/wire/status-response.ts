@@ -56,6 +56,9 @@ function append(response: controlpb.StatusResponse, event: ProgressEvent): void 
     case "warning":
       response.warnings.push(warningMessage(event));
       return;
+    case "explanation":
+      // The wire has no place for it; it comes as lines of the step's log to those who want it.
+      return;
     default:
       event satisfies never;
   }
