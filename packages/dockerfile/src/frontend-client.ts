@@ -11,12 +11,31 @@ export interface ResolvedImage {
   readonly ref: string;
 }
 
+/** An entry of a directory in a solved tree. */
+export interface FrontendDirectoryEntry {
+  /** Its name. */
+  readonly path: string;
+  /** Bits of Go's `FileMode`. */
+  readonly mode: number;
+  /** Nanoseconds since the epoch. */
+  readonly modTime: bigint;
+}
+
+/** What is known of a source before it is fetched; only what its kind has. */
+export interface ResolvedSource {
+  /** The raw commit. */
+  readonly commitObject?: Uint8Array;
+  /** Seconds since the epoch. */
+  readonly lastModified?: bigint;
+}
+
 /** A solved tree that a frontend can look into. */
 export interface FrontendRef {
   readFile(
     path: string,
     options: { readonly signal: AbortSignal; readonly offset?: number; readonly length?: number },
   ): Promise<Uint8Array>;
+  readDirectory(path: string, options: { readonly signal: AbortSignal }): Promise<readonly FrontendDirectoryEntry[]>;
   /** Makes sure that it is built. */
   evaluate(options: { readonly signal: AbortSignal }): Promise<void>;
 }
@@ -86,5 +105,11 @@ export interface FrontendClient {
     },
     options: { readonly signal: AbortSignal },
   ): Promise<ResolvedImage>;
+  /** Asks for the metadata of a source that is no image. */
+  resolveSource(
+    source: { readonly identifier: string; readonly attributes: Readonly<Record<string, string>> },
+    request: { readonly logName: string },
+    options: { readonly signal: AbortSignal },
+  ): Promise<ResolvedSource>;
   warn(vertex: Digest, warning: FrontendWarning): Promise<void>;
 }

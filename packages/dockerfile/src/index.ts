@@ -15,7 +15,15 @@ export {
 export { type GitRef, parseGitRef } from "./convert/git-ref.ts";
 export { IgnoreMatcher, parseIgnoreFile } from "./convert/ignore-matcher.ts";
 export { encodeImage, type ImageDraft } from "./convert/image-draft.ts";
-export type { FrontendClient, FrontendRef, FrontendResult, FrontendWarning, ResolvedImage } from "./frontend-client.ts";
+export type {
+  FrontendClient,
+  FrontendDirectoryEntry,
+  FrontendRef,
+  FrontendResult,
+  FrontendWarning,
+  ResolvedImage,
+  ResolvedSource,
+} from "./frontend-client.ts";
 export type { LintOptions } from "./lint/lint-options.ts";
 export type { LintWarning } from "./lint/linter.ts";
 export { type DirectiveUse, detectSyntax, findDirective } from "./parser/directives.ts";

@@ -1,4 +1,4 @@
-import type { PongResponse, ResolveSourceMetaResponse } from "@buildkit-ts/api/buildkit/gateway";
+import type { PongResponse } from "@buildkit-ts/api/buildkit/gateway";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { type Definition, definitionFromProto, definitionToProto, platformFromProto } from "@buildkit-ts/llb";
 import { type Digest, hostPlatform, type Platform } from "@buildkit-ts/oci";
@@ -6,6 +6,7 @@ import { type ContainerRequest, GatewayContainer } from "./container.ts";
 import type { FrontendResult } from "./frontend.ts";
 import type { GatewayClient } from "./gateway-client.ts";
 import { type ImageRequest, type ResolvedImage, resolveImage } from "./resolve-image.ts";
+import { type ResolvedSource, resolvedSource } from "./resolved-source.ts";
 import { resultFromProto } from "./result-message.ts";
 import { type Warning, warningToProto } from "./warning.ts";
 
@@ -108,21 +109,23 @@ export class FrontendClient {
     return await resolveImage(this.#gateway, { reference, ...request, hasMetadata }, options);
   }
 
-  /** What is known of a source before it is fetched: a git commit, an HTTP checksum, an image config. */
+  /** What is known of a git or HTTP source before it is fetched. @throws {BuildError} `unimplemented` by old daemons. */
   async resolveSource(
-    identifier: string,
-    request: { readonly attributes?: Readonly<Record<string, string>>; readonly returnObject?: boolean },
+    source: { readonly identifier: string; readonly attributes: Readonly<Record<string, string>> },
+    request: { readonly logName?: string },
     options: { readonly signal: AbortSignal },
-  ): Promise<ResolveSourceMetaResponse> {
-    return await this.#gateway.resolveSourceMetadata(
+  ): Promise<ResolvedSource> {
+    const { identifier, attributes } = source;
+    const answer = await this.#gateway.resolveSourceMetadata(
       {
-        Source: { identifier, attrs: { ...request.attributes } },
+        Source: { identifier, attrs: { ...attributes } },
         ResolveMode: "default",
-        LogName: "",
-        ...(request.returnObject === true && { Git: { ReturnObject: true } }),
+        LogName: request.logName ?? "",
+        ...(identifier.startsWith("git://") && { Git: { ReturnObject: true } }),
       },
       options,
     );
+    return resolvedSource(answer);
   }
 
   /** Shows a warning with the step that it belongs to. Daemons without warnings are told nothing. */

@@ -9,5 +9,6 @@ export { GatewayClient } from "./gateway-client.ts";
 export { inClient } from "./in-client.ts";
 export { Reference } from "./reference.ts";
 export type { ImageRequest, ResolvedImage } from "./resolve-image.ts";
+export type { ResolvedSource } from "./resolved-source.ts";
 export { runFrontendImage } from "./stdio/run-frontend-image.ts";
 export type { Warning } from "./warning.ts";

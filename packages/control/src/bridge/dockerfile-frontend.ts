@@ -1,15 +1,17 @@
-import type { opspb } from "@buildkit-ts/api";
+import { create } from "@bufbuild/protobuf";
+import { gatewaypb, type opspb } from "@buildkit-ts/api";
 import {
   type FrontendClient,
   type FrontendRef,
   type FrontendResult,
+  type ResolvedSource,
   runDockerfileFrontend,
 } from "@buildkit-ts/dockerfile";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { type Definition, definitionFromProto, definitionToProto } from "@buildkit-ts/llb";
 import { mapRefs } from "@buildkit-ts/provenance";
 import { llbCapabilitySet } from "../wire/capabilities.ts";
-import { readFile, refReader } from "../wire/ref-files.ts";
+import { readDirectory, readFile, refReader } from "../wire/ref-files.ts";
 import type { BridgeRef, BridgeResult } from "./bridge-ref.ts";
 import type { BridgeSolveRequest, BuildBridge } from "./build-bridge.ts";
 import { layoutRequest } from "./layout-request.ts";
@@ -48,6 +50,8 @@ export function createFrontendClient(
     if (ref === undefined) return undefined;
     const wrapped: FrontendRef = {
       readFile: async (path, options) => await readFile(refReader(ref), path, options),
+      readDirectory: async (path, options) =>
+        await readDirectory(refReader(ref), path, { ...options, includePattern: "" }),
       evaluate: async (options) => void (await ref.result(options)),
     };
     refs.set(wrapped, ref);
@@ -82,7 +86,24 @@ export function createFrontendClient(
         throw unresolved(reference, error);
       }
     },
+    resolveSource: async ({ identifier, attributes }, { logName }, options) => {
+      const message = {
+        Source: { identifier, attrs: { ...attributes } },
+        LogName: logName,
+        ...(identifier.startsWith("git://") && { Git: { ReturnObject: true } }),
+      };
+      const asked = create(gatewaypb.ResolveSourceMetaRequestSchema, message);
+      return resolvedSource(await bridge.sources.resolve(asked, options));
+    },
     warn: async (vertex, warning) => bridge.warn(vertex, warning),
+  };
+}
+
+function resolvedSource({ Git, HTTP }: gatewaypb.ResolveSourceMetaResponse): ResolvedSource {
+  const seconds = HTTP?.LastModified?.seconds;
+  return {
+    ...(Git !== undefined && Git.CommitObject.length > 0 && { commitObject: Git.CommitObject }),
+    ...(seconds !== undefined && { lastModified: seconds }),
   };
 }
 

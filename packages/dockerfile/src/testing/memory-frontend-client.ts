@@ -5,10 +5,12 @@ import type { Definition } from "@buildkit-ts/llb";
 import { digestOf } from "@buildkit-ts/oci";
 import type {
   FrontendClient,
+  FrontendDirectoryEntry,
   FrontendRef,
   FrontendResult,
   FrontendWarning,
   ResolvedImage,
+  ResolvedSource,
 } from "../frontend-client.ts";
 
 /** What a {@linkcode MemoryFrontendClient} serves. */
@@ -19,6 +21,8 @@ export interface MemoryWorld {
   /** Image configs by qualified reference. */
   readonly images: Readonly<Record<string, string>>;
   readonly capabilities: ReadonlySet<string>;
+  /** Metadata of sources by identifier. */
+  readonly sources?: Readonly<Record<string, ResolvedSource>>;
   /** How solves with another frontend fail; `unavailable` by default. */
   readonly gatewayCode?: Code;
 }
@@ -59,6 +63,10 @@ export class MemoryFrontendClient implements FrontendClient {
     return Promise.resolve({ ref: reference, digest: digestOf(config), config: new TextEncoder().encode(config) });
   }
 
+  resolveSource(source: Parameters<FrontendClient["resolveSource"]>[0]): Promise<ResolvedSource> {
+    return Promise.resolve(this.#world.sources?.[source.identifier] ?? {});
+  }
+
   warn(_vertex: string, warning: FrontendWarning): Promise<void> {
     this.warnings.push(warning);
     return Promise.resolve();
@@ -77,6 +85,11 @@ class MemoryRef implements FrontendRef {
     return text === undefined
       ? Promise.reject(new BuildError("not_found", `open ${path}: no such file or directory`))
       : Promise.resolve(new TextEncoder().encode(text));
+  }
+
+  readDirectory(): Promise<readonly FrontendDirectoryEntry[]> {
+    const entries = Object.keys(this.#files).map((path) => ({ path, mode: 0o644, modTime: 0n }));
+    return Promise.resolve(entries);
   }
 
   evaluate(): Promise<void> {
