@@ -15,6 +15,10 @@ export {
 export { type GitRef, parseGitRef } from "./convert/git-ref.ts";
 export { IgnoreMatcher, parseIgnoreFile } from "./convert/ignore-matcher.ts";
 export { encodeImage, type ImageDraft } from "./convert/image-draft.ts";
+export { diagnose } from "./editor/diagnose.ts";
+export { applyFix, type Diagnostic, type Fix } from "./editor/diagnostic.ts";
+export type { OfflineOptions } from "./editor/offline-world.ts";
+export type { TextRange } from "./editor/text-range.ts";
 export type {
   FrontendClient,
   FrontendDirectoryEntry,

@@ -1,12 +1,24 @@
 import { randomBytes } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { opspb } from "@buildkit-ts/api";
+import { BuildError } from "@buildkit-ts/errdefs";
 import { type Digest, digestOf, hostPlatform } from "@buildkit-ts/oci";
 import { type MarshalOptions, mergeOpMetadata } from "./constraints.ts";
 import type { Definition } from "./definition.ts";
 import { invalid } from "./op-encoding.ts";
 import { SourceMapCollector } from "./source-map.ts";
 import type { EncodeContext, EncodedVertex, LlbVertex, Output } from "./vertex.ts";
+
+/**
+ * Bytes that a definition may have: twice what daemons take in one message.
+ *
+ * Every step holds its whole environment, so a small file of many variables and steps makes a huge graph.
+ */
+const maxDefinitionBytes = 32 << 20;
+
+function tooLarge(): BuildError {
+  return new BuildError("resource_exhausted", `Cannot marshal graph: it has more than ${maxDefinitionBytes} bytes`);
+}
 
 /** The definition of an output and all that it depends on; an empty one for scratch. */
 export function marshal(output: Output | undefined, options: MarshalOptions = {}): Definition {
@@ -16,6 +28,7 @@ export function marshal(output: Output | undefined, options: MarshalOptions = {}
   const context = encodeContext(encoded, options);
   const def = new Map<Digest, Uint8Array>();
   const sources = new SourceMapCollector();
+  let size = 0;
   for (const vertex of inDependencyOrder(output.vertex)) {
     const result = vertex.encode(context);
     encoded.set(vertex, result);
@@ -23,7 +36,10 @@ export function marshal(output: Output | undefined, options: MarshalOptions = {}
       metadata.set(result.digest, mergeOpMetadata(metadata.get(result.digest), result.metadata));
     }
     sources.add(result.digest, result.locations);
-    if (!def.has(result.digest)) def.set(result.digest, result.bytes);
+    if (def.has(result.digest)) continue;
+    def.set(result.digest, result.bytes);
+    size += result.bytes.length;
+    if (size > maxDefinitionBytes) throw tooLarge();
   }
   const terminal = toBinary(opspb.OpSchema, create(opspb.OpSchema, { inputs: [context.input(output)] }));
   const caps = terminalCaps(metadata.values());

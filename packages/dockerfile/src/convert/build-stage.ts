@@ -47,6 +47,8 @@ export class BuildStage {
   stepIndex: number = 0;
   stepTotal: number = 0;
   workdirSet: boolean = false;
+  /** How many ports EXPOSE has listed, those of the base included. */
+  exposedPorts: number = 0;
   scansStage: boolean = false;
   scansContext: boolean = false;
   outline: StageOutline;
@@ -72,6 +74,7 @@ export class BuildStage {
     this.baseImage = base.baseImage;
     this.paths = base.paths;
     this.workdirSet = base.workdirSet;
+    this.exposedPorts = base.exposedPorts;
     this.buildArgs = [...this.buildArgs, ...base.buildArgs];
   }
 

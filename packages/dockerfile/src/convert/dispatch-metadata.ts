@@ -84,10 +84,14 @@ export function dispatchWorkdir(dispatch: Dispatch<WorkdirInstruction>): void {
   commit(stage.image, `WORKDIR ${path}`, { layer: path !== "/", epochSeconds: context.epochSeconds });
 }
 
+const maxPathLength = 4096;
+
 /** Sets the working directory of the stage and its image; the path with slashes. */
 export function setWorkdir(stage: BuildStage, path: string): string {
   const os = stage.platform?.os ?? "";
   const next = nextWorkdir(stage.image.config.WorkingDir ?? "", path, os);
+  // No system has longer ones; unchecked, relative ones that follow each other would grow without end.
+  if (next.length > maxPathLength) throw invalid(`the working directory is longer than ${maxPathLength} characters`);
   stage.image.config.WorkingDir = next;
   const slashed = toSlash(next, os);
   stage.state = stage.state.dir(slashed);
@@ -153,13 +157,18 @@ export function dispatchExpose(dispatch: Dispatch<ExposeInstruction>): void {
     const { ports, protocol, hasMapping } = parseExposedPorts(word);
     if (protocol !== protocol.toLowerCase()) context.linter.report(rules.exposeProtoCasing, instruction.location, word);
     if (hasMapping) context.linter.report(rules.exposeInvalidFormat, instruction.location, word);
-    all.push(...ports);
+    for (const exposedPort of ports) all.push(exposedPort);
   }
+  stage.exposedPorts += all.length;
+  if (stage.exposedPorts > maxExposedPorts) throw invalid(`more than ${maxExposedPorts} ports are exposed`);
   const exposed = { ...stage.image.config.ExposedPorts };
   for (const port of all) exposed[port] = {};
   stage.image.config.ExposedPorts = exposed;
   commitMetadata(dispatch, `EXPOSE [${all.join(" ")}]`);
 }
+
+/** All there are, for three protocols. */
+const maxExposedPorts = 3 * 65_536;
 
 /** VOLUME. */
 export function dispatchVolume(dispatch: Dispatch<VolumeInstruction>): void {

@@ -1,16 +1,11 @@
 import type { Definition } from "@buildkit-ts/llb";
-import { hostPlatform } from "@buildkit-ts/oci";
+import { type OfflineOptions, withDefaults } from "../editor/offline-world.ts";
 import { convert } from "./convert.ts";
-import { type ConvertSettings, type ConvertWorld, defaultSettings } from "./convert-options.ts";
 import { encodeImage } from "./image-draft.ts";
 
 /** What {@linkcode dockerfileToLlb} is given. */
-export interface DockerfileToLlbOptions {
+export interface DockerfileToLlbOptions extends OfflineOptions {
   readonly dockerfile: Uint8Array;
-  /** How base images are found; everything else of the world has a default. */
-  readonly world: Pick<ConvertWorld, "resolveImage"> & Partial<ConvertWorld>;
-  readonly settings?: Partial<ConvertSettings>;
-  readonly signal: AbortSignal;
 }
 
 /** A Dockerfile as a graph. */
@@ -22,12 +17,14 @@ export interface DockerfileToLlbResult {
   readonly baseImage: Uint8Array | undefined;
 }
 
-/** Converts a Dockerfile for one platform, with the host's platform and all of a daemon's capabilities by default. */
+/**
+ * Converts a Dockerfile for one platform.
+ *
+ * How base images are found is `options.world.resolveImage`; without it, their configs are unknown, and the graph lacks what
+ * they would have said: environment, user, working directory, triggers.
+ */
 export async function dockerfileToLlb(options: DockerfileToLlbOptions): Promise<DockerfileToLlbResult> {
-  const { dockerfile, signal } = options;
-  const settings = { ...defaultSettings, buildPlatforms: [hostPlatform()], ...options.settings };
-  const world = { supports: () => true, ...options.world };
-  const { state, marshalOptions, image, baseImage } = await convert(dockerfile, { settings, world, signal });
+  const { state, marshalOptions, image, baseImage } = await convert(options.dockerfile, withDefaults(options));
   return {
     definition: state.marshal(marshalOptions),
     image: encodeImage(image),

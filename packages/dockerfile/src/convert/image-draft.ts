@@ -84,7 +84,7 @@ function formatSeconds(seconds: bigint): string {
 /** Sets a variable in place, or adds it. */
 export function setImageEnv(image: ImageDraft, key: string, value: string): void {
   const env = [...(image.config.Env ?? [])];
-  const at = env.findIndex((entry) => (entry.split("=", 1)[0] ?? "") === key);
+  const at = env.findIndex((entry) => entry === key || entry.startsWith(`${key}=`));
   if (at < 0) env.push(`${key}=${value}`);
   else env[at] = `${key}=${value}`;
   image.config.Env = env;

@@ -1,4 +1,8 @@
 import { BuildError } from "@buildkit-ts/errdefs";
+import { checkExpandedLength } from "./expanded-length.ts";
+
+/** Steps that matching may take, about 40 ms: no pattern that anybody means comes near. */
+const maxSteps = 4_000_000;
 
 type Token = "star" | "any" | { readonly literal: string };
 
@@ -19,6 +23,8 @@ export class ShellPattern {
   /** For each start index, the end of the longest (or shortest) match that begins there, or -1. */
   #ends(text: readonly string[], greedy: boolean): Int32Array {
     const size = text.length;
+    if (this.#tokens.length * size > maxSteps)
+      throw new BuildError("invalid_argument", `a pattern of ${this.#tokens.length} parts is too much for this value`);
     let next = Int32Array.from({ length: size + 1 }, (_, i) => i);
     for (const token of this.#tokens.toReversed()) {
       const ends = new Int32Array(size + 1).fill(-1);
@@ -35,7 +41,7 @@ export class ShellPattern {
     return end < 0 ? text : chars.slice(end).join("");
   }
 
-  /** The text with the first, or every, longest match replaced. */
+  /** The text with the first, or every, longest match replaced. @throws {BuildError} if it grows over `maxExpandedLength`. */
   replace(text: string, replacement: string, all: boolean): string {
     const chars = Array.from(text);
     const ends = this.#ends(chars, true);
@@ -51,6 +57,7 @@ export class ShellPattern {
       }
       const matched = chars.slice(i, end).join("");
       out += chars.slice(copied, i).join("") + (all ? expandTemplate(replacement, matched) : replacement);
+      checkExpandedLength(out.length);
       copied = end;
       previousEnd = end;
       if (!all) break;

@@ -1,6 +1,7 @@
 import { BuildError } from "@buildkit-ts/errdefs";
 import { quote } from "../text/go-format.ts";
 import type { Environment } from "./environment.ts";
+import { checkExpandedLength } from "./expanded-length.ts";
 import { reversePattern, ShellPattern } from "./shell-pattern.ts";
 import { WordCollector } from "./word-collector.ts";
 
@@ -41,10 +42,16 @@ export function expandWord(text: string, environment: Environment, options: Expa
     return { result, words, matched: lexer.matched, unmatched: lexer.unmatched };
   } catch (error) {
     const inner = BuildError.from(error);
-    throw new BuildError(inner.code, `failed to process ${quote(text)}: ${inner.message}`, { cause: error });
+    throw new BuildError(inner.code, `failed to process ${quote(shown(text))}: ${inner.message}`, { cause: error });
   }
 }
 
+/** What a message shows of a text. */
+function shown(text: string): string {
+  return text.length > maxShownLength ? `${text.slice(0, maxShownLength)}…` : text;
+}
+
+const maxShownLength = 4096;
 /** Substitutions nest by recursion; more levels than this would only serve to exhaust the stack. */
 const maxNesting = 500;
 const specialParameters = "@*#?-$!0";
@@ -98,6 +105,7 @@ class Lexer {
       const special = this.#special(char);
       if (special !== undefined) {
         result += special;
+        checkExpandedLength(result.length);
         if (char === "$") words.addSplitting(special);
         else words.addRaw(special);
         continue;
@@ -154,6 +162,7 @@ class Lexer {
       if (char === undefined) throw syntax("unexpected end of statement while looking for matching double-quote");
       if (char === "$") {
         out += this.#dollar();
+        checkExpandedLength(out.length);
         continue;
       }
       this.#next();

@@ -5,7 +5,7 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import type { SourceMap } from "@buildkit-ts/llb";
 import { definitionToProto } from "@buildkit-ts/llb";
 import { convert } from "../convert/convert.ts";
-import type { ConvertSettings, ConvertWorld } from "../convert/convert-options.ts";
+import { type OfflineOptions, withDefaults } from "../editor/offline-world.ts";
 import type { LintWarning } from "../lint/linter.ts";
 import { locationsOf } from "../text/located-error.ts";
 import { type JsonLocation, jsonLocation, mergeRanges } from "./locations.ts";
@@ -18,11 +18,9 @@ export interface LintResult {
   readonly error: { readonly message: string; readonly location: readonly SourceRange[] } | undefined;
 }
 
-/** Checks a Dockerfile, all its stages unless a target is named. */
-export async function lint(
-  data: Uint8Array,
-  options: { readonly settings: ConvertSettings; readonly world: ConvertWorld; readonly signal: AbortSignal },
-): Promise<LintResult> {
+/** Checks a Dockerfile, all its stages unless a target is named. Needs no daemon unless `options.world` does. */
+export async function lint(data: Uint8Array, offline: OfflineOptions = {}): Promise<LintResult> {
+  const options = withDefaults(offline);
   const warnings: LintWarning[] = [];
   const settings = {
     ...options.settings,

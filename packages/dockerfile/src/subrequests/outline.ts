@@ -1,8 +1,8 @@
 import type { SourceRange } from "@buildkit-ts/errdefs";
 import type { BuildStage } from "../convert/build-stage.ts";
 import { type Conversion, convert } from "../convert/convert.ts";
-import type { ConvertSettings, ConvertWorld } from "../convert/convert-options.ts";
 import type { ArgInfo, MountInfo } from "../convert/stage-outline.ts";
+import { type OfflineOptions, withDefaults } from "../editor/offline-world.ts";
 import { encodeJson } from "../text/go-format.ts";
 import { type JsonLocation, jsonLocation } from "./locations.ts";
 import { alignColumns } from "./text-table.ts";
@@ -30,12 +30,9 @@ export interface OutlineMount {
   readonly location?: JsonLocation;
 }
 
-/** Describes the arguments, secrets and SSH sockets of a target. @throws {LocatedError} */
-export async function outline(
-  data: Uint8Array,
-  options: { readonly settings: ConvertSettings; readonly world: ConvertWorld; readonly signal: AbortSignal },
-): Promise<Outline> {
-  return outlineOf(await convert(data, options), data);
+/** Describes the arguments, secrets and SSH sockets of a target. Needs no daemon. @throws {LocatedError} */
+export async function outline(data: Uint8Array, options: OfflineOptions = {}): Promise<Outline> {
+  return outlineOf(await convert(data, withDefaults(options)), data);
 }
 
 function outlineOf({ target }: Conversion, data: Uint8Array): Outline {
