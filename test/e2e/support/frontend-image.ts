@@ -15,22 +15,35 @@ export interface FrontendImageOptions {
 /** Pushes an image whose frontend is a program of this repository, with Node and the libraries that Node needs. */
 export async function pushNodeFrontend(entry: string, options: FrontendImageOptions): Promise<void> {
   const context = mkdtempSync(join(options.folder, "frontend-"));
-  await runOk(process.execPath, [
-    "--conditions=source",
-    "--disable-warning=ExperimentalWarning",
-    join(repository, "tools/bundle-frontend.ts"),
-    join(repository, entry),
-    context,
-  ]);
+  await bundleFrontend(entry, context);
+  await copyNode(context);
+  const lines = ["FROM scratch", "COPY root /", "COPY frontend.mjs /", 'ENTRYPOINT ["/bin/node", "/frontend.mjs"]'];
+  await push(context, lines, options);
+}
+
+/** Pushes an image with Node alone: what `node:26-slim` is where there is a Docker Hub. */
+export async function pushNodeImage(options: FrontendImageOptions): Promise<void> {
+  const context = mkdtempSync(join(options.folder, "node-"));
+  await copyNode(context);
+  await push(context, ["FROM scratch", "COPY root /", "ENV PATH=/bin"], options);
+}
+
+/** Writes a frontend's program into one file, as `npm run bundle-frontend` does. */
+export async function bundleFrontend(entry: string, folder: string): Promise<void> {
+  const tool = join(repository, "tools/bundle-frontend.ts");
+  const flags = ["--conditions=source", "--disable-warning=ExperimentalWarning"];
+  await runOk(process.execPath, [...flags, tool, join(repository, entry), folder]);
+}
+
+async function copyNode(context: string): Promise<void> {
   const libraries = await runOk("ldd", [process.execPath]);
   for (const path of libraries.match(/\/\S+/g) ?? []) {
     const copy = join(context, "root", path);
     mkdirSync(dirname(copy), { recursive: true });
     copyFileSync(path, copy);
   }
-  copyFileSync(process.execPath, join(context, "root/node"));
-  const lines = ["FROM scratch", "COPY root /", "COPY frontend.mjs /", 'ENTRYPOINT ["/node", "/frontend.mjs"]'];
-  await push(context, lines, options);
+  mkdirSync(join(context, "root/bin"), { recursive: true });
+  copyFileSync(process.execPath, join(context, "root/bin/node"));
 }
 
 /** Pushes an image whose frontend is a shell script on an image that has a shell. */
