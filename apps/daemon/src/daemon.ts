@@ -9,6 +9,8 @@ import {
   createGatewayFrontend,
   dockerfileFrontend,
   HistoryBlobs,
+  TraceArchive,
+  TraceStore,
 } from "@buildkit-ts/control";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { LocalSessionManager } from "@buildkit-ts/session";
@@ -71,12 +73,16 @@ export class Daemon implements AsyncDisposable {
       errors: logger,
       limits: settings.history,
     });
+    const traces = resources.use(
+      new TraceArchive({ store: new TraceStore(), history, clock: systemClock, errors: logger }),
+    );
     const registry = new BridgeRegistry();
     const runner = new BuildRunner({
       engine,
       sessions,
       registry,
       history,
+      traces,
       frontends: createFrontends(settings.frontends, logger),
       allowedEntitlements: settings.entitlements,
       provenanceEnvironment: readProvenanceEnvironment(settings.provenanceDirectory),
@@ -87,6 +93,7 @@ export class Daemon implements AsyncDisposable {
       engine,
       runner,
       history,
+      traces,
       registry,
       sessions,
       content,

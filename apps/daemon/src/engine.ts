@@ -150,13 +150,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const results = new WorkerResultLoader(workerId, cache);
     const garbage = startGarbageCollector(settings, { cache, logger, resources });
     const rewriter = new LayerRewriter({ content, codec });
-    const exporters = new Map<string, Exporter>([
-      ["image", new ImageExporter({ content, pins: cache, registry, sessions, rewriter })],
-      ["oci", new ArchiveExporter({ variant: "oci", content, pins: cache, sessions, rewriter })],
-      ["docker", new ArchiveExporter({ variant: "docker", content, pins: cache, sessions, rewriter })],
-      ["local", new LocalExporter({ sessions })],
-      ["tar", new TarExporter({ sessions })],
-    ]);
+    const exporters = createExporters({ content, cache, registry, sessions, rewriter });
     const worker = identify(settings, { workerId, snapshotter: snapshotter.name, network: network.name, devices });
     const solver = openSolver({ resolveOp, results, workerId, database, cache, sessions, logger });
     return new Engine({
@@ -288,6 +282,23 @@ function openSolver(parts: {
     projectOf: (step) => sessions.find(String(step.values("session")[0]))?.sharedKey ?? "",
   });
   return new GraphSolver({ resolveOp, cache: store, reporter: logger, explainer });
+}
+
+function createExporters(parts: {
+  readonly content: ContentStore;
+  readonly cache: LocalCacheManager;
+  readonly registry: RegistryClient;
+  readonly sessions: LocalSessionManager;
+  readonly rewriter: LayerRewriter;
+}): Map<string, Exporter> {
+  const { content, cache: pins, registry, sessions, rewriter } = parts;
+  return new Map<string, Exporter>([
+    ["image", new ImageExporter({ content, pins, registry, sessions, rewriter })],
+    ["oci", new ArchiveExporter({ variant: "oci", content, pins, sessions, rewriter })],
+    ["docker", new ArchiveExporter({ variant: "docker", content, pins, sessions, rewriter })],
+    ["local", new LocalExporter({ sessions })],
+    ["tar", new TarExporter({ sessions })],
+  ]);
 }
 
 /** What an op's result describes is built within the build that waits for the op. */

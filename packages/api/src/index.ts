@@ -20,4 +20,5 @@ export * as statpb from "./gen/fsutil/stat_pb.ts";
 export * as wirepb from "./gen/fsutil/wire_pb.ts";
 export * as rpcpb from "./gen/google/rpc/status_pb.ts";
 export * as healthpb from "./gen/grpc/health_pb.ts";
+export * as otlppb from "./gen/opentelemetry/trace_pb.ts";
 export * as tracepb from "./gen/opentelemetry/trace_service_pb.ts";

@@ -22,17 +22,26 @@ import { recordedProvenance } from "./provenance/recorded-provenance.ts";
 import { RequestRegistry } from "./provenance/request-registry.ts";
 import { ResultProvenance } from "./provenance/result-provenance.ts";
 import { scanResult } from "./provenance/scan-result.ts";
+import type { TraceArchive } from "./trace/trace-archive.ts";
+import type { TraceContext } from "./trace/trace-context.ts";
 
 export interface BuildRunnerOptions {
   readonly engine: BuildEngine;
   readonly sessions: SessionManager;
   readonly registry: BridgeRegistry;
   readonly history: BuildHistory;
+  readonly traces: TraceArchive;
   readonly frontends: ReadonlyMap<string, BuiltinFrontend>;
   /** Entitlements that clients may ask for. */
   readonly allowedEntitlements: ReadonlySet<string>;
   /** What every provenance shall say besides. */
   readonly provenanceEnvironment: Readonly<Record<string, unknown>>;
+}
+
+interface RunOptions {
+  readonly signal: AbortSignal;
+  /** What the client's own spans say that the build belongs to. */
+  readonly trace: TraceContext;
 }
 
 type Response = Readonly<Record<string, string>>;
@@ -59,7 +68,7 @@ export class BuildRunner {
   }
 
   /** @returns `SolveResponse.ExporterResponse`. */
-  async run(request: BuildRequest, options: { readonly signal: AbortSignal }): Promise<Response> {
+  async run(request: BuildRequest, options: RunOptions): Promise<Response> {
     const { engine } = this.#options;
     // The job comes first, also for a request that will be refused: its client waits for the job's progress to end.
     const job = engine.solver.createJob(request.ref);
@@ -72,7 +81,7 @@ export class BuildRunner {
     }
   }
 
-  async #runJob(job: Job, request: BuildRequest, options: { readonly signal: AbortSignal }): Promise<Response> {
+  async #runJob(job: Job, request: BuildRequest, options: RunOptions): Promise<Response> {
     const { engine, history, sessions } = this.#options;
     // What cannot be exported is refused before anything is built.
     const entitlements = grantEntitlements(request.entitlements, this.#options.allowedEntitlements);
@@ -90,7 +99,7 @@ export class BuildRunner {
     readExplainOption(job, request.message.FrontendAttrs);
     await using resolves = new BuildResolves();
     job.setValue(buildResolvesKey, resolves);
-    const recorder = new BuildRecorder({ job, request, history });
+    const recorder = new BuildRecorder({ job, request, history, traces: this.#options.traces, context: options.trace });
     const statements = new ProvenanceStatements(request, this.#options.provenanceEnvironment);
     try {
       await using bridge = this.#bridge(request, job, { entitlements, policy });

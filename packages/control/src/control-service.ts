@@ -7,6 +7,8 @@ import type { BuildEngine } from "./engine.ts";
 import type { BuildHistory } from "./history/build-history.ts";
 import { statusMessages } from "./history/status-log.ts";
 import { statusStream } from "./status-stream.ts";
+import type { TraceArchive } from "./trace/trace-archive.ts";
+import { readTraceContext } from "./trace/trace-context.ts";
 import { buildCall, serverStream, unary } from "./wire/handlers.ts";
 import { timestampHeader } from "./wire/timestamps.ts";
 import { nonEmpty, readPruneRequest, usageMessage } from "./wire/usage-record.ts";
@@ -21,11 +23,12 @@ export interface ControlServiceOptions {
   readonly engine: BuildEngine;
   readonly runner: BuildRunner;
   readonly history: BuildHistory;
+  readonly traces: TraceArchive;
 }
 
 /** `moby.buildkit.v1.Control`, but for `Session`, which works below gRPC's messages (see the server). */
 export function controlService(options: ControlServiceOptions): Partial<ServiceImpl<typeof controlpb.Control>> {
-  const { engine, runner, history } = options;
+  const { engine, runner, history, traces } = options;
   return {
     info: unary(async () => create(controlpb.InfoResponseSchema, { buildkitVersion: versionInfo })),
     listWorkers: unary(async (request) =>
@@ -34,7 +37,10 @@ export function controlService(options: ControlServiceOptions): Partial<ServiceI
       }),
     ),
     solve: buildCall(async (request, context) => {
-      const response = await runner.run(readBuildRequest(request), { signal: context.signal });
+      const response = await runner.run(readBuildRequest(request), {
+        signal: context.signal,
+        trace: readTraceContext(context.requestHeader.get("traceparent")),
+      });
       return create(controlpb.SolveResponseSchema, { ExporterResponse: response });
     }),
     status: serverStream(async function* (request, context) {
@@ -63,8 +69,10 @@ export function controlService(options: ControlServiceOptions): Partial<ServiceI
     }),
     updateBuildHistory: unary(async (request) => {
       if (request.Delete) history.delete(request.Ref);
-      else if (request.Finalize) history.finalize(request.Ref);
-      else history.update(request.Ref, { pinned: request.Pinned });
+      else if (request.Finalize) {
+        history.finalize(request.Ref);
+        await traces.finalize(request.Ref);
+      } else history.update(request.Ref, { pinned: request.Pinned });
       return create(controlpb.UpdateBuildHistoryResponseSchema);
     }),
   };

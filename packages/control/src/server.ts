@@ -22,6 +22,7 @@ import { cachePlanService } from "./cache-plan-service.ts";
 import { contentService } from "./content-service.ts";
 import { type ControlServiceOptions, controlService } from "./control-service.ts";
 import { registryCheckService } from "./registry-check-service.ts";
+import { spansOf } from "./trace/otlp-spans.ts";
 import { healthService } from "./wire/health-service.ts";
 import { maxMessageBytes } from "./wire/message-limit.ts";
 import { SessionStream } from "./wire/session-stream.ts";
@@ -102,8 +103,12 @@ function addRoutes(router: ConnectRouter, options: ControlServerOptions): void {
   router.service(contentpb.Content, contentService(options.content));
   router.service(gatewaypb.LLBBridge, llbBridgeService(routeByBuildId(options.registry)));
   router.service(healthpb.Health, healthService({ signal: options.draining }));
-  // Spans are accepted, so that clients do not complain, and kept nowhere: there is no collector behind this daemon.
-  router.service(tracepb.TraceService, { export: () => create(tracepb.ExportTraceServiceResponseSchema) });
+  router.service(tracepb.TraceService, {
+    export: ({ resourceSpans }) => {
+      options.traces.store.add(spansOf(resourceSpans));
+      return create(tracepb.ExportTraceServiceResponseSchema);
+    },
+  });
 }
 
 function acceptSession(request: Http2ServerRequest, options: ControlServerOptions): void {

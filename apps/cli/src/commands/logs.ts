@@ -10,6 +10,8 @@ export async function showLogs(context: CommandContext): Promise<void> {
   const ref = requiredArgument(args, "build ref");
   await using client = await openClient(context);
   if (args.boolean("trace")) {
+    // The daemon waits some seconds for the last spans of a build's client; who asks now wants what there is.
+    await client.updateBuildHistory({ Ref: ref, Finalize: true }, { signal });
     for await (const { record } of client.buildHistory({ Ref: ref, EarlyExit: true }, { signal })) {
       if (record?.trace === undefined) throw new BuildError("not_found", `ref ${ref} does not have trace`);
       for await (const data of client.readContent(record.trace.digest, { signal })) process.stdout.write(data);

@@ -12,6 +12,9 @@ import type { HistoryBlobs } from "./history-blobs.ts";
 import { compileHistoryFilter } from "./history-filter.ts";
 import type { RecordedDocument } from "./recorded-document.ts";
 
+const traceMediaType = "application/vnd.buildkit.otlp.json.v0";
+/** A record is written to its end, whatever becomes of its client. */
+const noSignal = new AbortController().signal;
 /** As BuildKit spells it, with a letter missing. */
 const statusMediaType = "application/vnd.googeapis.google.rpc.status+proto";
 
@@ -88,9 +91,7 @@ export class BuildHistory {
     const blob = { mediaType: statusMediaType, bytes: toBinary(rpcpb.StatusSchema, status) };
     try {
       // Not with the build's signal: a canceled build has a record as well.
-      record.externalError = describe(
-        await this.#blobs.add(record.Ref, blob, { signal: new AbortController().signal }),
-      );
+      record.externalError = describe(await this.#blobs.add(record.Ref, blob, { signal: noSignal }));
     } catch (cause) {
       // The build's own failure is what the client shall hear of.
       this.#errors.report(cause, "storing the failure of a build");
@@ -103,7 +104,7 @@ export class BuildHistory {
     create: () => Promise<readonly RecordedDocument[]>,
   ): Promise<void> {
     try {
-      const options = { signal: new AbortController().signal };
+      const options = { signal: noSignal };
       for (const { platform, ...document } of await create()) {
         const blob = await this.#blobs.add(record.Ref, document, options);
         attestationsOf(record, platform).push(describe(blob, document.annotations));
@@ -167,6 +168,21 @@ export class BuildHistory {
     this.#emit(COMPLETE, changed);
   }
 
+  /** Adds the trace to a stored record. A record that is gone by now needs none. */
+  async addTrace(ref: string, bytes: Uint8Array): Promise<void> {
+    if (this.#find(ref) === undefined) return;
+    const blob = await this.#blobs.add(ref, { mediaType: traceMediaType, bytes }, { signal: noSignal });
+    const record = this.#find(ref);
+    if (record === undefined) {
+      await this.#blobs.release(ref);
+      return;
+    }
+    record.trace = describe(blob);
+    record.Generation += 1;
+    this.#save(record, undefined);
+    this.#emit(COMPLETE, record);
+  }
+
   /** Deletes a stored record. @throws {BuildError} `not_found` */
   delete(ref: string): void {
     const record = this.#find(ref);
@@ -177,7 +193,7 @@ export class BuildHistory {
     this.#emit(DELETED, create(controlpb.BuildHistoryRecordSchema, { Ref: ref }));
   }
 
-  /** Checks that a record can be finalised: its parts are stored with it, so nothing is left to do. */
+  /** Checks that a record can be finalised. All but its trace is stored with it. */
   finalize(ref: string): void {
     if (!this.#active.has(ref) && this.#find(ref) === undefined) {
       throw new BuildError("not_found", `failed to retrieve bucket: build history record ${ref} not found`);

@@ -4,6 +4,9 @@ import type { Descriptor } from "@buildkit-ts/oci";
 import type { Explanation, Job } from "@buildkit-ts/solver";
 import type { BuildRequest } from "../build-request.ts";
 import { statusStream } from "../status-stream.ts";
+import { BuildTrace } from "../trace/build-trace.ts";
+import type { TraceArchive } from "../trace/trace-archive.ts";
+import type { TraceContext } from "../trace/trace-context.ts";
 import { timestampOf } from "../wire/timestamps.ts";
 import type { BuildHistory } from "./build-history.ts";
 import type { RecordedDocument } from "./recorded-document.ts";
@@ -31,12 +34,23 @@ export class BuildRecorder {
   readonly #done: Promise<void>;
   readonly #job: Job;
   readonly #explanations = new Map<string, Explanation>();
+  readonly #traces: TraceArchive;
+  readonly #trace: BuildTrace;
   #warnings = 0;
   #isFinished = false;
 
-  constructor(options: { readonly job: Job; readonly request: BuildRequest; readonly history: BuildHistory }) {
+  constructor(options: {
+    readonly job: Job;
+    readonly request: BuildRequest;
+    readonly history: BuildHistory;
+    readonly traces: TraceArchive;
+    readonly context: TraceContext;
+  }) {
     const { job, request, history } = options;
+    const startedAtMs = Date.now();
     this.#job = job;
+    this.#traces = options.traces;
+    this.#trace = new BuildTrace(options.context, { ref: request.ref, startedAtMs });
     this.#history = history;
     this.#internal = request.internal;
     this.#record = create(controlpb.BuildHistoryRecordSchema, {
@@ -44,7 +58,7 @@ export class BuildRecorder {
       Frontend: request.message.Frontend,
       FrontendAttrs: request.message.FrontendAttrs,
       Exporters: request.exporters.map(({ type, attributes }) => ({ Type: type, Attrs: { ...attributes } })),
-      CreatedAt: timestampOf(Date.now()),
+      CreatedAt: timestampOf(startedAtMs),
       Generation: 1,
     });
     if (!this.#internal) history.start(this.#record);
@@ -59,7 +73,10 @@ export class BuildRecorder {
     for await (const response of statusStream(this.#job, { signal: new AbortController().signal, onExplanation })) {
       this.#log.add(response);
       this.#warnings += response.warnings.length;
-      for (const vertex of response.vertexes) this.#vertices.set(vertex.digest, vertex);
+      for (const vertex of response.vertexes) {
+        this.#vertices.set(vertex.digest, vertex);
+        this.#trace.addVertex(vertex);
+      }
     }
   }
 
@@ -85,6 +102,7 @@ export class BuildRecorder {
     if (outcome.documents !== undefined) await this.#history.addDocuments(record, outcome.documents);
     await this.#history.addExplanations(record, [...this.#explanations.values()]);
     this.#history.complete(record, this.#log.bytes());
+    this.#traces.keep(record.Ref, this.#trace, "error" in outcome ? { error: outcome.error } : {});
   }
 }
 

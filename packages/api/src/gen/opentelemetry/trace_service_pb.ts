@@ -4,22 +4,24 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { ResourceSpans } from "./trace_pb.ts";
+import { file_opentelemetry_trace } from "./trace_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file opentelemetry/trace_service.proto.
  */
 export const file_opentelemetry_trace_service: GenFile = /*@__PURE__*/
-  fileDesc("CiFvcGVudGVsZW1ldHJ5L3RyYWNlX3NlcnZpY2UucHJvdG8SJm9wZW50ZWxlbWV0cnkucHJvdG8uY29sbGVjdG9yLnRyYWNlLnYxIjMKGUV4cG9ydFRyYWNlU2VydmljZVJlcXVlc3QSFgoOcmVzb3VyY2Vfc3BhbnMYASADKAwiHAoaRXhwb3J0VHJhY2VTZXJ2aWNlUmVzcG9uc2UyoAEKDFRyYWNlU2VydmljZRKPAQoGRXhwb3J0EkEub3BlbnRlbGVtZXRyeS5wcm90by5jb2xsZWN0b3IudHJhY2UudjEuRXhwb3J0VHJhY2VTZXJ2aWNlUmVxdWVzdBpCLm9wZW50ZWxlbWV0cnkucHJvdG8uY29sbGVjdG9yLnRyYWNlLnYxLkV4cG9ydFRyYWNlU2VydmljZVJlc3BvbnNlYgZwcm90bzM");
+  fileDesc("CiFvcGVudGVsZW1ldHJ5L3RyYWNlX3NlcnZpY2UucHJvdG8SJm9wZW50ZWxlbWV0cnkucHJvdG8uY29sbGVjdG9yLnRyYWNlLnYxImAKGUV4cG9ydFRyYWNlU2VydmljZVJlcXVlc3QSQwoOcmVzb3VyY2Vfc3BhbnMYASADKAsyKy5vcGVudGVsZW1ldHJ5LnByb3RvLnRyYWNlLnYxLlJlc291cmNlU3BhbnMiHAoaRXhwb3J0VHJhY2VTZXJ2aWNlUmVzcG9uc2UyoAEKDFRyYWNlU2VydmljZRKPAQoGRXhwb3J0EkEub3BlbnRlbGVtZXRyeS5wcm90by5jb2xsZWN0b3IudHJhY2UudjEuRXhwb3J0VHJhY2VTZXJ2aWNlUmVxdWVzdBpCLm9wZW50ZWxlbWV0cnkucHJvdG8uY29sbGVjdG9yLnRyYWNlLnYxLkV4cG9ydFRyYWNlU2VydmljZVJlc3BvbnNlYgZwcm90bzM", [file_opentelemetry_trace]);
 
 /**
  * @generated from message opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest
  */
 export type ExportTraceServiceRequest = Message<"opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest"> & {
   /**
-   * @generated from field: repeated bytes resource_spans = 1;
+   * @generated from field: repeated opentelemetry.proto.trace.v1.ResourceSpans resource_spans = 1;
    */
-  resourceSpans: Uint8Array[];
+  resourceSpans: ResourceSpans[];
 };
 
 /**

@@ -1,0 +1,74 @@
+import type { controlpb } from "@buildkit-ts/api";
+import { BuildError } from "@buildkit-ts/errdefs";
+import { versionInfo } from "../wire/version.ts";
+import type { Span } from "./span-json.ts";
+import { createSpanId, type TraceContext } from "./trace-context.ts";
+
+const resource = new Map([
+  ["service.name", "buildkitd"],
+  ["service.version", versionInfo.version],
+]);
+const scope = { name: "buildkitd", version: versionInfo.version };
+const internalKind = 1;
+const serverKind = 2;
+
+/** The daemon's own spans of one build: the request, and in it each step as often as it was at work. */
+export class BuildTrace {
+  readonly traceId: string;
+  readonly #parentSpanId: string;
+  readonly #spanId = createSpanId();
+  readonly #startNs: bigint;
+  readonly #ref: string;
+  readonly #steps = new Map<string, Span>();
+
+  constructor(context: TraceContext, build: { readonly ref: string; readonly startedAtMs: number }) {
+    this.traceId = context.traceId;
+    this.#parentSpanId = context.parentSpanId;
+    this.#ref = build.ref;
+    this.#startNs = BigInt(Math.round(build.startedAtMs * 1e6));
+  }
+
+  /** Takes what the progress says of a step; only what has ended is a span. */
+  addVertex({ digest, name, cached, started, completed, error }: controlpb.Vertex): void {
+    if (started === undefined || completed === undefined) return;
+    const startNs = nanoseconds(started);
+    const key = `${digest} ${startNs}`;
+    this.#steps.set(key, {
+      ...this.#common(name),
+      spanId: this.#steps.get(key)?.spanId ?? createSpanId(),
+      parentSpanId: this.#spanId,
+      kind: internalKind,
+      startNs,
+      endNs: nanoseconds(completed),
+      attributes: new Map<string, string | boolean>([
+        ["vertex", digest],
+        ["cached", cached],
+      ]),
+      status: { code: error === "" ? "Unset" : "Error", description: error },
+    });
+  }
+
+  /** All spans, when the build has ended. */
+  end(outcome: { readonly endedAtMs: number; readonly error?: unknown }): Span[] {
+    const error = outcome.error === undefined ? "" : BuildError.from(outcome.error).message;
+    const root: Span = {
+      ...this.#common("moby.buildkit.v1.Control/Solve"),
+      spanId: this.#spanId,
+      parentSpanId: this.#parentSpanId,
+      kind: serverKind,
+      startNs: this.#startNs,
+      endNs: BigInt(Math.round(outcome.endedAtMs * 1e6)),
+      attributes: new Map([["build.ref", this.#ref]]),
+      status: { code: error === "" ? "Unset" : "Error", description: error },
+    };
+    return [root, ...this.#steps.values()];
+  }
+
+  #common(name: string): Pick<Span, "traceId" | "name" | "events" | "links" | "resource" | "scope"> {
+    return { traceId: this.traceId, name, events: [], links: [], resource, scope };
+  }
+}
+
+function nanoseconds({ seconds, nanos }: { readonly seconds: bigint; readonly nanos: number }): bigint {
+  return seconds * 1_000_000_000n + BigInt(nanos);
+}

@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { controlpb, otlppb } from "@buildkit-ts/api";
+import { BuildTrace } from "./build-trace.ts";
+import { spansOf } from "./otlp-spans.ts";
+import { type Span, spanJson } from "./span-json.ts";
+import { readTraceContext } from "./trace-context.ts";
+import { TraceStore } from "./trace-store.ts";
+
+const traceId = "0af7651916cd43dd8448eb211c80319c";
+
+function exported(name: string, options: { readonly traceId?: string } = {}): otlppb.ResourceSpans {
+  return create(otlppb.ResourceSpansSchema, {
+    resource: { attributes: [{ key: "service.name", value: { value: { case: "stringValue", value: "buildx" } } }] },
+    scopeSpans: [
+      {
+        scope: { name: "lib", version: "1" },
+        spans: [
+          {
+            traceId: Buffer.from(options.traceId ?? traceId, "hex"),
+            spanId: Buffer.from("b7ad6b7169203331", "hex"),
+            name,
+            kind: 3,
+            startTimeUnixNano: 1_700_000_000_123_456_789n,
+            endTimeUnixNano: 1_700_000_001_000_000_000n,
+            attributes: [
+              { key: "count", value: { value: { case: "intValue", value: 3n } } },
+              { key: "odd", value: { value: { case: "kvlistValue", value: { values: [] } } } },
+            ],
+            status: { code: 2, message: "broken" },
+          },
+        ],
+      },
+    ],
+  });
+}
+
+suite("readTraceContext()", () => {
+  test("takes the ids of a traceparent, and makes new ones of anything else", () => {
+    const header = `00-${traceId}-b7ad6b7169203331-01`;
+    assert.deepEqual(readTraceContext(header), { traceId, parentSpanId: "b7ad6b7169203331" });
+    for (const odd of [null, "", "nonsense", `00-${"0".repeat(32)}-b7ad6b7169203331-01`, header.toUpperCase()]) {
+      const made = readTraceContext(odd);
+      assert.match(made.traceId, /^[0-9a-f]{32}$/);
+      assert.equal(made.parentSpanId, "");
+    }
+  });
+});
+
+suite("spanJson()", () => {
+  test("writes an exported span as Go's library reads it", () => {
+    const [span] = [...spansOf([exported("work")])];
+    assert.ok(span !== undefined);
+    const json = JSON.parse(spanJson(span)) as Record<string, unknown>;
+    assert.equal(json["StartTime"], "2023-11-14T22:13:20.123456789Z");
+    assert.deepEqual(json["Attributes"], [{ Key: "count", Value: { Type: "INT64", Value: 3 } }]);
+    assert.deepEqual(json["Status"], { Code: "Error", Description: "broken" });
+    assert.deepEqual(json["Resource"], [{ Key: "service.name", Value: { Type: "STRING", Value: "buildx" } }]);
+    assert.equal((json["Parent"] as Record<string, unknown>)["SpanID"], "0".repeat(16));
+  });
+
+  test("survives times that no clock shows", () => {
+    const span: Span = { ...([...spansOf([exported("x")])][0] as Span), startNs: 2n ** 64n - 1n, endNs: 0n };
+    assert.match(spanJson(span), /"EndTime":"1970-01-01T00:00:00.000000000Z"/);
+  });
+});
+
+suite("TraceStore", () => {
+  test("keeps a trace while it is held, and a minute otherwise", () => {
+    let now = 0;
+    const store = new TraceStore({ now: () => now });
+    const held = store.hold(traceId);
+    store.add(spansOf([exported("a")]));
+    now = 100_000;
+    store.add(spansOf([exported("other", { traceId: "1".repeat(32) })]));
+    assert.equal(held.lines().length, 1);
+    held[Symbol.dispose]();
+    now = 200_000;
+    store.add([]);
+    using again = store.hold(traceId);
+    assert.equal(again.lines().length, 0);
+  });
+
+  test("takes no more of a trace than it may, whatever a client sends", () => {
+    const store = new TraceStore();
+    using held = store.hold(traceId);
+    for (let i = 0; i < 100; i += 1) store.add(spansOf([exported("x".repeat(200_000))]));
+    const bytes = held.lines().reduce((sum, line) => sum + line.length, 0);
+    assert.ok(bytes <= 8 << 20 && bytes > 7 << 20, String(bytes));
+  });
+
+  test("leaves out spans without proper ids", () => {
+    assert.deepEqual([...spansOf([exported("x", { traceId: "ab" })])], []);
+  });
+});
+
+suite("BuildTrace", () => {
+  test("has the request and in it each step that has ended", () => {
+    const trace = new BuildTrace({ traceId, parentSpanId: "b7ad6b7169203331" }, { ref: "r", startedAtMs: 1000 });
+    const vertex = create(controlpb.VertexSchema, { digest: "sha256:a", name: "step", started: { seconds: 2n } });
+    trace.addVertex(vertex);
+    const ended = { ...vertex, completed: { ...vertex.started, seconds: 3n } } as controlpb.Vertex;
+    trace.addVertex(ended);
+    trace.addVertex({ ...ended, error: "exit code: 1" });
+    const [root, step, ...more] = trace.end({ endedAtMs: 4000, error: new Error("exit code: 1") });
+    assert.deepEqual(more, []);
+    assert.equal(root?.parentSpanId, "b7ad6b7169203331");
+    assert.equal(step?.parentSpanId, root?.spanId);
+    assert.deepEqual([step?.startNs, step?.endNs], [2_000_000_000n, 3_000_000_000n]);
+    assert.deepEqual(step?.status, { code: "Error", description: "exit code: 1" });
+  });
+});
