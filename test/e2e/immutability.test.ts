@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, utimesSync, writeFileSync } from "node:fs";
+import { chmodSync, globSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
@@ -69,6 +69,35 @@ FROM files
     chmodSync(join(context, "data/a"), 0o600);
     assert.deepEqual(executed(await solveOk(daemon, context)), ["COPY data /data", "RUN cat /data/a"]);
     assert.deepEqual(differences(before, fingerprint(daemon.root)), []);
+  });
+
+  test("by COPY, which links files where a copy would be the same, and never shows them as hard links", async () => {
+    const steps = [
+      "COPY data/a /first/a",
+      "COPY data /second",
+      "COPY --chmod=711 data /third",
+      "COPY --link data /fourth",
+      "RUN find /first /second /third /fourth -type f | xargs stat -c %i | sort > /inodes",
+      "FROM scratch",
+      "COPY --from=made /inodes /",
+    ];
+    const context = await busyboxContext(folder.path, `${shellStage}FROM base AS made\n${steps.join("\n")}`, {
+      "data/a": "a\n",
+      "data/b": "b\n",
+    });
+    const output = join(folder.path, "linked");
+    const target = { kind: "directory", path: output, mirror: false } as const;
+    await solveOk(daemon, context, { exports: [{ type: "local", attributes: {}, target }] });
+    const inodes = readFileSync(join(output, "inodes"), "utf8").trim().split("\n");
+    assert.equal(inodes.length, 7);
+    assert.equal(new Set(inodes).size, 7);
+    const linked = globSync("snapshots/*/fs/{second/b,fourth/b,data/b}", { cwd: daemon.root }).map(
+      (path) => statSync(join(daemon.root, path)).nlink,
+    );
+    assert.ok(
+      linked.some((count) => count > 2),
+      "the context's file is in a layer, not only in the context",
+    );
   });
 
   test("nothing is mounted after builds", async () => {

@@ -13,6 +13,7 @@ export type {
   ContentQuery,
   HeldMounts,
   ImmutableRef,
+  LayerDirectory,
   LazyProvider,
   Metadata,
   MutableRef,

@@ -2,7 +2,7 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import type { CacheCore } from "./cache-core.ts";
 import { LocalImmutableRef } from "./local-immutable-ref.ts";
 import type { CacheRecord } from "./record/cache-record.ts";
-import type { HeldMounts, ImmutableRef, Metadata, MutableRef } from "./refs.ts";
+import type { HeldMounts, ImmutableRef, LayerDirectory, Metadata, MutableRef } from "./refs.ts";
 import { heldMounts, readonlyMounts } from "./trees/snapshot-views.ts";
 
 /** The one hold on a mutable record. */
@@ -11,6 +11,7 @@ export class LocalMutableRef implements MutableRef {
   readonly #record: CacheRecord;
   readonly metadata: Metadata;
   #mounts = 0;
+  #isLayerOpen = false;
   #isEnded = false;
 
   /** Takes the hold. */
@@ -28,6 +29,8 @@ export class LocalMutableRef implements MutableRef {
   async mount(options: { readonly signal: AbortSignal; readonly readonly?: boolean }): Promise<HeldMounts> {
     options.signal.throwIfAborted();
     const snapshot = this.#snapshot();
+    if (this.#isLayerOpen)
+      throw new BuildError("failed_precondition", `Cannot mount ref "${this.id}": its layer is written to`);
     this.#mounts += 1;
     try {
       const mounts = await this.#core.snapshotter.mounts(snapshot);
@@ -41,9 +44,36 @@ export class LocalMutableRef implements MutableRef {
     }
   }
 
+  async openLayer(): Promise<LayerDirectory | undefined> {
+    const key = this.#snapshot();
+    if (this.#mounts > 0 || this.#isLayerOpen)
+      throw new BuildError("failed_precondition", `Cannot write to layer of ref "${this.id}": it is mounted`);
+    const { snapshotter } = this.#core;
+    this.#isLayerOpen = true;
+    await using close = new AsyncDisposableStack();
+    close.defer(() => void (this.#isLayerOpen = false));
+    const path = await snapshotter.upperDir(key);
+    if (path === undefined) return undefined;
+    const linkedInodes = await snapshotter.linkedInodes(key);
+    const held = close.move();
+    return {
+      path,
+      linkedInodes,
+      noteLinks: async (source, inodes) => await this.#noteLinks(key, source, inodes),
+      [Symbol.asyncDispose]: async () => await held.disposeAsync(),
+    };
+  }
+
+  async #noteLinks(key: string, source: ImmutableRef, inodes: BigUint64Array): Promise<void> {
+    const { snapshot } = this.#core.get(source.id).values;
+    if (snapshot === undefined || inodes.length === 0) return;
+    await this.#core.snapshotter.noteLinks(key, { sources: [snapshot], inodes });
+  }
+
   async commit(): Promise<ImmutableRef> {
     const key = this.#snapshot();
-    if (this.#mounts > 0) throw new BuildError("failed_precondition", `Cannot commit ref "${this.id}": it is mounted`);
+    if (this.#mounts > 0 || this.#isLayerOpen)
+      throw new BuildError("failed_precondition", `Cannot commit ref "${this.id}": it is mounted`);
     this.#isEnded = true;
     try {
       await this.#core.snapshotter.commit(this.id, key);

@@ -78,9 +78,20 @@ export interface ImmutableRef extends AsyncDisposable {
   readonly createdAt: number;
 }
 
+/** The directory of what a mutable tree has of its own, in overlay's form. While it is held nothing may be mounted. */
+export interface LayerDirectory extends AsyncDisposable {
+  readonly path: string;
+  /** The inodes that this layer and those below it have in common with other trees. */
+  readonly linkedInodes: BigUint64Array;
+  /** To be told what files of `source` were linked into it. */
+  noteLinks(source: ImmutableRef, inodes: BigUint64Array): Promise<void>;
+}
+
 /** A tree that one holder may change. */
 export interface MutableRef extends AsyncDisposable {
   readonly id: string;
+  /** For links to files of other trees, which no mount takes; undefined where layers have no directories of their own. */
+  openLayer(): Promise<LayerDirectory | undefined>;
   mount(options: { readonly signal: AbortSignal; readonly readonly?: boolean }): Promise<HeldMounts>;
   /** Turns it into an immutable ref and ends this one. Mounts must have been disposed. */
   commit(): Promise<ImmutableRef>;

@@ -53,14 +53,32 @@ export interface CopyAction {
   readonly timestampNs?: bigint;
 }
 
-/** Changes mounted trees. Every path is resolved beneath its root by file descriptor, in a worker thread. */
+/** Directories that an action works on. */
+export interface FileRoots {
+  /** The tree to change: mounted or, with `layer`, the layer's own directory, which nobody has mounted. */
+  readonly target: string;
+  /** For copies, the tree to read. */
+  readonly source?: string;
+  readonly layer?: LinkedLayer;
+}
+
+/** A new layer that files of `source`, an immutable tree reached by the same mount, may be linked into. */
+export interface LinkedLayer {
+  /** A view of what lies below it; none for a layer upon nothing. */
+  readonly below: string | undefined;
+  /** The inodes that the layers below share with other trees. */
+  readonly inodesBelow: BigUint64Array;
+}
+
+/** Whether an action only adds to a tree, so that it can be done in a layer by itself. */
+export function canLink(action: FileAction): boolean {
+  return action.kind === "copy" && !action.alwaysReplaceExisting && !action.unpackArchives;
+}
+
+/** Changes trees. Every path is resolved beneath its root by file descriptor, in a worker thread. */
 export interface FileBackend {
-  /** @param roots Mounted directories: the tree to change, and for copies the tree to read. */
-  apply(
-    action: FileAction,
-    roots: { readonly target: string; readonly source?: string },
-    options: { readonly signal: AbortSignal },
-  ): Promise<void>;
+  /** @returns the inodes that were linked into the layer. */
+  apply(action: FileAction, roots: FileRoots, options: { readonly signal: AbortSignal }): Promise<BigUint64Array>;
   /** Looks a name up in `/etc/passwd` or `/etc/group` of a tree. @throws {BuildError} `not_found`. */
   resolveOwner(
     owner: { readonly user?: string | number; readonly group?: string | number },

@@ -1,2 +1,10 @@
-export type { CopyAction, FileAction, FileBackend, Owner } from "./file-actions.ts";
+export {
+  type CopyAction,
+  canLink,
+  type FileAction,
+  type FileBackend,
+  type FileRoots,
+  type LinkedLayer,
+  type Owner,
+} from "./file-actions.ts";
 export { ThreadedFileBackend } from "./threaded-file-backend.ts";

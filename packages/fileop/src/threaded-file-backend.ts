@@ -1,7 +1,7 @@
 import { WorkerCalls, type WorkerCallsOptions } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { FileRequest, FileResult } from "./backend/file-request.ts";
-import type { FileAction, FileBackend, Owner } from "./file-actions.ts";
+import type { FileAction, FileBackend, FileRoots, Owner } from "./file-actions.ts";
 
 /** Does file actions in worker threads, which start on demand and end when idle. */
 export class ThreadedFileBackend implements FileBackend, AsyncDisposable {
@@ -13,10 +13,12 @@ export class ThreadedFileBackend implements FileBackend, AsyncDisposable {
 
   async apply(
     action: FileAction,
-    roots: { readonly target: string; readonly source?: string },
+    roots: FileRoots,
     options: { readonly signal: AbortSignal },
-  ): Promise<void> {
-    await this.#calls.call({ verb: "apply", action, roots }, options);
+  ): Promise<BigUint64Array> {
+    const result = await this.#calls.call({ verb: "apply", action, roots }, options);
+    if (result.verb !== "apply") throw new BuildError("internal", "Cannot do file action: no result");
+    return result.linked;
   }
 
   async resolveOwner(
@@ -25,8 +27,8 @@ export class ThreadedFileBackend implements FileBackend, AsyncDisposable {
   ): Promise<Owner> {
     const { signal } = new AbortController();
     const found = await this.#calls.call({ verb: "resolveOwner", owner, root }, { signal });
-    if (found === undefined) throw new BuildError("internal", "Cannot look up owner: no result");
-    return found;
+    if (found.verb !== "resolveOwner") throw new BuildError("internal", "Cannot look up owner: no result");
+    return found.owner;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,10 +5,11 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import type { MetadataDatabase } from "@buildkit-ts/metadata";
 import type { Mount } from "@buildkit-ts/mount";
 import { syncFileSystem } from "@buildkit-ts/sys";
+import { addInodes, readInodes } from "./inode-list.ts";
 import { mergeStepsOf, type SnapshotMergeStep } from "./snapshot-merge-steps.ts";
 import { type SnapshotRow, SnapshotTable, unfinishedPrefix } from "./snapshot-table.ts";
-import type { SnapshotDifference, SnapshotInfo, Snapshotter, SnapshotUsage } from "./snapshotter.ts";
-import type { TreeRequest } from "./tree/tree-request.ts";
+import type { SnapshotDifference, SnapshotInfo, SnapshotLinks, Snapshotter, SnapshotUsage } from "./snapshotter.ts";
+import type { MergeRequest, TreeRequest } from "./tree/tree-request.ts";
 
 /** What a snapshotter that keeps directories needs. */
 export interface DirectorySnapshotterOptions {
@@ -109,9 +110,29 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
     if (names.length > 0) for (const listener of this.#usageListeners) listener(names);
   }
 
-  async noteLinks(key: string, sources: readonly string[]): Promise<void> {
+  async noteLinks(key: string, { sources, inodes }: SnapshotLinks): Promise<void> {
     const others = sources.map((source) => this.table.get(source).id);
-    this.#tellUsageChange(this.table.addLinks(this.table.get(key).id, others));
+    await this.#addLinks(this.table.get(key).id, { others, inodes });
+  }
+
+  async #addLinks(
+    id: number,
+    links: { readonly others: readonly number[]; readonly inodes: BigUint64Array },
+  ): Promise<void> {
+    await addInodes(this.#inodeList(id), links.inodes);
+    this.#tellUsageChange(this.table.addLinks(id, links.others));
+  }
+
+  async linkedInodes(key: string): Promise<BigUint64Array> {
+    return await this.#readInodes(this.table.chain(key));
+  }
+
+  async #readInodes(ids: readonly number[]): Promise<BigUint64Array> {
+    return await readInodes(ids.map((id) => this.#inodeList(id)));
+  }
+
+  #inodeList(id: number): string {
+    return join(this.directoryOf(id), "linked-inodes");
   }
 
   async find(key: string): Promise<SnapshotInfo | undefined> {
@@ -154,9 +175,11 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
     try {
       const { id } = this.table.get(key);
       const request = this.mergeRequest(id, { base: below, steps });
-      await this.#trees.call(request, options);
-      if (request.verb === "merge" && request.form.kind === "layers")
-        this.#tellUsageChange(this.table.addLinks(id, steps.flatMap(linkedLayers)));
+      const linked = request.form.kind === "layers" ? steps.flatMap(linkedLayers) : [];
+      const inodesBelow = await this.#readInodes(below);
+      const inodes = await this.#readInodes(linked);
+      await this.#trees.call({ ...request, inodesBelow }, options);
+      await this.#addLinks(id, { others: linked, inodes });
       await this.commit(name, key);
     } catch (error) {
       await this.remove(key);
@@ -187,7 +210,7 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
   protected abstract mergeRequest(
     id: number,
     merge: { readonly base: readonly number[]; readonly steps: readonly SnapshotMergeStep[] },
-  ): TreeRequest;
+  ): MergeRequest;
 
   protected directoryOf(id: number): string {
     return join(this.#root, String(id));

@@ -6,6 +6,13 @@ export interface SnapshotUsage {
   readonly inodes: number;
 }
 
+/** Files of other snapshots that one has in common with them. */
+export interface SnapshotLinks {
+  /** The names of the others. */
+  readonly sources: readonly string[];
+  readonly inodes: BigUint64Array;
+}
+
 export type SnapshotKind = "active" | "view" | "committed";
 
 export interface SnapshotInfo {
@@ -47,7 +54,9 @@ export interface Snapshotter {
   /** Calls back when the usage of snapshots is another one because of what happened to others. */
   onUsageChange(listener: (names: readonly string[]) => void): void;
   /** To be told by whoever puts hard links to files of other snapshots into this one. */
-  noteLinks(key: string, sources: readonly string[]): Promise<void>;
+  noteLinks(key: string, links: SnapshotLinks): Promise<void>;
+  /** What was told by `noteLinks` of a snapshot and of all that it is built on. */
+  linkedInodes(key: string): Promise<BigUint64Array>;
   walk(): AsyncIterable<SnapshotInfo>;
   /**
    * A committed snapshot `name` that shows trees merged one over the other, lowest first: whole snapshots, or differences that

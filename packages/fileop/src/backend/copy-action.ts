@@ -3,6 +3,7 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import { PathFilter } from "@buildkit-ts/patterns";
 import type { AbortCheck } from "@buildkit-ts/sys";
 import type { CopyAction } from "../file-actions.ts";
+import type { FileLinker } from "./file-linker.ts";
 import { makeDirectories, type NewDirectory, setTimestamp } from "./make-directories.ts";
 import { type ModeChange, parseModeChange } from "./mode-change.ts";
 import { wrapError } from "./path-error.ts";
@@ -15,6 +16,8 @@ import { expandWildcards } from "./wildcards.ts";
 export interface CopyRoots {
   readonly source: TreeRoot;
   readonly target: TreeRoot;
+  /** Where files of the source may be linked into the target. */
+  readonly linker?: FileLinker;
 }
 
 /** Copies what an action names, or unpacks it where it is an archive and that is wanted. */
@@ -27,9 +30,10 @@ export async function copyAction(roots: CopyRoots, action: CopyAction, checkAbor
   if (sources.length === 0 && !action.allowEmptyWildcard) {
     throw new BuildError("not_found", `${sourcePath} not found`);
   }
-  const options = copierOptions(action, checkAborted);
+  const options = copierOptions(action, { linker: roots.linker, checkAborted });
   for (const source of sources) {
     checkAborted();
+    roots.linker?.beginSource();
     if (action.unpackArchives && (await unpackArchive(roots, { action, source }, checkAborted))) continue;
     copyOne(roots, { action, source }, options);
   }
@@ -44,14 +48,17 @@ function requireParent(target: TreeRoot, destination: string): void {
   }
 }
 
-function copierOptions(action: CopyAction, checkAborted: AbortCheck): TreeCopierOptions {
+function copierOptions(
+  action: CopyAction,
+  work: Pick<TreeCopierOptions, "linker" | "checkAborted">,
+): TreeCopierOptions {
   return {
+    ...work,
     filter: createFilter(action),
     owner: action.owner,
     changeMode: createModeChange(action.mode),
     timestampNs: action.timestampNs,
     alwaysReplaceExisting: action.alwaysReplaceExisting,
-    checkAborted,
   };
 }
 

@@ -5,8 +5,8 @@ import type { FileRequest, FileResult } from "./file-request.ts";
 import { lookUpOwner } from "./owner-lookup.ts";
 
 serveWorkerCalls<FileRequest, FileResult>(async (request, call) => {
-  if (request.verb === "resolveOwner") return lookUpOwner(request.owner, request.root);
+  const { verb } = request;
+  if (verb === "resolveOwner") return { verb, owner: lookUpOwner(request.owner, request.root) };
   const checkAborted: AbortCheck = () => call.throwIfAborted();
-  await applyAction(request.action, request.roots, checkAborted);
-  return undefined;
+  return { verb, linked: await applyAction(request.action, request.roots, checkAborted) };
 });

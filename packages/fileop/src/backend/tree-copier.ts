@@ -30,8 +30,10 @@ import {
 } from "@buildkit-ts/sys";
 import type { Owner } from "../file-actions.ts";
 import { CopyTarget } from "./copy-target.ts";
+import type { FileLinker } from "./file-linker.ts";
 import type { ModeChange } from "./mode-change.ts";
 import { withPath } from "./path-error.ts";
+import { isPortableXattr } from "./portable-xattr.ts";
 import { decodeName, encodeName, type TreeRoot } from "./tree-root.ts";
 
 const O_NOFOLLOW = 0o400000;
@@ -43,6 +45,8 @@ export interface TreeCopierOptions {
   readonly timestampNs: bigint | undefined;
   readonly alwaysReplaceExisting: boolean;
   readonly checkAborted: AbortCheck;
+  /** Links what need not be copied. */
+  readonly linker: FileLinker | undefined;
 }
 
 /** A source that was looked at. */
@@ -63,7 +67,7 @@ export class TreeCopier {
   /** @param path Where to, resolved; its parent is there. */
   copy(from: At, path: string): void {
     using parent = this.#root.openParent(path);
-    const directory = CopyTarget.existing(parent.fd, encodeName(posix.dirname(path)));
+    const directory = CopyTarget.existing(parent, encodeName(posix.dirname(path)));
     const source = { fd: from.fd, path: from.path, stat: lstatAt(from) };
     if (!source.stat.isDirectory()) {
       this.#copyFile(source, directory, parent.path);
@@ -126,8 +130,9 @@ export class TreeCopier {
     const path = joinPath(directory.path === "/" ? "" : directory.path, name);
     withPath("copy", printable(path), () => {
       const to = { fd: directory.open(), path: name };
-      if (!directory.wasMade) this.#clear(to, path);
+      if (!directory.wasMade) this.#clear(to, { path, below: directory.findBelow(name) });
       const attributes = this.#attributesOf(source.stat);
+      if (this.#options.linker?.link(source, to, attributes) === true) return;
       const isLinked = source.stat.isFile() && source.stat.linkCount > 1;
       if (isLinked && this.#link(source.stat.inode, to)) {
         applyAttributesAt(to, { attributes, isSymbolicLink: false });
@@ -140,11 +145,14 @@ export class TreeCopier {
   }
 
   /** Makes a name free for something that is no directory. */
-  #clear(to: At, path: FilePath): void {
-    const existing = findLstatAt(to);
+  #clear(to: At, { path, below }: { readonly path: FilePath; readonly below: FileStat | undefined }): void {
+    const own = findLstatAt(to);
+    const existing = own ?? below;
     if (existing === undefined) return;
-    if (!existing.isDirectory()) unlinkAt(to);
-    else if (this.#options.alwaysReplaceExisting) removeTreeAt(to, this.#options.checkAborted);
+    if (!existing.isDirectory()) {
+      // What is below is hidden by what comes in its place.
+      if (own !== undefined) unlinkAt(to);
+    } else if (this.#options.alwaysReplaceExisting) removeTreeAt(to, this.#options.checkAborted);
     else {
       throw new BuildError("failed_precondition", `cannot replace to directory ${printable(path)} with file`);
     }
@@ -184,9 +192,4 @@ const everything = { isIncluded: true, mayIncludeBelow: true, state: initialFilt
 
 function printable(path: FilePath): string {
   return path.toString().replace(/^\/*/, "/");
-}
-
-/** Overlay's own attributes describe a place in a stack of layers, not a file. */
-function isPortableXattr(name: string): boolean {
-  return !name.startsWith("trusted.overlay.") && !name.startsWith("user.overlay.");
 }

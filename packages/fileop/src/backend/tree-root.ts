@@ -17,8 +17,8 @@ const maxLinks = 255;
 const ELOOP = 40;
 const O_DIRECTORY = 0o200000;
 
-/** A name in an open directory, which the holder closes. */
-export type OpenParent = At & Disposable;
+/** A name in an open directory, which the holder closes; `below` is the same directory as the layers below have it. */
+export type OpenParent = At & Disposable & { readonly below?: number };
 
 /**
  * A mounted tree. Paths are resolved in two steps: {@linkcode TreeRoot.resolve} follows symbolic links as far as a path
@@ -57,7 +57,7 @@ export class TreeRoot implements Disposable {
         continue;
       }
       const next = posix.join(resolved, part);
-      const target = pending.length === 0 && !options.followLast ? undefined : this.#readLink(next);
+      const target = pending.length === 0 && !options.followLast ? undefined : this.#findLink(next);
       if (target === undefined) {
         resolved = next;
         continue;
@@ -75,9 +75,17 @@ export class TreeRoot implements Disposable {
     return resolved;
   }
 
-  #readLink(path: string): string | undefined {
-    const stat = this.findLstat(path);
-    return stat?.isSymbolicLink() === true ? decodeName(this.#directory.readlink(encodeName(path))) : undefined;
+  #findLink(path: string): string | undefined {
+    return this.findLstat(path)?.isSymbolicLink() === true ? this.readLink(path) : undefined;
+  }
+
+  /** What a symbolic link says. */
+  protected readLink(path: string): string {
+    return this.readLinkIn(this.#directory, path);
+  }
+
+  protected readLinkIn(directory: RootedDirectory, path: string): string {
+    return decodeName(directory.readlink(encodeName(path)));
   }
 
   lstat(path: string): FileStat {

@@ -4,7 +4,7 @@ import { DirectorySnapshotter, type DirectorySnapshotterOptions } from "../direc
 import type { SnapshotMergeStep } from "../snapshot-merge-steps.ts";
 import type { SnapshotRow } from "../snapshot-table.ts";
 import type { MergeStep } from "../tree/merge-trees.ts";
-import type { TreeRequest } from "../tree/tree-request.ts";
+import type { MergeRequest } from "../tree/tree-request.ts";
 
 /** Snapshots as complete copies: works on every file system and without privileges for mounting overlays, but is slow. */
 export class NativeSnapshotter extends DirectorySnapshotter {
@@ -44,7 +44,7 @@ export class NativeSnapshotter extends DirectorySnapshotter {
   protected mergeRequest(
     id: number,
     merge: { readonly base: readonly number[]; readonly steps: readonly SnapshotMergeStep[] },
-  ): TreeRequest {
+  ): MergeRequest {
     // Each snapshot is a whole tree: what a layer changed shows only when it is compared with the one below.
     const top = (stack: readonly number[]): string[] => stack.slice(0, 1).map((layer) => this.filesOf(layer));
     const steps = merge.steps.map(

@@ -6,7 +6,7 @@ import { DirectorySnapshotter, type DirectorySnapshotterOptions } from "../direc
 import type { SnapshotMergeStep } from "../snapshot-merge-steps.ts";
 import type { SnapshotRow } from "../snapshot-table.ts";
 import type { MergeStep } from "../tree/merge-trees.ts";
-import type { TreeRequest } from "../tree/tree-request.ts";
+import type { MergeRequest } from "../tree/tree-request.ts";
 
 export interface OverlaySnapshotterOptions extends DirectorySnapshotterOptions {
   /** Keep overlay's marks in `user.` attributes: for daemons in a user namespace. */
@@ -68,7 +68,7 @@ export class OverlaySnapshotter extends DirectorySnapshotter {
   protected mergeRequest(
     id: number,
     merge: { readonly base: readonly number[]; readonly steps: readonly SnapshotMergeStep[] },
-  ): TreeRequest {
+  ): MergeRequest {
     const paths = (ids: readonly number[]): string[] => ids.map((layer) => this.filesOf(layer));
     const steps = merge.steps.map(({ kind, upper, lower }): MergeStep => {
       return { kind, upper: paths(kind === "layer" ? upper.slice(0, 1) : upper), lower: paths(lower) };

@@ -46,13 +46,19 @@ export class MergeTarget implements Disposable {
   /** @param path An existing directory. @param base What is below it, highest first. */
   constructor(
     path: string,
-    options: { readonly base: readonly string[]; readonly form: TreeForm; readonly checkAborted: AbortCheck },
+    options: {
+      readonly base: readonly string[];
+      readonly form: TreeForm;
+      readonly inodesBelow?: BigUint64Array;
+      readonly checkAborted: AbortCheck;
+    },
   ) {
     this.#form = options.form;
     this.#checkAborted = options.checkAborted;
     const fd = openDirectoryAt({ fd: AT_FDCWD, path });
     this.root = { fd, path: "", base: StackDirectory.open(options.base, options.form) };
     this.#copier = new TreeCopier(fd, options.checkAborted);
+    for (const inode of options.inodesBelow ?? []) this.#stepByInode.set(inode, 0);
   }
 
   /** What comes now is of another layer than what came before. */

@@ -21,6 +21,8 @@ export interface MergeTreesOptions {
   /** What lies below the target, highest first. */
   readonly base: readonly string[];
   readonly form: TreeForm;
+  /** Inodes that the base shares with other trees: to link them again would make two files of the result one. */
+  readonly inodesBelow?: BigUint64Array;
 }
 
 /**

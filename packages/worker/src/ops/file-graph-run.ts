@@ -5,14 +5,14 @@ import type { FileBackend, Owner } from "@buildkit-ts/fileop";
 import type { OpContext } from "@buildkit-ts/solver";
 import { invalid } from "../definition/validate-op.ts";
 import { MountedTree } from "../mounts/mounted-tree.ts";
-import { refOptions } from "../ref-options.ts";
+import { type CopySource, NewTree } from "../mounts/new-tree.ts";
 import { createFileAction } from "./file-action.ts";
 import { type FileGraph, ownerOf } from "./file-graph.ts";
 
 /** What an index of the graph gives: a finished ref, or a tree that only the next action goes on with. */
 type Node =
   | { readonly kind: "ref"; readonly ref: ImmutableRef | undefined }
-  | { readonly kind: "tree"; readonly tree: MountedTree };
+  | { readonly kind: "tree"; readonly tree: NewTree };
 
 export interface FileGraphRunOptions {
   readonly cache: Pick<CacheManager, "create">;
@@ -71,15 +71,13 @@ export class FileGraphRun implements AsyncDisposable {
   }
 
   async #apply(index: number, action: opspb.FileAction): Promise<Node> {
-    const { signal } = this.#options.context;
     const target = await this.#target(action);
     try {
       // Views end before anything is committed.
       await using views = new AsyncDisposableStack();
       const source = action.action.case === "copy" ? await this.#source(action, views) : undefined;
       const owner = await this.#resolveOwner(ownerOf(action), views);
-      const roots = { target: target.path, ...(source !== undefined && { source: source.path }) };
-      await this.#options.fileBackend.apply(createFileAction(action, owner), roots, { signal });
+      await target.apply(createFileAction(action, owner), source);
     } catch (error) {
       throw await this.#actionFailed(error, { index, action, target });
     }
@@ -89,11 +87,7 @@ export class FileGraphRun implements AsyncDisposable {
 
   async #actionFailed(
     error: unknown,
-    {
-      index,
-      action,
-      target,
-    }: { readonly index: number; readonly action: opspb.FileAction; readonly target: MountedTree },
+    { index, action, target }: { readonly index: number; readonly action: opspb.FileAction; readonly target: NewTree },
   ): Promise<FileActionError> {
     const inputs = this.#options.inputs.length;
     const nodes = new Map<number, Node>([[index - inputs, { kind: "tree", tree: target }]]);
@@ -104,35 +98,36 @@ export class FileGraphRun implements AsyncDisposable {
     return new FileActionError(error, index - inputs);
   }
 
-  async #target(action: opspb.FileAction): Promise<MountedTree> {
+  async #target(action: opspb.FileAction): Promise<NewTree> {
     const node = action.input === -1n ? undefined : await this.#node(Number(action.input));
     if (node?.kind === "tree") return node.tree;
     return this.#owned.use(await this.#createTree(node?.ref));
   }
 
-  async #createTree(parent: ImmutableRef | undefined): Promise<MountedTree> {
-    const { cache, temporaryDirectory: parentDirectory, description, context } = this.#options;
-    return await MountedTree.create(cache, parent, {
-      ...refOptions(context),
+  async #createTree(base: ImmutableRef | undefined): Promise<NewTree> {
+    const { description } = this.#options;
+    return await NewTree.create(base, {
+      ...this.#options,
       description: description === "" ? "fileop target" : description,
-      parent: parentDirectory,
     });
   }
 
-  async #source(action: opspb.FileAction, views: AsyncDisposableStack): Promise<MountedTree> {
+  async #source(action: opspb.FileAction, views: AsyncDisposableStack): Promise<CopySource> {
     if (action.secondaryInput !== -1n) return await this.#view(Number(action.secondaryInput), views);
-    return views.use(await this.#createTree(undefined));
+    return { tree: await this.#emptyTree(views), ref: undefined };
   }
 
-  async #view(index: number, views: AsyncDisposableStack): Promise<MountedTree> {
+  async #view(index: number, views: AsyncDisposableStack): Promise<CopySource> {
     const node = await this.#node(index);
-    if (node.kind === "tree") return node.tree;
+    if (node.kind === "tree") return { tree: await node.tree.mount(), ref: undefined };
+    const { ref } = node;
+    if (ref === undefined) return { tree: await this.#emptyTree(views), ref };
     const { temporaryDirectory, context } = this.#options;
-    return views.use(
-      node.ref === undefined
-        ? await this.#createTree(undefined)
-        : await MountedTree.view(node.ref, temporaryDirectory, context),
-    );
+    return { tree: views.use(await MountedTree.view(ref, temporaryDirectory, context)), ref };
+  }
+
+  async #emptyTree(views: AsyncDisposableStack): Promise<MountedTree> {
+    return await views.use(await this.#createTree(undefined)).mount();
   }
 
   async #resolveOwner(owner: opspb.ChownOpt | undefined, views: AsyncDisposableStack): Promise<Owner | undefined> {
@@ -155,7 +150,7 @@ export class FileGraphRun implements AsyncDisposable {
     if (who?.user.case !== "byName") return undefined;
     const { name, input } = who.user.value;
     if (input < 0n) throw invalid(`invalid user index: ${input}`);
-    return { name, root: (await this.#view(Number(input), views)).path };
+    return { name, root: (await this.#view(Number(input), views)).tree.path };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
