@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { opspb } from "@buildkit-ts/api";
-import { type ErrorReporter, Semaphore } from "@buildkit-ts/async";
+import type { ErrorReporter } from "@buildkit-ts/async";
 import { LocalCacheManager } from "@buildkit-ts/cache";
 import { LocalContentStore } from "@buildkit-ts/content";
 import { RuncExecutor } from "@buildkit-ts/executor";
@@ -20,7 +20,7 @@ import { LocalSessionManager } from "@buildkit-ts/session";
 import { OverlaySnapshotter } from "@buildkit-ts/snapshots";
 import { GraphSolver, MemoryCacheStore } from "@buildkit-ts/solver";
 import type { Source } from "@buildkit-ts/sources";
-import { createOpResolver, loadDefinition, WorkerResultLoader } from "@buildkit-ts/worker";
+import { createOpResolver, loadDefinition, WorkerResultLoader, WorkerSlots } from "@buildkit-ts/worker";
 
 const busybox = ["/usr/bin/busybox", "/bin/busybox"].find((path) => existsSync(path)) ?? "";
 const skip = process.getuid?.() === 0 && busybox !== "" ? false : "needs root and a static busybox";
@@ -72,7 +72,7 @@ async function createSolver(root: string, stack: AsyncDisposableStack): Promise<
     sources: [busyboxSource(cache)],
     sessions: new LocalSessionManager(),
     fileBackend: new ThreadedFileBackend(),
-    parallelism: new Semaphore(2),
+    slots: new WorkerSlots(2),
     temporaryDirectory,
   });
   const results = new WorkerResultLoader("worker", cache);

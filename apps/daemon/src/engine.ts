@@ -2,7 +2,6 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import type { opspb } from "@buildkit-ts/api";
-import { Semaphore } from "@buildkit-ts/async";
 import { GarbageCollector, type ImmutableRef, LocalCacheManager } from "@buildkit-ts/cache";
 import { type ContentStore, LocalContentStore } from "@buildkit-ts/content";
 import {
@@ -69,6 +68,7 @@ import {
   type StepContainerDeps,
   type StepContainerRequest,
   WorkerResultLoader,
+  WorkerSlots,
   workerLabels,
 } from "@buildkit-ts/worker";
 import type { Logger } from "./logger.ts";
@@ -145,7 +145,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
       solveNested: createNestedSolve(devices),
       sources,
       fileBackend: resources.use(new ThreadedFileBackend()),
-      parallelism: new Semaphore(settings.maxParallelism === 0 ? Number.POSITIVE_INFINITY : settings.maxParallelism),
+      slots: new WorkerSlots(settings.maxParallelism),
     });
     const results = new WorkerResultLoader(workerId, cache);
     const garbage = startGarbageCollector(settings, { cache, logger, resources });

@@ -16,6 +16,7 @@ import { readExplainOption } from "./explanations.ts";
 import type { BuildHistory } from "./history/build-history.ts";
 import { BuildRecorder } from "./history/build-recorder.ts";
 import { withLostResultsRebuilt } from "./lost-results.ts";
+import { readParallelismLimit } from "./parallelism-limit.ts";
 import { SourcePolicy } from "./policy/source-policy.ts";
 import { ProvenanceStatements } from "./provenance/provenance-statements.ts";
 import { recordedProvenance } from "./provenance/recorded-provenance.ts";
@@ -97,6 +98,7 @@ export class BuildRunner {
     job.setValue("job", job);
     job.setValue("session", request.session);
     readExplainOption(job, request.message.FrontendAttrs);
+    readParallelismLimit(job, request.message.FrontendAttrs);
     await using resolves = new BuildResolves();
     job.setValue(buildResolvesKey, resolves);
     const recorder = new BuildRecorder({ job, request, history, traces: this.#options.traces, context: options.trace });

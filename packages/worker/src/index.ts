@@ -23,3 +23,4 @@ export { WorkerResultLoader } from "./result-loader.ts";
 export { type StepLogLimits, stepLogLimits } from "./step-log.ts";
 export { detectPlatforms, ensureWorkerId, workerLabels } from "./worker-identity.ts";
 export { formatResultId, parseResultId, refOfResult, WorkerResult } from "./worker-result.ts";
+export { buildLimitKey, WorkerSlots } from "./worker-slots.ts";

@@ -1,4 +1,3 @@
-import type { Semaphore } from "@buildkit-ts/async";
 import type { CacheManager } from "@buildkit-ts/cache";
 import type { DeviceRegistry } from "@buildkit-ts/devices";
 import { BuildError } from "@buildkit-ts/errdefs";
@@ -17,6 +16,7 @@ import { MergeOperation } from "./ops/merge-op.ts";
 import { PassthroughOperation } from "./ops/passthrough-op.ts";
 import { SourceOperation } from "./ops/source-op.ts";
 import { type StepLogLimits, stepLogLimits } from "./step-log.ts";
+import type { WorkerSlots } from "./worker-slots.ts";
 
 /** What the ops of LLB work with; the daemon constructs it all. */
 export interface OpResolverDeps {
@@ -30,7 +30,7 @@ export interface OpResolverDeps {
   readonly sessions: Pick<SessionManager, "get">;
   readonly fileBackend: FileBackend;
   /** Slots for source, exec and file ops: `max-parallelism`. */
-  readonly parallelism: Semaphore;
+  readonly slots: WorkerSlots;
   /** The worker's own, for mount points; on a file system that can hold sockets. */
   readonly temporaryDirectory: string;
   /** One per cache manager, or directories would not be shared; made here if absent. */

@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
 import { opspb } from "@buildkit-ts/api";
-import type { Semaphore } from "@buildkit-ts/async";
 import type { CacheManager } from "@buildkit-ts/cache";
 import type { ContainerEdits, DeviceRegistry } from "@buildkit-ts/devices";
 import { BuildError, ExecError, ExitError } from "@buildkit-ts/errdefs";
@@ -14,6 +13,7 @@ import { type MountDeps, type PreparedMounts, prepareMounts } from "../mounts/pr
 import { loadSecretEnv } from "../mounts/session-secret.ts";
 import { createStepLogs, type StepLogLimits } from "../step-log.ts";
 import { refOfResult, WorkerResult } from "../worker-result.ts";
+import type { WorkerSlots } from "../worker-slots.ts";
 import { execCacheMap } from "./exec-cache-map.ts";
 import { createProcessMeta } from "./process-meta.ts";
 
@@ -23,7 +23,7 @@ export interface ExecOperationDeps extends MountDeps {
   readonly cache: ContentCache & Pick<CacheManager, "create">;
   readonly executor: Executor;
   readonly devices?: DeviceRegistry;
-  readonly parallelism: Semaphore;
+  readonly slots: WorkerSlots;
   readonly logLimits: StepLogLimits;
 }
 
@@ -46,7 +46,7 @@ export class ExecOperation implements Op {
   }
 
   async exec(inputs: readonly Result[], context: OpContext): Promise<Result[]> {
-    using _slot = await this.#deps.parallelism.acquire({ signal: context.signal });
+    using _slot = await this.#deps.slots.acquire(context);
     const { meta } = this.#op;
     if (meta === undefined) throw invalid("invalid exec op with no meta");
     await using prepared = await this.#prepare(meta, { inputs, context });

@@ -1,11 +1,11 @@
 import type { opspb } from "@buildkit-ts/api";
-import type { Semaphore } from "@buildkit-ts/async";
 import type { CacheManager } from "@buildkit-ts/cache";
 import type { FileBackend } from "@buildkit-ts/fileop";
 import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
 import type { ContentCache } from "../content-selector.ts";
 import { keepFailedStep } from "../failed-step.ts";
 import { refOfResult, WorkerResult } from "../worker-result.ts";
+import type { WorkerSlots } from "../worker-slots.ts";
 import { fileCacheMap } from "./file-cache-map.ts";
 import { createFileGraph } from "./file-graph.ts";
 import { FileGraphRun } from "./file-graph-run.ts";
@@ -16,7 +16,7 @@ export interface FileOperationDeps {
   readonly cache: ContentCache & Pick<CacheManager, "create">;
   readonly fileBackend: FileBackend;
   readonly temporaryDirectory: string;
-  readonly parallelism: Semaphore;
+  readonly slots: WorkerSlots;
 }
 
 /** Changes files without running a process. */
@@ -37,7 +37,7 @@ export class FileOperation implements Op {
   }
 
   async exec(inputs: readonly Result[], context: OpContext): Promise<Result[]> {
-    using _slot = await this.#deps.parallelism.acquire({ signal: context.signal });
+    using _slot = await this.#deps.slots.acquire(context);
     const graph = createFileGraph(this.#op.actions, inputs.length);
     await using run = new FileGraphRun(graph, {
       ...this.#deps,

@@ -1,5 +1,4 @@
 import type { opspb } from "@buildkit-ts/api";
-import type { Semaphore } from "@buildkit-ts/async";
 import { type Digest, digestHex, digestOf, formatPlatform } from "@buildkit-ts/oci";
 import { redactCredentials } from "@buildkit-ts/provenance";
 import type { CacheMap, Op, OpContext, Result, StepDescription, Vertex } from "@buildkit-ts/solver";
@@ -7,6 +6,7 @@ import type { Source, SourceInstance } from "@buildkit-ts/sources";
 import { operationOf } from "../definition/llb-operation.ts";
 import { invalid } from "../definition/validate-op.ts";
 import { WorkerResult } from "../worker-result.ts";
+import type { WorkerSlots } from "../worker-slots.ts";
 
 /** Brings a tree in from outside. */
 export class SourceOperation implements Op {
@@ -56,7 +56,7 @@ export class SourceOperation implements Op {
   }
 
   async exec(_inputs: readonly Result[], context: OpContext): Promise<Result[]> {
-    using _slot = await this.#deps.parallelism.acquire({ signal: context.signal });
+    using _slot = await this.#deps.slots.acquire(context);
     return [new WorkerResult(this.#deps.workerId, await this.#resolve().snapshot(context))];
   }
 
@@ -88,5 +88,5 @@ export function findSource(sources: readonly Source[], identifier: string): Sour
 export interface SourceOperationDeps {
   readonly workerId: string;
   readonly sources: readonly Source[];
-  readonly parallelism: Semaphore;
+  readonly slots: WorkerSlots;
 }
