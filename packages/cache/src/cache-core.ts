@@ -68,11 +68,12 @@ export class CacheCore {
     record.holds += 1;
   }
 
-  /** Gives up a hold. With the last one a record becomes cache, or is removed, if it is mutable and not to be kept. */
+  /** Gives up a hold. With the last one a record becomes cache, or is removed, if it was not to be kept. */
   async release(record: CacheRecord): Promise<void> {
     record.holds -= 1;
     if (record.holds > 0 || record.isGone) return;
-    if (record.values.mutable && !record.values.retain) {
+    const isUnkept = record.isTransient || (record.values.mutable && !record.values.retain);
+    if (isUnkept && record.isUnused) {
       await this.remove(record);
       return;
     }

@@ -9,6 +9,7 @@ export type {
   BlobLayer,
   CacheManager,
   ChecksumOptions,
+  CommitOptions,
   CompressionOptions,
   ContentQuery,
   HeldMounts,

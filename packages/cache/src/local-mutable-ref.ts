@@ -2,7 +2,7 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import type { CacheCore } from "./cache-core.ts";
 import { LocalImmutableRef } from "./local-immutable-ref.ts";
 import type { CacheRecord } from "./record/cache-record.ts";
-import type { HeldMounts, ImmutableRef, LayerDirectory, Metadata, MutableRef } from "./refs.ts";
+import type { CommitOptions, HeldMounts, ImmutableRef, LayerDirectory, Metadata, MutableRef } from "./refs.ts";
 import { heldMounts, readonlyMounts } from "./trees/snapshot-views.ts";
 
 /** The one hold on a mutable record. */
@@ -70,7 +70,7 @@ export class LocalMutableRef implements MutableRef {
     await this.#core.snapshotter.noteLinks(key, { sources: [snapshot], inodes });
   }
 
-  async commit(): Promise<ImmutableRef> {
+  async commit(options: CommitOptions = {}): Promise<ImmutableRef> {
     const key = this.#snapshot();
     if (this.#mounts > 0 || this.#isLayerOpen)
       throw new BuildError("failed_precondition", `Cannot commit ref "${this.id}": it is mounted`);
@@ -81,6 +81,7 @@ export class LocalMutableRef implements MutableRef {
       this.#isEnded = false;
       throw error;
     }
+    this.#record.isTransient = options.transient === true;
     this.#core.registry.update(this.#record, { mutable: false, snapshot: this.id, sizeBytes: undefined });
     const committed = new LocalImmutableRef(this.#core, this.#record);
     // This hold passes to the new ref, so that the record counts one use.

@@ -55,6 +55,28 @@ test("a mounted mutable ref cannot be committed, and a committed one is used up"
   await assert.rejects(mutable.mount({ signal }), { code: "failed_precondition" });
 });
 
+test("a transient ref goes with its last hold, and is not brought back", async () => {
+  using root = makeTestRoot();
+  let id: string;
+  {
+    await using opened = await openTestCache(root.path);
+    const { cache, snapshotter } = opened;
+    const first = await (await cache.create(undefined, named("x"))).commit({ transient: true });
+    const second = first.clone();
+    await first[Symbol.asyncDispose]();
+    await using again = await cache.get(second.id, { signal });
+    await again[Symbol.asyncDispose]();
+    await second[Symbol.asyncDispose]();
+    await assert.rejects(cache.get(second.id, { signal }), { code: "not_found" });
+    assert.deepEqual(await Array.fromAsync(snapshotter.walk()), []);
+    // Held until the end, as by a build that is interrupted.
+    id = (await (await cache.create(undefined, named("y"))).commit({ transient: true })).id;
+  }
+  await using opened = await openTestCache(root.path);
+  await assert.rejects(opened.cache.get(id, { signal }), { code: "not_found" });
+  assert.deepEqual(await Array.fromAsync(opened.snapshotter.walk()), []);
+});
+
 test("after a crash, what misses something is gone with all that was built on it", async () => {
   using root = makeTestRoot();
   const ids: string[] = [];

@@ -94,9 +94,15 @@ export interface MutableRef extends AsyncDisposable {
   openLayer(): Promise<LayerDirectory | undefined>;
   mount(options: { readonly signal: AbortSignal; readonly readonly?: boolean }): Promise<HeldMounts>;
   /** Turns it into an immutable ref and ends this one. Mounts must have been disposed. */
-  commit(): Promise<ImmutableRef>;
+  commit(options?: CommitOptions): Promise<ImmutableRef>;
   /** Values that outlive the daemon, such as a local source's shared key. */
   metadata: Metadata;
+}
+
+/** What becomes of a tree that is committed. */
+export interface CommitOptions {
+  /** It goes with its last hold instead of becoming cache: for what only somebody who is there now can want. */
+  readonly transient?: boolean;
 }
 
 /** Small values kept with a record, by key; `index` makes it findable by {@linkcode CacheManager.search}. */

@@ -67,8 +67,9 @@ export class SpecReader {
     const table = this.#find(member) === undefined ? {} : this.table(member).#table;
     return Object.fromEntries(
       Object.entries(table).map(([key, value]) => {
-        if (typeof value === "object") throw this.invalid(`${member}.${key}`, "no text");
-        return [key, String(value)];
+        if (typeof value === "string") return [key, value];
+        if (typeof value === "number" || typeof value === "boolean") return [key, String(value)];
+        throw this.invalid(`${member}.${key}`, "no text");
       }),
     );
   }

@@ -42,6 +42,8 @@ export class CacheRecord {
   /** Where blobs that are not here can be read. Not kept over a restart: it belongs to somebody's session. */
   lazy: LazyProvider | undefined;
   isGone = false;
+  /** Goes with its last hold although it is committed. Its row is that of an unfinished tree, so a restart drops it. */
+  isTransient = false;
   #chainId: ChainId | undefined;
 
   constructor(id: string, structure: RecordStructure, values: RecordValues) {

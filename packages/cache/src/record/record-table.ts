@@ -85,7 +85,7 @@ export class RecordTable {
       record.id,
       structure.kind,
       JSON.stringify(parentIds(structure)),
-      Number(values.mutable),
+      Number(values.mutable || record.isTransient),
       Number(values.retain),
       values.recordType,
       values.description,

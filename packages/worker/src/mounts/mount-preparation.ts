@@ -1,5 +1,5 @@
 import { opspb } from "@buildkit-ts/api";
-import type { HeldMounts, ImmutableRef, MutableRef } from "@buildkit-ts/cache";
+import type { CommitOptions, HeldMounts, ImmutableRef, MutableRef } from "@buildkit-ts/cache";
 import type { ContainerMount } from "@buildkit-ts/executor";
 import type { Mount } from "@buildkit-ts/mount";
 import { compareText, rootedPath } from "../content-selector.ts";
@@ -175,18 +175,24 @@ export class MountPreparation implements AsyncDisposable {
       readonlyRoot: root.readonly,
       mounts: this.#mounts.toSorted((a, b) => compareText(a.destination, b.destination)),
       views: this.#prepared.map((prepared) => prepared?.view),
-      commitOutputs: async () => await this.#commit(this.#outputs),
-      commitFailed: async () => await this.#commit(this.#prepared.map((prepared) => prepared?.tree)),
+      commitOutputs: async () => await this.#commit(this.#outputs, {}),
+      // It is nobody's result: with the client that may look into it, it goes.
+      commitFailed: async () =>
+        await this.#commit(
+          this.#prepared.map((prepared) => prepared?.tree),
+          { transient: true },
+        ),
       [Symbol.asyncDispose]: async () => await this[Symbol.asyncDispose](),
     };
   }
 
-  async #commit(trees: readonly (Tree | undefined)[]): Promise<(ImmutableRef | undefined)[]> {
+  async #commit(trees: readonly (Tree | undefined)[], options: CommitOptions): Promise<(ImmutableRef | undefined)[]> {
     // Nothing may be mounted when a ref is committed.
     await this.#held.disposeAsync();
     const committed: (ImmutableRef | undefined)[] = [];
     try {
-      for (const tree of trees) committed.push(tree?.kind === "input" ? tree.ref.clone() : await tree?.ref.commit());
+      for (const tree of trees)
+        committed.push(tree?.kind === "input" ? tree.ref.clone() : await tree?.ref.commit(options));
       return committed;
     } catch (error) {
       for (const ref of committed) await ref?.[Symbol.asyncDispose]();

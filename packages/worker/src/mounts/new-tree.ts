@@ -1,4 +1,4 @@
-import type { CacheManager, ImmutableRef, MutableRef, NewRefOptions } from "@buildkit-ts/cache";
+import type { CacheManager, CommitOptions, ImmutableRef, MutableRef, NewRefOptions } from "@buildkit-ts/cache";
 import { canLink, type FileAction, type FileBackend } from "@buildkit-ts/fileop";
 import type { OpContext } from "@buildkit-ts/solver";
 import { refOptions } from "../ref-options.ts";
@@ -76,10 +76,10 @@ export class NewTree implements AsyncDisposable {
   }
 
   /** Ends this tree and gives what was written as a ref, which is the caller's. */
-  async commit(): Promise<ImmutableRef> {
+  async commit(options: CommitOptions = {}): Promise<ImmutableRef> {
     const mutable = this.#ref();
     await this.#mounted?.[Symbol.asyncDispose]();
-    const ref = await mutable.commit();
+    const ref = await mutable.commit(options);
     this.#mutable = undefined;
     return ref;
   }

@@ -52,7 +52,7 @@ export class FileGraphRun implements AsyncDisposable {
   async commitFailed(): Promise<(ImmutableRef | undefined)[]> {
     const left: (ImmutableRef | undefined)[] = this.#graph.actions.map(() => undefined);
     for (const [action, node] of this.#failed) {
-      left[action] = node.kind === "tree" ? await node.tree.commit() : node.ref?.clone();
+      left[action] = node.kind === "tree" ? await node.tree.commit({ transient: true }) : node.ref?.clone();
     }
     return left;
   }
