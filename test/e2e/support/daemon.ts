@@ -92,13 +92,14 @@ export class TestDaemon implements AsyncDisposable {
     return await runOk(join(programs, "buildctl"), ["--addr", this.address, ...args], options);
   }
 
+  /** What makes `docker-buildx` use a configuration of its own, with a builder `ts` once it was called. */
+  get buildxEnvironment(): Readonly<Record<string, string>> {
+    return { BUILDX_CONFIG: join(this.#folder, "buildx"), DOCKER_CONFIG: join(this.#folder, "docker") };
+  }
+
   /** `docker-buildx` against this daemon, with a configuration of its own. */
   async buildx(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-    const env = {
-      BUILDX_CONFIG: join(this.#folder, "buildx"),
-      DOCKER_CONFIG: join(this.#folder, "docker"),
-      ...options.env,
-    };
+    const env = { ...this.buildxEnvironment, ...options.env };
     const created = await run("docker-buildx", ["create", "--name", "ts", "--driver", "remote", this.address], { env });
     if (created.code !== 0 && !created.output.includes("existing instance")) return created;
     return await run("docker-buildx", [...args.slice(0, 1), "--builder", "ts", ...args.slice(1)], { ...options, env });

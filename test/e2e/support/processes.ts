@@ -19,6 +19,8 @@ export interface RunOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly stdin?: string | Uint8Array;
+  /** Leaves the input open, for `onOutput` to write to. */
+  readonly keepInput?: boolean;
   readonly timeoutMs?: number;
   /** Called with all that was printed so far, whenever more comes. */
   readonly onOutput?: (output: string, child: ChildProcess) => void;
@@ -47,7 +49,7 @@ export async function run(command: string, args: readonly string[], options: Run
     options.onOutput?.(output, child);
   });
   child.stdin.on("error", () => undefined);
-  child.stdin.end(options.stdin);
+  if (options.keepInput !== true) child.stdin.end(options.stdin);
   try {
     const code = await new Promise<number | null>((resolve, reject) => {
       child.once("error", reject);
