@@ -17,6 +17,7 @@ import { RequestTrace, type TracedRequest } from "../provenance/request-trace.ts
 import { BridgeRef, type BridgeResult, emptyResult, refsOf } from "./bridge-ref.ts";
 import { describeFailure } from "./describe-failure.ts";
 import { KeptResults } from "./kept-results.ts";
+import { RefTable } from "./ref-table.ts";
 import { renameSource } from "./rename-source.ts";
 import { type ImageMetadata, SourceQueries } from "./source-queries.ts";
 
@@ -68,7 +69,7 @@ export class BuildBridge implements AsyncDisposable {
   /** What was asked through this bridge, for provenance. */
   readonly trace: RequestTrace;
   readonly #options: BuildBridgeOptions;
-  readonly #refs: Map<string, BridgeRef>;
+  readonly #refs: RefTable;
   readonly #kept: KeptResults;
   readonly #imports: Map<string, Promise<CacheStore | undefined>>;
   readonly #remembered: DisposableStack;
@@ -80,7 +81,7 @@ export class BuildBridge implements AsyncDisposable {
     this.trace = asked === undefined ? new RequestTrace(undefined, options.root) : asked.by.trace.child(asked.request);
     this.sources = new SourceQueries({ ...options, onImage: (image) => this.trace.addImage(image) });
     this.#options = options;
-    this.#refs = asked === undefined ? new Map() : asked.by.#refs;
+    this.#refs = asked === undefined ? new RefTable() : asked.by.#refs;
     this.#kept = asked === undefined ? new KeptResults() : asked.by.#kept;
     this.#imports = asked === undefined ? new Map() : asked.by.#imports;
     this.#remembered = asked === undefined ? new DisposableStack() : asked.by.#remembered;
@@ -126,6 +127,7 @@ export class BuildBridge implements AsyncDisposable {
     request: BridgeSolveRequest,
     options: { readonly signal: AbortSignal },
   ): Promise<BridgeResult> {
+    this.#refs.checkRoom();
     const cacheSources = await this.#cacheSources(request.cacheImports, options.signal);
     const { entitlements } = this.#options;
     let source = definition.Source;
@@ -141,7 +143,7 @@ export class BuildBridge implements AsyncDisposable {
     const describe = async (error: unknown): Promise<unknown> =>
       await describeFailure(error, { definition, kept: this.#kept, engine });
     const ref = new BridgeRef({ definition, source, edge, job: this.job, engine, describe });
-    this.#refs.set(ref.id, ref);
+    this.#refs.add(ref);
     const result = { ...emptyResult, ref };
     this.trace.addResult(result);
     if (request.evaluate) await ref.result(options);
@@ -208,7 +210,7 @@ export class BuildBridge implements AsyncDisposable {
 
   /** @throws {BuildError} `not_found`, for a ref that this build never gave out. */
   ref(id: string): BridgeRef {
-    const ref = this.#refs.get(id);
+    const ref = this.#refs.find(id);
     if (ref === undefined) throw new BuildError("not_found", `no such ref: ${id}`);
     return ref;
   }
@@ -220,7 +222,7 @@ export class BuildBridge implements AsyncDisposable {
   ): Promise<ImmutableRef | undefined> {
     const kept = this.#kept.find(id);
     if (kept !== undefined) return this.engine.refOf(kept);
-    const ref = this.#refs.get(id);
+    const ref = this.#refs.find(id);
     if (ref === undefined) {
       throw new BuildError("not_found", `failed to find ref ${id} for "${options.dest}" mount`);
     }
@@ -257,9 +259,7 @@ export class BuildBridge implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#remembered.dispose();
-    const refs = [...this.#refs.values()];
-    this.#refs.clear();
-    await Promise.all([...refs, this.#kept].map(async (held) => await held[Symbol.asyncDispose]()));
+    await Promise.all([this.#refs, this.#kept].map(async (held) => await held[Symbol.asyncDispose]()));
   }
 }
 

@@ -97,8 +97,8 @@ export function llbBridgeService(route: FrontendRoute): ServiceImpl<typeof gatew
       return create(gatewaypb.InputsResponseSchema, { Definitions: { ...inputs } });
     }),
     warn: unary(async (request, context) => {
-      const { bridge } = await route(context);
-      bridge.warn(request.digest as Digest, warningFromProto(request));
+      const run = await route(context);
+      run.warn(request.digest as Digest, warningFromProto(request));
       return create(gatewaypb.WarnResponseSchema);
     }),
     return: unary(async (request, context) => {
