@@ -327,13 +327,17 @@ function createNestedSolve(devices: DeviceRegistry): NestedSolve {
   };
 }
 
-/** Empty: mount points of a predecessor that was killed are unmounted before they are removed. */
+/**
+ * Empty: mount points of a predecessor that was killed are unmounted before they are removed. It is where all of the process
+ * puts what is temporary from now on, or the system's directory would keep mounts and checked-out sources after a kill.
+ */
 async function makeTemporaryDirectory(root: string): Promise<string> {
   const path = join(root, "tmp");
   mkdirSync(path, { recursive: true, mode: 0o700 });
   await unmountBelow(path);
   rmSync(path, { recursive: true, force: true });
   mkdirSync(path, { mode: 0o700 });
+  process.env["TMPDIR"] = path;
   return path;
 }
 

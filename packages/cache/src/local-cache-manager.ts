@@ -56,7 +56,7 @@ export class LocalCacheManager implements CacheManager, AsyncDisposable {
   private constructor(core: CacheCore, root: string) {
     this.#core = core;
     this.#pruner = new Pruner(core, root);
-    this.#checksums = new ContentChecksums(core, root);
+    this.#checksums = new ContentChecksums(core);
   }
 
   /** Loads the records and removes all that an interrupted daemon left over. */

@@ -5,7 +5,8 @@ import { join } from "node:path";
 export function leftovers(root: string, word: string = root): string[] {
   const found = readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
-    .filter((line) => line.split(" ")[4]?.startsWith(`${root}/`))
+    // At a place of the root, or of one of its trees somewhere else.
+    .filter((line) => line.split(" ")[4]?.startsWith(`${root}/`) === true || line.includes(`${root}/snapshots/`))
     .map((line) => `mount ${line}`);
   const executor = join(root, "executor");
   for (const name of list(join(executor, "runtime"))) found.push(`container ${name}`);

@@ -9,9 +9,23 @@ export type Fingerprint = ReadonlyMap<string, string>;
 /** Reads all files of all committed snapshots of a daemon: kind, mode, owner, time, size and content. */
 export function fingerprint(root: string): Fingerprint {
   using database = openDatabase(root);
-  const rows = database.value.prepare("SELECT id FROM snapshot WHERE kind = 'committed' ORDER BY id").all();
+  const list = database.value.prepare("SELECT id FROM snapshot WHERE kind = 'committed' ORDER BY id");
+  const found = list
+    .all()
+    .map(({ id }) => [String(id), readSnapshot(join(root, "snapshots", String(id), "fs"), String(id))] as const);
+  // A daemon that runs may have removed some meanwhile: first the row, then the files.
+  const left = new Set(list.all().map(({ id }) => String(id)));
+  return new Map(found.filter(([id]) => left.has(id)).flatMap(([, entries]) => [...entries]));
+}
+
+function readSnapshot(path: string, id: string): Fingerprint {
   const entries = new Map<string, string>();
-  for (const { id } of rows) addTree(join(root, "snapshots", String(id), "fs"), String(id), entries);
+  try {
+    addTree(path, id, entries);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    entries.set(`${id}/`, "not there");
+  }
   return entries;
 }
 

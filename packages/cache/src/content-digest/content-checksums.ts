@@ -20,7 +20,6 @@ const entriesPerTurn = 1000;
 /** Content checksums of records, computed in worker threads and kept with the record. */
 export class ContentChecksums implements AsyncDisposable {
   readonly #core: CacheCore;
-  readonly #mountDirectory: string;
   readonly #worker = new WorkerCalls<
     (ChecksumRequest & { readonly kind: "checksum" }) | ListRequest | BytesRequest,
     ChecksumAnswer | ContentListing | readonly boolean[]
@@ -28,10 +27,8 @@ export class ContentChecksums implements AsyncDisposable {
   readonly #turns = new Map<string, Semaphore>();
   readonly #trees = new Map<string, Uint8Array>();
 
-  /** @param mountDirectory Where trees are mounted to be read. */
-  constructor(core: CacheCore, mountDirectory: string) {
+  constructor(core: CacheCore) {
     this.#core = core;
-    this.#mountDirectory = mountDirectory;
   }
 
   async checksum(ref: ImmutableRef, path: string, options: ChecksumOptions): Promise<Digest> {
@@ -101,11 +98,7 @@ export class ContentChecksums implements AsyncDisposable {
 
   async #mounted<T>(ref: ImmutableRef, options: RefOptions, work: (root: string) => Promise<T>): Promise<T> {
     await using held = await ref.mount(options);
-    await using mounted = await mountTemporarily(held.mounts, {
-      signal: options.signal,
-      parent: this.#mountDirectory,
-      onlyReads: true,
-    });
+    await using mounted = await mountTemporarily(held.mounts, { signal: options.signal, onlyReads: true });
     return await work(mounted.path);
   }
 

@@ -1,0 +1,123 @@
+import { createHash } from "node:crypto";
+import { createReadStream, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import type { BuildRequest } from "@buildkit-ts/client";
+import { busyboxContext, shellLayer } from "./busybox-context.ts";
+import { TestDaemon } from "./daemon.ts";
+import { leftovers } from "./leftovers.ts";
+import { runOk } from "./processes.ts";
+import { StallingRegistry } from "./stalling-registry.ts";
+
+/** A daemon that collects garbage all the time, and builds for it that do all that daemons do. */
+export class CrashScene implements AsyncDisposable {
+  readonly daemon: TestDaemon;
+  readonly #folder: string;
+  readonly #registry: StallingRegistry;
+  readonly #cgroupParent: string;
+  /** In the command line of a process that ignores SIGTERM and would outlive its step. */
+  readonly marker: string;
+
+  private constructor(options: {
+    readonly daemon: TestDaemon;
+    readonly folder: string;
+    readonly registry: StallingRegistry;
+    readonly cgroupParent: string;
+  }) {
+    this.daemon = options.daemon;
+    this.#folder = options.folder;
+    this.#registry = options.registry;
+    this.#cgroupParent = options.cgroupParent;
+    this.marker = `1000.${options.cgroupParent.replaceAll(/\D/g, "")}`;
+  }
+
+  static async open(folder: string): Promise<CrashScene> {
+    const cgroupParent = `crash-${process.pid}`;
+    const policy = "[[worker.oci.gcpolicy]]\nall = true\nmaxUsedSpace = 60000000\n";
+    writeFileSync(join(folder, "none.toml"), `[worker.oci]\ndefaultCgroupParent = "${cgroupParent}"\n${policy}`);
+    const registry = await StallingRegistry.start();
+    return new CrashScene({ daemon: await TestDaemon.start(folder), folder, registry, cgroupParent });
+  }
+
+  /** A build that no other one has anything in common with: an image to pull, files, steps, links, a push. */
+  async prepareBuild(name: string): Promise<Omit<BuildRequest, "onStatus">> {
+    const image = this.#registry.putImage(name, await this.#layer(name));
+    const dockerfile = `FROM ${image} AS base
+COPY data /data
+RUN (trap '' TERM; exec sleep ${this.marker}) & echo begun; cp -r /data /made; ln /made/1 /hard; rm -r /data/d; echo ended
+FROM ${image}
+COPY --from=base / /all
+COPY --link data/1 /linked/1
+COPY --link data/d /linked/d
+RUN --mount=type=cache,target=/cache cat /all/made/big > /cache/big && cp /cache/big /big
+`;
+    const files = Object.fromEntries(
+      Array.from({ length: 40 }, (_, index) => [`data/${index % 2 === 0 ? "d/" : ""}${index}`, `${name} ${index}`]),
+    );
+    const big = createHash("sha256").update(name).digest("hex").repeat(30_000);
+    const context = await busyboxContext(this.#folder, dockerfile, { ...files, "data/big": big });
+    rmSync(join(context, "busybox"));
+    return {
+      frontend: "dockerfile.v0",
+      directories: { context, dockerfile: context },
+      sharedKey: context,
+      exports: [{ type: "image", attributes: { name: `${this.#registry.host}/made/${name}`, push: "true" } }],
+    };
+  }
+
+  async #layer(name: string): Promise<Buffer> {
+    const folder = join(this.#folder, "image");
+    mkdirSync(folder, { recursive: true });
+    const tar = join(folder, "layer.tar");
+    writeFileSync(tar, await shellLayer(folder));
+    writeFileSync(join(folder, "name"), name.repeat(20_000));
+    await runOk("tar", ["-C", folder, "-rf", tar, "name"]);
+    const bytes = readFileSync(tar);
+    rmSync(folder, { recursive: true });
+    return bytes;
+  }
+
+  /** The digests of the layers that were pushed, unpacked. */
+  async pushedFiles(name: string): Promise<ReadonlyMap<string, string>> {
+    const image = join(this.#folder, "pushed");
+    const source = `docker://${this.#registry.host}/made/${name}:latest`;
+    await runOk("skopeo", ["--insecure-policy", "copy", "-q", "--src-tls-verify=false", source, `oci:${image}:x`]);
+    await runOk("umoci", ["unpack", "--image", `${image}:x`, join(image, "bundle")]);
+    const root = join(image, "bundle/rootfs");
+    const files = readdirSync(root, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    const digests = files.map(async (entry) => {
+      const path = join(entry.parentPath, entry.name);
+      return [path.slice(root.length), await digestOfFile(path)] as const;
+    });
+    const found = new Map(await Promise.all(digests));
+    rmSync(image, { recursive: true });
+    return found;
+  }
+
+  /** What a daemon that has just started must not have, of the one that was killed. */
+  async leftBehind(): Promise<string[]> {
+    const left = leftovers(this.daemon.root, this.marker);
+    for (const controller of readdirSync("/sys/fs/cgroup"))
+      for (const base of [join("/sys/fs/cgroup", controller), "/sys/fs/cgroup"]) {
+        const path = join(base, this.#cgroupParent, "buildkit");
+        if (existsSync(path))
+          for (const entry of readdirSync(path, { withFileTypes: true }))
+            if (entry.isDirectory()) left.push(`cgroup ${join(path, entry.name)}`);
+      }
+    const blobs = join(this.daemon.root, "content/content/blobs/sha256");
+    for (const name of readdirSync(blobs))
+      if ((await digestOfFile(join(blobs, name))) !== name) left.push(`damaged blob ${name}`);
+    return left;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.daemon[Symbol.asyncDispose]();
+    await this.#registry[Symbol.asyncDispose]();
+  }
+}
+
+async function digestOfFile(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(path), hash);
+  return hash.digest("hex");
+}
