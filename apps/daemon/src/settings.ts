@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { statSync } from "node:fs";
+import { resolve } from "node:path";
 import type { GcRule } from "@buildkit-ts/control";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { NetworkSettings } from "@buildkit-ts/network";
@@ -46,7 +47,8 @@ export interface Settings {
 /** @throws {BuildError} naming the flag or key that cannot be used. */
 export function resolveSettings(flags: DaemonFlags, file: ConfigFile): Settings {
   refuseMissing(flags, file);
-  const root = flags.root ?? file.root ?? defaultPaths.root;
+  // The runtime and helpers that we start have other working directories.
+  const root = resolve(flags.root ?? file.root ?? defaultPaths.root);
   const devices = resolveDevices(flags, file);
   return {
     configPath: file.path,

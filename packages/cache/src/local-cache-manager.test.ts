@@ -121,6 +121,20 @@ for (const driver of ["overlay", "native"] as const) {
     assert.equal((await onTop.remote(gzip, quiet)).layers.length, 3);
   });
 
+  test(`${driver}: a merge below a tree deletes of what that tree is laid over, though it shows nothing of it`, async () => {
+    using root = makeTestRoot();
+    await using opened = await openTestCache(root.path, driver);
+    const { cache } = opened;
+    await using made = await commitTree(cache, undefined, { run: write("file") });
+    await using deleted = await commitTree(cache, made, { run: (directory) => rmSync(join(directory, "file")) });
+    await using other = await commitTree(cache, undefined, { run: write("other") });
+    await using below = await cache.merge([other, deleted], named("below"));
+    await using above = await commitTree(cache, below, { run: write("above") });
+    await using base = await commitTree(cache, undefined, { run: write("file") });
+    await using merged = await cache.merge([base, above], named("merged"));
+    assert.deepEqual(await listRoot(merged), ["above", "other"]);
+  });
+
   test(`${driver}: a difference holds what changed, deletions included`, async () => {
     using root = makeTestRoot();
     await using opened = await openTestCache(root.path, driver);

@@ -6,7 +6,7 @@ import type { AppliedLayer } from "@buildkit-ts/layers";
 import { mountTemporarily } from "@buildkit-ts/mount";
 import { withStatus } from "@buildkit-ts/progress";
 import type { SnapshotDifference } from "@buildkit-ts/snapshots";
-import type { CacheRecord } from "../record/cache-record.ts";
+import { CacheRecord } from "../record/cache-record.ts";
 import { newId } from "../record/record-registry.ts";
 import type { RefOptions } from "../refs.ts";
 import { moveTreeInto } from "./move-tree-into.ts";
@@ -85,7 +85,8 @@ export class TreeExtractor {
         await this.#services.blobs.ensureLocal(record, { ...options, signal });
         if (!isStaged) return;
         await mkdir(staging, { mode: 0o755 });
-        const target = { directory: staging, form: "overlay-upper" } as const;
+        // With nothing below it a snapshot is shown as it is, and a whiteout would be a file.
+        const target = { directory: staging, form: parent === undefined ? "merged" : "overlay-upper" } as const;
         implied = (await this.#apply(record, target, { ...options, signal })).impliedDirectories;
       });
       await group.join();
@@ -187,7 +188,11 @@ export class TreeExtractor {
       // Steps of a failed attempt.
       if ((await snapshotter.find(name)) !== undefined) await snapshotter.remove(name);
       if (step.kind === "trees") {
-        const inputs = await this.#mergeInputs(step.records, options);
+        const [first, ...others] = step.records;
+        // What lies lowest has nothing below it to delete from.
+        const lowest = base === undefined && first !== undefined && first.structure.kind !== "diff" ? [first] : [];
+        const rest = lowest.length > 0 ? others : step.records;
+        const inputs = await this.#mergeInputs([...lowest, ...rest.flatMap(mergeParts)], options);
         await snapshotter.merge(name, base === undefined ? inputs : [base, ...inputs], { signal });
       } else await this.#applyBlob(step.record, { name, base, options });
       base = name;
@@ -195,22 +200,21 @@ export class TreeExtractor {
   }
 
   /** Unpacks what is to be merged, all at the same time. */
-  async #mergeInputs(records: readonly CacheRecord[], options: RefOptions): Promise<(string | SnapshotDifference)[]> {
+  async #mergeInputs(parts: readonly MergePart[], options: RefOptions): Promise<(string | SnapshotDifference)[]> {
     const inputs: (string | SnapshotDifference)[] = [];
     await using group = new TaskGroup({ signal: options.signal });
-    for (const [index, record] of records.entries())
+    for (const [index, part] of parts.entries())
       group.run(async (signal) => {
-        inputs[index] = await this.#mergeInput(record, { ...options, signal });
+        inputs[index] = await this.#mergeInput(part, { ...options, signal });
       });
     await group.join();
     return inputs;
   }
 
-  async #mergeInput(record: CacheRecord, options: RefOptions): Promise<string | SnapshotDifference> {
-    const { structure } = record;
-    if (structure.kind !== "diff") return await this.extract(record, options);
+  async #mergeInput(part: MergePart, options: RefOptions): Promise<string | SnapshotDifference> {
+    if (part instanceof CacheRecord) return await this.extract(part, options);
     const [lower, upper] = await Promise.all(
-      [structure.lower, structure.upper].map(async (side) =>
+      [part.lower, part.upper].map(async (side) =>
         side === undefined ? undefined : await this.extract(side, options),
       ),
     );
@@ -220,7 +224,7 @@ export class TreeExtractor {
   async #makeDifference(record: CacheRecord, options: RefOptions): Promise<void> {
     const name = record.id;
     if (isBlobOnly(record)) await this.#applyBlob(record, { name, base: undefined, options });
-    else await this.#services.snapshotter.merge(name, [await this.#mergeInput(record, options)], options);
+    else await this.#services.snapshotter.merge(name, await this.#mergeInputs(mergeParts(record), options), options);
   }
 
   /** A snapshot of `base` with the changes that a layer's blob describes. */
@@ -242,6 +246,26 @@ export class TreeExtractor {
       );
     });
   }
+}
+
+/** A whole tree, or what leads from one to another. */
+type MergePart = CacheRecord | { readonly lower: CacheRecord | undefined; readonly upper: CacheRecord | undefined };
+
+/**
+ * What a record puts over others. A tree with a merge below it is taken apart: what a part of that merge deletes is deleted
+ * here too, though the merged tree shows nothing of it.
+ */
+function mergeParts(record: CacheRecord): MergePart[] {
+  const { structure } = record;
+  if (structure.kind === "diff") return [structure];
+  const layers = record.layers();
+  const isPlain = layers.every(({ structure: own }, index) => own.kind === "layer" && own.parent === layers[index - 1]);
+  if (isPlain) return [record];
+  return layers.map((layer) => {
+    const { structure: own } = layer;
+    if (own.kind === "diff") return own;
+    return { lower: own.kind === "layer" ? own.parent : undefined, upper: layer };
+  });
 }
 
 /** Whether a difference is one layer that was never unpacked: its blob says all, and what is below it needs not be fetched. */

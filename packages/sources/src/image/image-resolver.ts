@@ -1,4 +1,4 @@
-import { type ContentProvider, type ContentStore, copyBlob, readBlob } from "@buildkit-ts/content";
+import { type ContentProvider, type ContentStore, readBlob } from "@buildkit-ts/content";
 import { BuildError } from "@buildkit-ts/errdefs";
 import {
   type Descriptor,
@@ -15,17 +15,23 @@ import { parseObject, refuseSchema1 } from "./manifest-type.ts";
 import { parseIndex, parseManifest } from "./parse-manifest.ts";
 import type { ResolveMode } from "./resolve-mode.ts";
 
-/** An image for one platform, its manifest and config in the content store, its layers where they are. */
+/** An image for one platform: its manifest and config, its layers where they are. */
 export interface ResolvedImage {
   readonly reference: Reference;
   /** What the name stands for; an index, where there are several platforms. */
   readonly root: Descriptor;
   /** The blobs that were read on the way to the layers: indexes, manifest and config. */
-  readonly metadata: readonly Digest[];
+  readonly metadata: readonly ImageMetadataBlob[];
   readonly config: Uint8Array;
   readonly layers: readonly Descriptor[];
   /** Of the layers, from the config; undefined for a config that is none of OCI's. */
   readonly diffIds: readonly DiffId[] | undefined;
+}
+
+/** A manifest or a config, as its bytes. In the store it would be nobody's until a record names it. */
+export interface ImageMetadataBlob {
+  readonly descriptor: Descriptor;
+  readonly bytes: Uint8Array;
 }
 
 /** What {@linkcode ImageResolver.resolve} is asked for. */
@@ -63,15 +69,25 @@ export class ImageResolver {
     return (await this.#origin.referrers?.(image.reference, digest, access)) ?? [];
   }
 
+  /** What an earlier pull has left here. */
+  async #findBlob(descriptor: Descriptor, access: OriginAccess): Promise<Buffer | undefined> {
+    try {
+      return await readBlob(this.#content, descriptor, { signal: access.signal });
+    } catch (error) {
+      if (error instanceof BuildError && error.code === "not_found") return undefined;
+      throw error;
+    }
+  }
+
   async #read(request: ResolveRequest, root: Descriptor, access: OriginAccess): Promise<ResolvedImage> {
     refuseSchema1(root);
     const { reference, platform } = request;
     const provider = this.#origin.provider(reference, access);
-    const metadata: Digest[] = [];
+    const metadata: ImageMetadataBlob[] = [];
     const read = async (descriptor: Descriptor): Promise<Buffer> => {
-      metadata.push(descriptor.digest);
-      await copyBlob(provider, this.#content, { signal: access.signal, descriptor });
-      return await readBlob(this.#content, descriptor, { signal: access.signal });
+      const bytes = (await this.#findBlob(descriptor, access)) ?? (await readBlob(provider, descriptor, access));
+      metadata.push({ descriptor, bytes });
+      return bytes;
     };
     const manifest = parseManifest(await read(await chooseManifest(root, { platform, read })));
     const config = await read(manifest.config);

@@ -40,7 +40,8 @@ export class ImageSource implements Source {
     this.schemes = [options.scheme ?? "docker-image"];
     const resolver = new ImageResolver(options);
     const recent = new RecentResolves(resolver);
-    this.#services = { cache: options.cache, resolver, recent, isRegistry: this.schemes[0] === "docker-image" };
+    const { cache, content } = options;
+    this.#services = { cache, content, resolver, recent, isRegistry: this.schemes[0] === "docker-image" };
   }
 
   resolve(request: SourceRequest): SourceInstance {
@@ -84,6 +85,7 @@ export class ImageSource implements Source {
 
 interface ImageServices {
   readonly cache: CacheManager;
+  readonly content: ContentStore;
   readonly resolver: ImageResolver;
   readonly recent: RecentResolves;
   /** Whether the names stand for repositories that layers can be mounted from. */
@@ -120,9 +122,30 @@ class ImageInstance implements SourceInstance {
   async snapshot(context: SourceContext): Promise<ImmutableRef> {
     const image = await this.#resolve(context);
     const ref = await this.#refOf(image, context);
-    // They go with the image's last layer, and would stay for good otherwise.
-    await this.#services.cache.pinBlobs(ref.id, image.metadata);
-    return ref;
+    try {
+      await this.#keepMetadata(image, { owner: ref.id, context });
+      return ref;
+    } catch (error) {
+      await ref[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Manifests and config are kept, and go, with the image's last layer. */
+  async #keepMetadata(
+    { metadata }: ResolvedImage,
+    options: { readonly owner: string; readonly context: SourceContext },
+  ): Promise<void> {
+    const { cache, content } = this.#services;
+    await cache.pinBlobs(
+      options.owner,
+      metadata.map(({ descriptor }) => descriptor.digest),
+    );
+    for (const { descriptor, bytes } of metadata) {
+      await using writer = await content.openWriter({ signal: options.context.signal });
+      await writer.write(bytes);
+      await writer.commit(descriptor);
+    }
   }
 
   async #refOf(image: ResolvedImage, context: SourceContext): Promise<ImmutableRef> {
