@@ -30,3 +30,18 @@ test("steps that share a directory with a base see at once what the others write
   await using third = await mountTemporarily(later.mounts, { signal });
   assert.equal(existsSync(join(third.path, "new")), true, "the same directory is found again");
 });
+
+test("a build that ignores the cache of other directories, or of none, does not part those who share one", async () => {
+  using root = makeTestRoot();
+  await using opened = await openTestCache(root.path);
+  const mounts = new CacheMounts(opened.cache, { temporaryDirectory: root.path });
+  const request = { id: "shared", sharing: "shared", base: undefined, description: "cache", ...quiet } as const;
+  await using one = await mounts.acquire(request);
+  await mounts.prune([], { signal });
+  await mounts.prune(["other"], { signal });
+  await using two = await mounts.acquire(request);
+  assert.deepEqual(two.mounts, one.mounts);
+  await mounts.prune(["shared"], { signal });
+  await using three = await mounts.acquire(request);
+  assert.notDeepEqual(three.mounts, one.mounts);
+});

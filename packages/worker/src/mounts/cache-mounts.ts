@@ -49,7 +49,7 @@ export class CacheMounts {
   readonly #cache: Caches;
   readonly #clock: Clock;
   readonly #temporaryDirectory: string | undefined;
-  readonly #shared = new Map<string, Promise<Share>>();
+  readonly #shared = new Map<string, { readonly id: string; readonly share: Promise<Share> }>();
   readonly #searching = new Map<string, Promise<unknown>>();
   readonly #released = new Set<() => void>();
 
@@ -70,8 +70,10 @@ export class CacheMounts {
    * uses are deleted.
    */
   async prune(ids: Iterable<string>, options: { readonly signal: AbortSignal }): Promise<void> {
-    const records = [...ids].flatMap((id) => this.#cache.search(cacheMountIdKey, id));
-    this.#shared.clear();
+    const pruned = new Set(ids);
+    const records = [...pruned].flatMap((id) => this.#cache.search(cacheMountIdKey, id));
+    // Those who use one go on with it; it is no longer found by others.
+    for (const [key, { id }] of this.#shared) if (pruned.has(id)) this.#shared.delete(key);
     for (const record of records) {
       const metadata = this.#cache.metadata(record);
       metadata.set(cacheMountKey, undefined, { index: true });
@@ -96,14 +98,14 @@ export class CacheMounts {
       request.signal.throwIfAborted();
       let pending = this.#shared.get(key);
       if (pending === undefined) {
-        pending = this.#open(key, request);
+        pending = { id: request.id, share: this.#open(key, request) };
         this.#shared.set(key, pending);
       }
       const drop = (): void => {
         if (this.#shared.get(key) === pending) this.#shared.delete(key);
       };
       try {
-        const share = await pending;
+        const share = await pending.share;
         // Its last holder may have left while we waited.
         if (this.#shared.get(key) !== pending) continue;
         share.holders += 1;
