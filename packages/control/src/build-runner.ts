@@ -236,6 +236,7 @@ export class BuildRunner {
       progress: context.progress,
       session: request.session,
       exporterIndex: index,
+      compatibilityVersion: request.compatibilityVersion,
       platform,
       sessions: () => context.sessions(),
     };

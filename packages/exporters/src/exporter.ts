@@ -30,6 +30,8 @@ export interface ExportContext {
   readonly session: string;
   /** Index of this exporter in the request: `buildkit-attachable-exporter-id`. */
   readonly exporterIndex: number;
+  /** Which set of defaults the client wants: 30 is the present one. */
+  readonly compatibilityVersion: number;
   readonly platform: Platform;
   sessions(): readonly string[];
 }

@@ -102,6 +102,7 @@ export class Parts implements AsyncDisposable {
       sessions: () => [session],
       values: () => [],
       exporterIndex: 0,
+      compatibilityVersion: 30,
       platform: hostPlatform(),
     };
   }

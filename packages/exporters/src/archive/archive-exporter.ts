@@ -12,7 +12,7 @@ import { type CommittedImage, ImageWriter } from "../image/image-writer.ts";
 import type { LayerRewriter } from "../image/layer-rewriter.ts";
 import { formatTime, parseFlag } from "../options/attributes.ts";
 import { sortMembers } from "../options/go-json.ts";
-import { type ImageOptions, parseImageOptions } from "../options/image-options.ts";
+import { type ImageOptions, parseImageOptions, withCompatibleTypes } from "../options/image-options.ts";
 import { copyToClientStore } from "./client-store.ts";
 import { encodeImageArchive } from "./image-archive.ts";
 
@@ -64,7 +64,9 @@ class ArchiveExporterInstance implements ExporterInstance {
   async export(input: ExportInput, context: ExportContext): Promise<ExportOutput> {
     if (this.#variant === "docker" && input.refs.size > 0)
       throw new BuildError("invalid_argument", "docker exporter does not currently support exporting manifest lists");
-    const image = await this.#writer.commit(input, this.#image, context);
+    const isAttested = this.#variant === "oci" || input.attestations.size > 0;
+    const options = withCompatibleTypes(this.#image, { ...context, isAttested });
+    const image = await this.#writer.commit(input, options, context);
     const descriptor = this.#withCreated(image.descriptor);
     const names = outputNames(this.#image.name, input.metadata).map(normalizeName);
     const response = {

@@ -7,7 +7,7 @@ import { SessionCredentials, type SessionManager } from "@buildkit-ts/session";
 import type { BlobPins } from "../blob-pins.ts";
 import type { ExportContext, Exporter, ExporterInstance, ExportInput, ExportOutput } from "../exporter.ts";
 import { parseFlag } from "../options/attributes.ts";
-import { type ImageOptions, parseImageOptions } from "../options/image-options.ts";
+import { type ImageOptions, parseImageOptions, withCompatibleTypes } from "../options/image-options.ts";
 import { findRef, resultPlatforms } from "../options/result-platforms.ts";
 import { outputNames } from "./image-names.ts";
 import { describeImage } from "./image-response.ts";
@@ -83,7 +83,9 @@ class ImageExporterInstance implements ExporterInstance {
   async export(input: ExportInput, context: ExportContext): Promise<ExportOutput> {
     if (this.#naming.unpack && this.#image.rewriteTimestamp)
       throw new BuildError("invalid_argument", 'exporter option "rewrite-timestamp" conflicts with "unpack"');
-    const image = await new ImageWriter(this.#options).commit(input, this.#image, context);
+    const isAttested = input.attestations.size > 0;
+    const options = withCompatibleTypes(this.#image, { ...context, isAttested });
+    const image = await new ImageWriter(this.#options).commit(input, options, context);
     const names = this.#withDangling(outputNames(this.#image.name, input.metadata), image.descriptor);
     if (this.#naming.unpack) await unpack(input, { names, context });
     const response = {

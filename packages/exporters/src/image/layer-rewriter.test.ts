@@ -42,6 +42,7 @@ test("layers above the base get no time later than the epoch, and say so", async
     progress: noProgress,
     session: "",
     exporterIndex: 0,
+    compatibilityVersion: 30,
     platform: hostPlatform(),
     sessions: () => [],
   };

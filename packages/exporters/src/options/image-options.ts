@@ -18,6 +18,8 @@ export interface ImageOptions {
   readonly ociArtifact: boolean;
   /** Whether attestations that are only for images make a single image one of an index. */
   readonly attestationInline: boolean;
+  /** Which of the media types the client left to the daemon. */
+  readonly isDefault: { readonly ociMediaTypes: boolean; readonly ociArtifact: boolean };
   /** Attributes that are not for the image itself; those that nobody knows become metadata of the result. */
   readonly rest: ReadonlyMap<string, string>;
 }
@@ -49,8 +51,34 @@ export function parseImageOptions(
     rewriteTimestamp: bool("rewrite-timestamp", false),
     ociMediaTypes,
     ociArtifact: bool("oci-artifact", ociMediaTypes),
+    isDefault: {
+      ociMediaTypes: attributes["oci-mediatypes"] === undefined,
+      ociArtifact: attributes["oci-artifact"] === undefined,
+    },
     attestationInline: bool("attestation-inline", defaults.attestationInline),
     rest: new Map(Object.entries(attributes).filter(([key]) => !imageKeys.has(key))),
+  };
+}
+
+/** Since when images have OCI's media types, and attestations are artifacts, unless the client says otherwise. */
+const ociVersion = 30;
+
+/**
+ * The options with the defaults of an older compatibility version: Docker's media types, but where attestations need
+ * OCI's, and attestations that look like images.
+ */
+export function withCompatibleTypes(
+  options: ImageOptions,
+  result: { readonly compatibilityVersion: number; readonly isAttested: boolean },
+): ImageOptions {
+  if (result.compatibilityVersion >= ociVersion) return options;
+  const { isDefault } = options;
+  const ociMediaTypes = isDefault.ociMediaTypes ? result.isAttested : options.ociMediaTypes;
+  return {
+    ...options,
+    ociMediaTypes,
+    ociArtifact: isDefault.ociArtifact ? false : options.ociArtifact,
+    compression: { ...options.compression, ociMediaTypes },
   };
 }
 

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { parseAnnotation, selectAnnotations } from "./annotations.ts";
 import { formatGoJson, joinMembers, splitMembers } from "./go-json.ts";
-import { parseImageOptions } from "./image-options.ts";
+import { parseImageOptions, withCompatibleTypes } from "./image-options.ts";
 import { resultPlatforms } from "./result-platforms.ts";
 
 test("splitMembers() and joinMembers() keep every JSON object", () => {
@@ -47,6 +47,21 @@ test("parseImageOptions() refuses values that it cannot use", () => {
     [{ "annotation-foo.k": "v" }, { message: "unrecognized annotation type foo" }],
   ] as const)
     assert.throws(() => parseImageOptions(attributes as Record<string, string>, image), expected);
+});
+
+test("withCompatibleTypes() has the older defaults, and leaves what the client chose", () => {
+  const older = { compatibilityVersion: 20, isAttested: false };
+  const types = (attributes: Record<string, string>, result: typeof older): boolean[] => {
+    const { ociMediaTypes, ociArtifact, compression } = withCompatibleTypes(
+      parseImageOptions(attributes, image),
+      result,
+    );
+    return [ociMediaTypes, ociArtifact, compression.ociMediaTypes];
+  };
+  assert.deepEqual(types({}, older), [false, false, false]);
+  assert.deepEqual(types({}, { ...older, isAttested: true }), [true, false, true]);
+  assert.deepEqual(types({}, { ...older, compatibilityVersion: 30 }), [true, true, true]);
+  assert.deepEqual(types({ "oci-mediatypes": "true", "oci-artifact": "true" }, older), [true, true, true]);
 });
 
 test("annotations of a platform go over those for all, and only to that platform", () => {
