@@ -202,6 +202,14 @@ suite("attestations", () => {
     assert.ok(!existsSync(join(plain, "provenance.json")));
   });
 
+  test("fail the build where they shall name all materials and cannot", async () => {
+    const strict = "type=provenance,mode=min,complete-materials=true";
+    const result = await daemon.buildx(["build", "--attest", strict, join(folder.path, "files")]);
+    assert.notEqual(result.code, 0);
+    assert.match(result.output, /provenance materials are incomplete/);
+    assert.match(result.output, /- context\s+reason: local_source/);
+  });
+
   test("are kept with the record of each build, in full", async () => {
     const listed = await daemon.buildx(["history", "ls", "--format", "{{.Ref}}"]);
     assert.equal(listed.code, 0, listed.output);
@@ -210,6 +218,7 @@ suite("attestations", () => {
     assert.equal(shown.code, 0, shown.output);
     assert.match(shown.output, /"llbDefinition"/);
     assert.match(shown.output, /"uri": "pkg:docker|"locals"/);
+    assert.match(shown.output, /"sysUsage": \[\s+\{\s+"timestamp"/);
   });
 
   test("list what is in the image and in the stages that ask for it, as a scanner image found it", async () => {

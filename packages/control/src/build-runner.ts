@@ -102,7 +102,7 @@ export class BuildRunner {
     await using resolves = new BuildResolves();
     job.setValue(buildResolvesKey, resolves);
     const recorder = new BuildRecorder({ job, request, history, traces: this.#options.traces, context: options.trace });
-    const statements = new ProvenanceStatements(request, this.#options.provenanceEnvironment);
+    await using statements = new ProvenanceStatements(request, this.#options.provenanceEnvironment);
     try {
       await using bridge = this.#bridge(request, job, { entitlements, policy });
       job.setValue(evaluateSourceKey, bridge.evaluateSource);
@@ -110,9 +110,9 @@ export class BuildRunner {
       await evaluateAll(solved, options);
       const provenance = new ResultProvenance(solved, { trace: bridge.trace, registry: this.#requests });
       const documents = recordedProvenance(provenance, { request, statements });
-      const scanned = await this.#scan(solved, { request, provenance, bridge }, options);
-      const result = statements.addTo(scanned, provenance);
       try {
+        const scanned = await this.#scan(solved, { request, provenance, bridge }, options);
+        const result = statements.addTo(scanned, provenance);
         const exported = await withLostResultsRebuilt(
           result,
           async () => await this.#export({ job, request, result, exports, cacheExporters }, options.signal),

@@ -12,6 +12,7 @@ export {
   VertexError,
 } from "./detailed-errors.ts";
 export { UnsupportedFrontendCapError, UnsupportedSubrequestError } from "./frontend-errors.ts";
+export { type IncompleteMaterial, IncompleteMaterialsError } from "./incomplete-materials-error.ts";
 export {
   ExecError,
   FileActionError,

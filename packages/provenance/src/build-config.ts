@@ -2,7 +2,6 @@ import { opspb } from "@buildkit-ts/api";
 import { type DecodedDefinition, type DecodedInput, type Definition, decodeDefinition } from "@buildkit-ts/llb";
 import { type Digest, digestOf } from "@buildkit-ts/oci";
 import { goStruct, type JsonValue } from "./go-struct.ts";
-import type { ResourceSamples } from "./resource-usage.ts";
 
 /** The steps of a result, as provenance lists them. */
 export interface BuildConfig {
@@ -17,7 +16,6 @@ export interface BuildStep {
   readonly op: JsonValue;
   /** `step<index>:<output>`. */
   readonly inputs?: readonly string[];
-  readonly resourceUsage?: ResourceSamples;
 }
 
 /** The files that steps come from, with the places of each step. */
@@ -33,24 +31,21 @@ export interface SourceFileInfo extends Partial<BuildConfig> {
   readonly data?: string;
 }
 
-type Samples = ReadonlyMap<string, ResourceSamples>;
-
 /** How a definition makes its result. */
 export interface DescribedBuild {
   readonly config: BuildConfig;
   readonly source: SourceMapping | undefined;
 }
 
-/** Describes a definition; `samples` adds what steps used, by vertex. */
-export function describeBuild(definition: Definition, samples?: Samples): DescribedBuild {
-  const config = describeSteps(definition, samples);
-  return { config, source: describeSource(definition.source, { steps: config.digestMapping, samples }) };
+export function describeBuild(definition: Definition): DescribedBuild {
+  const config = describeSteps(definition);
+  return { config, source: describeSource(definition.source, config.digestMapping) };
 }
 
-function describeSteps(definition: Definition, samples: Samples | undefined): BuildConfig {
+function describeSteps(definition: Definition): BuildConfig {
   const decoded = decodeDefinition(definition);
   const ids = new Map<Digest, string>(decoded.ops.map(({ digest }, index) => [digest, `step${index}`]));
-  const steps = decoded.ops.map((step) => toStep(step, { ids, samples }));
+  const steps = decoded.ops.map((step) => toStep(step, ids));
   const terminal = terminalStep(definition, decoded, ids);
   return {
     llbDefinition: [...steps, terminal.step],
@@ -58,16 +53,11 @@ function describeSteps(definition: Definition, samples: Samples | undefined): Bu
   };
 }
 
-function toStep(
-  { digest, op, inputs }: DecodedDefinition["ops"][number],
-  known: { readonly ids: ReadonlyMap<Digest, string>; readonly samples: Samples | undefined },
-): BuildStep {
-  const usage = known.samples?.get(digest);
+function toStep({ digest, op, inputs }: DecodedDefinition["ops"][number], ids: ReadonlyMap<Digest, string>): BuildStep {
   return {
-    id: known.ids.get(digest) ?? "",
+    id: ids.get(digest) ?? "",
     op: goStruct(opspb.OpSchema, withoutSession({ ...op, inputs: [] })),
-    ...(inputs.length > 0 && { inputs: inputs.map((input) => inputName(input, known.ids)) }),
-    ...(usage !== undefined && { resourceUsage: usage }),
+    ...(inputs.length > 0 && { inputs: inputs.map((input) => inputName(input, ids)) }),
   };
 }
 
@@ -94,28 +84,28 @@ function withoutSession(op: opspb.Op): opspb.Op {
 
 function describeSource(
   source: opspb.Source | undefined,
-  known: { readonly steps: Readonly<Record<string, string>>; readonly samples: Samples | undefined },
+  steps: Readonly<Record<string, string>>,
 ): SourceMapping | undefined {
   if (source === undefined || source.infos.length === 0) return undefined;
   const places = Object.entries(source.locations)
     .flatMap(([digest, place]) => {
-      const step = known.steps[digest];
+      const step = steps[digest];
       return step === undefined ? [] : [[step, goStruct(opspb.LocationsSchema, place)] as const];
     })
     .toSorted(([a], [b]) => (a < b ? -1 : 1));
   return {
     ...(places.length > 0 && { locations: Object.fromEntries(places) }),
-    infos: source.infos.map((info) => describeFile(info, known.samples)),
+    infos: source.infos.map(describeFile),
   };
 }
 
-function describeFile(info: opspb.SourceInfo, samples: Samples | undefined): SourceFileInfo {
+function describeFile(info: opspb.SourceInfo): SourceFileInfo {
   const { filename, language, data, definition } = info;
   const hasSteps = definition !== undefined && definition.def.length > 0;
   return {
     ...(filename !== "" && { filename }),
     ...(language !== "" && { language }),
     ...(data.length > 0 && { data: Buffer.from(data).toString("base64") }),
-    ...(hasSteps && describeSteps({ def: definition.def, metadata: new Map(), source: undefined }, samples)),
+    ...(hasSteps && describeSteps({ def: definition.def, metadata: new Map(), source: undefined })),
   };
 }

@@ -1,7 +1,6 @@
 import { formatReference, parseReference, withDefaultTag } from "@buildkit-ts/oci";
 import type { BlobMaterial, GitMaterial, HttpMaterial, ImageMaterial, Materials, Use } from "./materials.ts";
 import { redactCredentials } from "./redact-credentials.ts";
-import type { ResourceSamples } from "./resource-usage.ts";
 
 /** What is known of how one result came to be: collected step by step, then read. Equal things are there once. */
 export class Capture implements Materials {
@@ -13,7 +12,6 @@ export class Capture implements Materials {
   readonly #locals = new Set<string>();
   readonly #secrets = new Map<string, Use>();
   readonly #ssh = new Map<string, Use>();
-  readonly #samples = new Map<string, ResourceSamples>();
   /** Whether a step could reach the network. */
   networkAccess = false;
   /** Whether something went in that could not be captured. */
@@ -45,11 +43,6 @@ export class Capture implements Materials {
 
   get ssh(): readonly Use[] {
     return [...this.#ssh.values()].toSorted(by(({ id }) => id));
-  }
-
-  /** What steps used, by the digests of their vertices. */
-  get samples(): ReadonlyMap<string, ResourceSamples> {
-    return this.#samples;
   }
 
   addImage(image: ImageMaterial): void {
@@ -86,11 +79,7 @@ export class Capture implements Materials {
     addUse(this.#ssh, ssh.id === "" ? { ...ssh, id: "default" } : ssh);
   }
 
-  addSamples(vertex: string, samples: ResourceSamples): void {
-    this.#samples.set(vertex, samples);
-  }
-
-  /** Takes in what another capture found; what steps used stays with the result that they belong to. */
+  /** Takes in what another capture found. */
   merge(other: Capture): void {
     for (const image of other.#images) this.addImage(image);
     for (const blob of other.#blobs.values()) this.addBlob(blob);
@@ -106,7 +95,6 @@ export class Capture implements Materials {
   clone(): Capture {
     const copy = new Capture();
     copy.merge(this);
-    for (const [vertex, samples] of this.#samples) copy.addSamples(vertex, samples);
     return copy;
   }
 }

@@ -23,7 +23,7 @@ export {
   type RequestParameters,
   type RequestProvenance,
 } from "./request-parameters.ts";
-export type { Pressure, ResourceSample, ResourceSamples, SystemSample } from "./resource-usage.ts";
+export type { Pressure, PressureValues, SystemSample } from "./resource-usage.ts";
 export {
   createStatement,
   predicateTypeAnnotation,

@@ -12,6 +12,7 @@ import {
   type StepLayers,
   toPredicateV02,
 } from "@buildkit-ts/provenance";
+import type { HostUsage } from "../usage/host-usage.ts";
 import { versionInfo } from "../wire/version.ts";
 import type { BuildTimes } from "./build-times.ts";
 import type { RefProvenance } from "./result-provenance.ts";
@@ -21,6 +22,7 @@ import { findStepLayers } from "./step-layers.ts";
 export interface DocumentContext {
   readonly times: BuildTimes;
   readonly compatibilityVersion: number;
+  readonly usage: Pick<HostUsage, "samples">;
   /** Id of the client's session, for blobs that are still in a registry. */
   readonly session: string;
   /** What the daemon's administrator wants to be in every provenance. */
@@ -44,7 +46,8 @@ export async function createDocument(
   context: DocumentContext & { readonly signal: AbortSignal },
 ): Promise<PredicateV1 | PredicateV02> {
   const { capture, request, configSource } = described;
-  const max = options.mode === "max" ? await describeAll(described, options, context) : {};
+  const max = options.mode === "max" ? await describeAll(described, context) : {};
+  const sysUsage = options.captureUsage ? await context.usage.samples(context) : undefined;
   const predicate = createPredicate({
     capture,
     request,
@@ -56,18 +59,18 @@ export async function createDocument(
     finishedAt: context.times.finish(),
     dockerfileVersion: request.frontend === "dockerfile.v0" ? versionInfo.dockerfileVersion : undefined,
     ...max,
+    ...(sysUsage !== undefined && { sysUsage }),
   });
   return options.version === "v1" ? predicate : toPredicateV02(predicate);
 }
 
 /** What `max` adds: the steps, the files that they come from, and their layers as far as these have blobs. */
 async function describeAll(
-  { ref, capture }: RefProvenance,
-  { captureUsage }: DocumentOptions,
+  { ref }: RefProvenance,
   { session, signal }: DocumentContext & { readonly signal: AbortSignal },
 ): Promise<{ readonly buildConfig: BuildConfig; readonly source?: SourceMapping; readonly layers?: StepLayers }> {
   const definition = definitionFromProto(ref.definition);
-  const { config, source } = describeBuild(definition, captureUsage ? capture.samples : undefined);
+  const { config, source } = describeBuild(definition);
   const result = await ref.result({ signal });
   const context = { signal, progress: noProgress, sessions: () => [session], values: () => [] };
   const layers =

@@ -1,26 +1,28 @@
-import { BuildError } from "@buildkit-ts/errdefs";
+import { IncompleteMaterialsError } from "@buildkit-ts/errdefs";
 import { type Attestation, attestationKeys, isComplete, type ProvenanceOptions } from "@buildkit-ts/provenance";
 import type { BridgeRef, BridgeResult } from "../bridge/bridge-ref.ts";
 import type { BuildRequest } from "../build-request.ts";
+import { HostUsage } from "../usage/host-usage.ts";
 import { BuildTimes } from "./build-times.ts";
 import { createDocument, type DocumentContext, type DocumentOptions, predicateTypeOf } from "./provenance-document.ts";
 import type { RefProvenance, ResultProvenance } from "./result-provenance.ts";
 
-/** What one build states of its result's provenance. Made when the build begins. */
-export class ProvenanceStatements {
+/** What one build states of its result's provenance. Made when the build begins, and looks at the machine until disposed. */
+export class ProvenanceStatements implements AsyncDisposable {
   readonly #options: ProvenanceOptions | undefined;
   readonly #context: DocumentContext;
+  readonly #usage = new HostUsage();
 
   constructor(request: BuildRequest, environment: Readonly<Record<string, unknown>>) {
     const { provenance, compatibilityVersion, session } = request;
     this.#options = provenance;
-    this.#context = { times: new BuildTimes(), environment, compatibilityVersion, session };
+    this.#context = { times: new BuildTimes(), environment, compatibilityVersion, session, usage: this.#usage };
   }
 
   /**
    * The result with the provenance that the client asked for.
    *
-   * @throws {BuildError} `failed_precondition`, where complete materials were asked for and something was not captured.
+   * @throws {IncompleteMaterialsError} where complete materials were asked for and something was not captured.
    */
   addTo(result: BridgeResult, provenance: ResultProvenance): BridgeResult {
     const options = this.#options;
@@ -41,6 +43,10 @@ export class ProvenanceStatements {
     return Buffer.from(JSON.stringify(predicate, undefined, "  "));
   }
 
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#usage[Symbol.asyncDispose]();
+  }
+
   #attestation(described: RefProvenance, options: ProvenanceOptions): Attestation<BridgeRef> {
     return {
       kind: "in-toto",
@@ -57,14 +63,7 @@ export class ProvenanceStatements {
   }
 }
 
-/** With BuildKit's text, which names what was not captured. */
 function requireComplete({ capture }: RefProvenance): void {
   if (isComplete(capture)) return;
-  const locals = capture.locals.map((name) => `\n  - ${name === "" ? "<unnamed>" : name}\n    reason: local_source`);
-  const details = locals.length === 0 ? "" : `\n\nUncaptured local sources:${locals.join("")}`;
-  throw new BuildError(
-    "failed_precondition",
-    "provenance materials are incomplete\n\nThe build requested complete provenance materials, " +
-      `but not all dependencies could be captured.${details}`,
-  );
+  throw new IncompleteMaterialsError(capture.locals.map((name) => ({ name, reason: "local_source" })));
 }

@@ -3,6 +3,7 @@ import { opspb, policypb } from "@buildkit-ts/api";
 import {
   ExitError,
   FrontendError,
+  IncompleteMaterialsError,
   PolicyDeniedError,
   SolveError,
   type SolveFailure,
@@ -57,6 +58,8 @@ function detailsOf(error: unknown): RpcErrorDetail[] {
     return [
       typedDetail("errdefs.Frontend", { name: error.frontend, ...(error.source !== "" && { source: error.source }) }),
     ];
+  if (error instanceof IncompleteMaterialsError)
+    return [typedDetail("errdefs.ProvenanceMaterialsIncomplete", { incomplete: error.incomplete })];
   if (error instanceof ExitError) return [typedDetail("gatewayapi.ExitMessage", { Code: error.exitCode })];
   if (error instanceof PolicyDeniedError && error.denyMessages.length > 0) {
     const denyMessages = error.denyMessages.map((message) => ({ message }));
