@@ -34,6 +34,7 @@ export interface ConfigFile {
     readonly specDirectories: readonly string[] | undefined;
     readonly autoAllowed: readonly string[] | undefined;
   };
+  readonly otelSocketPath: string | undefined;
   readonly log: { readonly level: string | undefined; readonly format: string | undefined };
   readonly grpc: {
     readonly addresses: readonly string[] | undefined;
@@ -138,7 +139,7 @@ export function parseConfig(text: string, path: string): ConfigFile {
     "cache",
   ]);
   reader.refuse("proxyNetwork", "the proxy network");
-  reader.refuse("otel", "a socket for traces of steps");
+  const otel = reader.table("otel").allow(["socketPath"]);
   reader.refuse("cache", "signed caches");
   const log = reader.table("log").allow(["level", "format"]);
   // How long platforms are remembered is not asked: they are looked up each time, in less than a millisecond.
@@ -150,6 +151,7 @@ export function parseConfig(text: string, path: string): ConfigFile {
     root: reader.text("root"),
     entitlements: reader.texts("insecure-entitlements"),
     cdi: readCdi(reader.table("cdi")),
+    otelSocketPath: otel.text("socketPath"),
     log: { level: log.text("level"), format: log.text("format") },
     grpc: readGrpc(reader.table("grpc")),
     worker: readWorker(reader.table("worker")),
