@@ -76,3 +76,32 @@ export class PassthroughVertex implements LlbVertex {
     });
   }
 }
+
+/** Builds the definition that a file of its input holds. */
+export class BuildVertex implements LlbVertex {
+  readonly inputs: readonly Output[];
+  readonly #filename: string;
+  readonly #constraints: Constraints;
+
+  constructor(source: Output, filename: string, constraints: Constraints) {
+    this.inputs = [source];
+    this.#filename = filename;
+    this.#constraints = constraints;
+  }
+
+  encode(context: EncodeContext): EncodedVertex {
+    const value = {
+      // The builder that takes LLB as it is.
+      builder: -1n,
+      inputs: { "buildkit.llb.definition": { input: 0n } },
+      attrs: this.#filename === "" ? {} : { "llbbuild.filename": this.#filename },
+    };
+    return encodeOp(context, {
+      op: { case: "build", value },
+      inputs: this.inputs.map((input) => context.input(input)),
+      constraints: this.#constraints,
+      caps: ["source.buildop.llbfilename"],
+      platformSpecific: true,
+    });
+  }
+}

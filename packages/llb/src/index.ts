@@ -1,3 +1,4 @@
+export { type BlobOptions, imageBlob, ociLayoutBlob } from "./blob-sources.ts";
 export {
   type Constraints,
   type LinuxResources,

@@ -9,12 +9,14 @@ import {
   git,
   http,
   image,
+  imageBlob,
   local,
   type MarshalOptions,
   merge,
   mkdir,
   mkfile,
   ociLayout,
+  ociLayoutBlob,
   parseOwner,
   type State,
   scratch,
@@ -38,6 +40,7 @@ function graphs(): Map<string, { readonly state: State; readonly options: Marsha
     all.set(name, { state, options: { platform: amd64, localUniqueId: "uid", ...options } });
   };
   addSources(add);
+  addFurtherSources(add);
   addSteps(add);
   return all;
 }
@@ -80,6 +83,50 @@ function addSources(add: Add): void {
     }),
   );
   add("oci", ociLayout("x@sha256:00", { sessionId: "s", storeId: "st", layerLimit: 2 }));
+}
+
+function addFurtherSources(add: Add): void {
+  const blob = `sha256:${"a".repeat(64)}`;
+  add("blob", imageBlob(`busybox@${blob}`, { filename: "f", mode: 0o640, uid: 3, gid: 4 }));
+  add("ociblob", ociLayoutBlob(`x.io/y@${blob}`, { sessionId: "s", storeId: "st" }));
+  add(
+    "gitbundle",
+    git("https://github.com/moby/buildkit.git", {
+      ref: "v1",
+      checksum: "c".repeat(40),
+      bundle: { locator: `oci-layout+blob://x.io/y@${blob}`, sessionId: "s", storeId: "st" },
+    }),
+  );
+  add(
+    "gitall",
+    git("https://github.com/moby/buildkit.git", {
+      checkoutBundle: true,
+      skipSubmodules: true,
+      mtime: "commit",
+      fetchByCommit: true,
+    }),
+  );
+  add("localall", local("x", { differ: { type: "none", required: true }, metadataOnly: { exceptions: ["a", "b"] } }));
+  add("llbbuild", l.build());
+  add(
+    "llbbuildfile",
+    l.build({ filename: "f.llb", customName: "n", platform: { os: "linux", architecture: "arm64" } }),
+  );
+  add(
+    "resources",
+    b.run({
+      args: ["x"],
+      linuxResources: {
+        memory: 1n,
+        memorySwap: 2n,
+        cpuShares: 3n,
+        cpuPeriod: 4n,
+        cpuQuota: 5n,
+        cpusetCpus: "0",
+        cpusetMems: "1",
+      },
+    }),
+  );
 }
 
 function addSteps(add: Add): void {

@@ -144,6 +144,10 @@ export interface GitOptions extends Constraints {
   readonly skipSubmodules?: boolean;
   readonly mtime?: "checkout" | "commit";
   readonly fetchByCommit?: boolean;
+  /** Takes the history from a bundle instead of the remote: an `imageBlob`'s or `ociLayoutBlob`'s identifier. Needs `checksum`. */
+  readonly bundle?: { readonly locator: string; readonly sessionId?: string; readonly storeId?: string };
+  /** Gives one file, `bundle`, instead of a work tree. */
+  readonly checkoutBundle?: boolean;
 }
 
 /** A checkout of a git repository. */
@@ -171,6 +175,10 @@ export function git(url: string, options: GitOptions = {}): State {
   set("git.skipsubmodules", flag(options.skipSubmodules), "source.git.skipsubmodules");
   set("git.mtime", options.mtime, "source.git.mtime");
   set("git.fetchbycommit", flag(options.fetchByCommit), "source.git.fetchbycommit");
+  set("git.bundle", options.bundle?.locator, "source.git.bundle");
+  set("oci.session", options.bundle?.sessionId, undefined);
+  set("oci.store", options.bundle?.storeId, undefined);
+  set("git.checkoutbundle", flag(options.checkoutBundle), "source.git.checkoutbundle");
   const identifier = gitIdentifier(remote, { url, ref: options.ref ?? "", subdir: options.subdir ?? "" });
   return source(`git://${identifier}`, { attrs, caps: [...caps], constraints: options });
 }

@@ -1,11 +1,12 @@
 import type { Platform } from "@buildkit-ts/oci";
 import { normalizePlatform } from "@buildkit-ts/oci";
-import { DiffVertex, MergeVertex, PassthroughVertex } from "./combine-ops.ts";
+import { BuildVertex, DiffVertex, MergeVertex, PassthroughVertex } from "./combine-ops.ts";
 import type { Constraints, MarshalOptions } from "./constraints.ts";
 import type { Definition } from "./definition.ts";
 import { type ExecMount, type ExecSecret, type ExecSsh, ExecVertex, type ProxyEnv } from "./exec-op.ts";
 import { type CopyOptions, type CopySource, copy, type FileAction, FileVertex } from "./file-action.ts";
 import { marshal } from "./marshal.ts";
+import { invalid } from "./op-encoding.ts";
 import { joinPath } from "./path.ts";
 import type { LlbVertex, Output } from "./vertex.ts";
 
@@ -197,6 +198,12 @@ export class State implements CopySource {
     if (dependencies.length === 0) return this;
     const inputs = [this, ...dependencies].flatMap(({ output }) => (output === undefined ? [] : [output]));
     return this.withOutput({ vertex: new PassthroughVertex(id, inputs, constraints), index: 0 });
+  }
+
+  /** What the definition gives that a file of this filesystem holds (`buildkit.llb.definition` by default). */
+  build(options: Constraints & { readonly filename?: string } = {}): State {
+    if (this.output === undefined) throw invalid("Cannot build a definition: scratch has no file");
+    return this.withOutput({ vertex: new BuildVertex(this.output, options.filename ?? "", options), index: 0 });
   }
 
   marshal(options: MarshalOptions = {}): Definition {
