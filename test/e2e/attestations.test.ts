@@ -180,6 +180,15 @@ suite("attestations", () => {
     await build("-t", name, "--output", `type=docker,dest=${archive}`, join(folder.path, "upon"));
     const inspected = await runOk("skopeo", ["inspect", "--raw", `docker-archive:${archive}`]);
     assert.equal((JSON.parse(inspected) as Manifest).manifests, undefined);
+    // Other clients let one export with attestations for an engine: it takes the image, and leaves the rest.
+    const attested = join(folder.path, "attested.tar");
+    const local = ["context", "dockerfile"].flatMap((one) => ["--local", `${one}=${join(folder.path, "upon")}`]);
+    const output = ["--output", `type=docker,dest=${attested},name=app:attested`];
+    const how = ["--frontend", "dockerfile.v0", "--opt", "attest:provenance=mode=max"];
+    await daemon.buildctlOk(["build", ...how, ...local, ...output]);
+    const config = await runOk("skopeo", ["inspect", "--config", `docker-archive:${attested}:app:attested`]);
+    assert.ok("rootfs" in JSON.parse(config));
+    assert.match(await runOk("tar", ["xOf", attested, "index.json"]), /image\.index\.v1\+json/);
   });
 
   test("are files beside local outputs, about each of the files", async () => {

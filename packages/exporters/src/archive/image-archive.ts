@@ -21,7 +21,7 @@ export interface ImageArchive {
   readonly image: Descriptor;
   /** Full references, each with a tag; one entry of `index.json` for each. */
   readonly names: readonly string[];
-  /** Adds `manifest.json`, which `docker load` reads; for a single manifest only. */
+  /** Adds `manifest.json`, which `docker load` reads, for an image that stands alone or beside statements about it. */
   readonly dockerManifest: boolean;
   readonly content: ContentProvider;
 }
@@ -45,8 +45,9 @@ export async function* encodeImageArchive(
       content: readLazily(archive.content, blob, options),
     })),
   ];
-  if (archive.dockerManifest && isManifestType(archive.image.mediaType))
-    entries.push(file("manifest.json", await dockerManifestJson(archive, options), 0o644));
+  const single = archive.dockerManifest ? await singleImage(archive, options) : undefined;
+  if (single !== undefined)
+    entries.push(file("manifest.json", await dockerManifestJson({ ...archive, image: single }, options), 0o644));
   yield* encodeTar(
     entries.toSorted((a, b) => compareBytes(a.header.name, b.header.name)),
     options,
@@ -96,6 +97,18 @@ function indexJson(archive: ImageArchive): Buffer {
   return Buffer.from(
     formatGoJson({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: manifests.map(orderDescriptor) }),
   );
+}
+
+/** The one image of an archive; undefined for several. Statements have a platform that nothing runs on. */
+async function singleImage(
+  { image, content }: ImageArchive,
+  options: { readonly signal: AbortSignal },
+): Promise<Descriptor | undefined> {
+  if (isManifestType(image.mediaType)) return image;
+  const [first, ...others] = (await childrenOf(content, image, options)).filter(
+    ({ platform }) => platform?.os !== "unknown",
+  );
+  return others.length === 0 ? first : undefined;
 }
 
 async function dockerManifestJson(archive: ImageArchive, options: { readonly signal: AbortSignal }): Promise<Buffer> {
