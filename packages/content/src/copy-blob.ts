@@ -1,5 +1,6 @@
 import type { Descriptor } from "@buildkit-ts/oci";
 import type { BlobInfo, ContentProvider, ContentStore } from "./content-store.ts";
+import { repeatDamaged } from "./repeat-damaged.ts";
 
 /**
  * Brings a blob from a provider into a store, verified, unless the store has it.
@@ -16,9 +17,16 @@ export async function copyBlob(
     readonly onProgress?: (bytes: number) => void;
   },
 ): Promise<BlobInfo> {
-  const { signal, descriptor, onProgress } = options;
-  const present = await to.find(descriptor.digest);
+  const present = await to.find(options.descriptor.digest);
   if (present !== undefined) return present;
+  return await repeatDamaged(async () => await copy(from, to, options), options);
+}
+
+async function copy(
+  from: ContentProvider,
+  to: ContentStore,
+  { signal, descriptor, onProgress }: Parameters<typeof copyBlob>[2],
+): Promise<BlobInfo> {
   await using writer = await to.openWriter({ signal, ref: descriptor.digest });
   let bytes = writer.offset;
   for await (const chunk of await from.open(descriptor, { signal, offset: writer.offset })) {

@@ -1,6 +1,7 @@
 import { BuildError } from "@buildkit-ts/errdefs";
 import { type Descriptor, digestOf } from "@buildkit-ts/oci";
 import type { ContentProvider } from "./content-store.ts";
+import { repeatDamaged } from "./repeat-damaged.ts";
 
 /**
  * A small blob in one piece, verified: a manifest, an image config.
@@ -13,12 +14,20 @@ export async function readBlob(
   descriptor: Descriptor,
   options: { readonly signal: AbortSignal; readonly maxBytes?: number },
 ): Promise<Buffer> {
-  const { signal, maxBytes = 32 << 20 } = options;
+  const { maxBytes = 32 << 20 } = options;
   if (descriptor.size > maxBytes)
     throw new BuildError(
       "resource_exhausted",
       `Cannot read blob "${descriptor.digest}": ${descriptor.size} bytes are more than ${maxBytes}`,
     );
+  return await repeatDamaged(async () => await readOnce(provider, descriptor, options), options);
+}
+
+async function readOnce(
+  provider: ContentProvider,
+  descriptor: Descriptor,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of await provider.open(descriptor, { signal })) {

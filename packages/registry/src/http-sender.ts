@@ -6,7 +6,7 @@ import type { Connections } from "./connections.ts";
 import type { RegistryHostConfig } from "./registry-config.ts";
 import { redactUrl } from "./registry-error.ts";
 
-export type HttpMethod = "GET" | "HEAD" | "POST" | "PUT";
+export type HttpMethod = "GET" | "HEAD" | "PATCH" | "POST" | "PUT";
 
 export interface HttpRequest {
   readonly method: HttpMethod;

@@ -12,6 +12,7 @@ import {
 import type { HttpAnswer } from "./http-sender.ts";
 import type { RegistryEndpoint } from "./registry-config.ts";
 import { type RegistryExchange, type RegistryRequestOptions, unexpectedStatus } from "./registry-exchange.ts";
+import { repeatDamaged } from "./retry-policy.ts";
 import { repositoryScope } from "./scopes.ts";
 
 /** A manifest or index, verified against its descriptor. */
@@ -39,7 +40,7 @@ interface ManifestTarget {
 
 /** What the reference names now, found at the first endpoint that knows it. */
 export async function resolveManifest(target: ManifestTarget, options: RegistryRequestOptions): Promise<Descriptor> {
-  return await atEachEndpoint(target, async (endpoint, isLast) => {
+  return await atEachEndpoint(target, options, async (endpoint, isLast) => {
     const object = objectOf(target.reference);
     const ask = { endpoint, isLast, path: `/${target.reference.path}/manifests/${object}` };
     const answer = await requestManifest(target, { ...ask, method: "HEAD" }, options);
@@ -65,7 +66,7 @@ export async function fetchManifest(
 ): Promise<FetchedManifest> {
   const reference = descriptor === undefined ? target.reference : { ...target.reference, digest: descriptor.digest };
   const fixed = { ...target, reference };
-  return await atEachEndpoint(fixed, async (endpoint, isLast) => {
+  return await atEachEndpoint(fixed, options, async (endpoint, isLast) => {
     const path = `/${reference.path}/manifests/${objectOf(reference)}`;
     const answer = await requestManifest(fixed, { endpoint, isLast, path, method: "GET" }, options);
     if (answer.statusCode === 404) return await answer.discard();
@@ -79,13 +80,17 @@ export async function fetchManifest(
 /** Asks the endpoints one after the other; gives the first result, or throws the failure that says most. */
 async function atEachEndpoint<T>(
   target: ManifestTarget,
+  options: RegistryRequestOptions,
   ask: (endpoint: RegistryEndpoint, isLast: boolean) => Promise<T | void>,
 ): Promise<T> {
   const { endpoints, reference } = target;
   const failures: { readonly error: BuildError; readonly rank: number }[] = [];
   for (const [index, endpoint] of endpoints.entries()) {
     try {
-      const result = await ask(endpoint, index === endpoints.length - 1);
+      const result = await repeatDamaged(async () => await ask(endpoint, index === endpoints.length - 1), {
+        clock: target.exchange.clock,
+        signal: options.signal,
+      });
       if (result !== undefined) return result as T;
       failures.push({ error: new BuildError("not_found", `${formatReference(reference)}: not found`), rank: 1 });
     } catch (error) {
@@ -178,7 +183,10 @@ async function readBytes(reference: Reference, answer: HttpAnswer): Promise<Buff
 }
 
 function describe(reference: Reference, answer: HttpAnswer, bytes: Buffer): Descriptor {
-  return { mediaType: mediaTypeOf(answer), digest: verifyDigest(bytes, reference.digest), size: bytes.length };
+  const stated = answer.header("docker-content-digest");
+  // For a tag only the registry itself tells which bytes are the right ones.
+  const expected = reference.digest ?? (stated !== undefined && isDigest(stated) ? stated : undefined);
+  return { mediaType: mediaTypeOf(answer), digest: verifyDigest(bytes, expected), size: bytes.length };
 }
 
 /** @throws {BuildError} `data_loss`, if the bytes have another digest. */

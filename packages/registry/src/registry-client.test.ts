@@ -143,12 +143,14 @@ test("statuses become errors that say what the registry said", async (t) => {
 test("bytes with another digest, or too many of them, are refused", async (t) => {
   const { registry, client, reference } = await setUp(t);
   const { descriptor } = putImage(registry);
-  registry.fail(({ method }) => method === "GET", { kind: "garbage", body: "{}" });
+  const always = 100;
+  registry.fail(({ method }) => method === "GET", { kind: "garbage", body: "{}" }, always);
   await assert.rejects(client.fetchManifest(reference, descriptor, options), { code: "data_loss" });
+  registry.clearFaults();
   registry.fail(({ method }) => method === "GET", { kind: "garbage", body: "x".repeat(5 << 20) });
   await assert.rejects(client.fetchManifest(reference, undefined, options), { code: "resource_exhausted" });
   const blob = blobDescriptor(Buffer.from("ab"));
-  registry.fail(({ method }) => method === "GET", { kind: "garbage", body: "abc" });
+  registry.fail(({ method }) => method === "GET", { kind: "garbage", body: "abc" }, always);
   await assert.rejects(client.fetchBlob(reference, blob, options), { code: "data_loss" });
 });
 

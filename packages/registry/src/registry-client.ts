@@ -8,10 +8,12 @@ import { type CheckedEndpoint, checkEndpoint } from "./check-endpoint.ts";
 import { Connections } from "./connections.ts";
 import { HttpSender } from "./http-sender.ts";
 import { type FetchedManifest, fetchManifest, maxManifestBytes, resolveManifest, verifyDigest } from "./manifests.ts";
-import { type BlobToPush, type PushOutcome, type PushTarget, pushBlob, pushManifest } from "./push.ts";
+import { type BlobToPush, type PushOutcome, pushBlob, pushManifest } from "./push.ts";
+import type { PushTarget } from "./push-request.ts";
 import { fetchReferrers } from "./referrers.ts";
 import { endpointsOf, type RegistryConfig, type RegistryEndpoint } from "./registry-config.ts";
 import { RegistryExchange, type RegistryRequestOptions } from "./registry-exchange.ts";
+import { repeatDamaged } from "./retry-policy.ts";
 
 export interface RegistryClientOptions {
   readonly config?: RegistryConfig;
@@ -77,6 +79,17 @@ export class RegistryClient implements AsyncDisposable {
 
   /** A small blob, such as an image's config: whole and verified; at most 4 MiB unless told otherwise. */
   async fetchBlob(
+    reference: Reference,
+    descriptor: Descriptor,
+    options: RegistryRequestOptions & { readonly maxBytes?: number },
+  ): Promise<Buffer> {
+    return await repeatDamaged(async () => await this.#fetchBlob(reference, descriptor, options), {
+      clock: this.#exchange.clock,
+      signal: options.signal,
+    });
+  }
+
+  async #fetchBlob(
     reference: Reference,
     descriptor: Descriptor,
     options: RegistryRequestOptions & { readonly maxBytes?: number },

@@ -1,3 +1,6 @@
+import type { Clock } from "@buildkit-ts/async";
+import { BuildError } from "@buildkit-ts/errdefs";
+
 /** How often a request is sent before its failure counts. */
 export const maxAttempts = 5;
 
@@ -54,4 +57,34 @@ export function errorCodes(error: unknown): string[] {
     if (current instanceof AggregateError) codes.push(...(current.errors as unknown[]).flatMap(errorCodes));
   }
   return codes;
+}
+
+const maxDamaged = 4;
+
+/**
+ * Repeats work whose answer broke off, or came with other bytes than its digest promised: something on the way may have
+ * damaged it. What the server refused is not asked for again.
+ *
+ * @throws {BuildError} what went wrong the last time.
+ */
+export async function repeatDamaged<T>(
+  work: () => Promise<T>,
+  options: { readonly clock: Clock; readonly signal: AbortSignal },
+): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      options.signal.throwIfAborted();
+      const isBroken = !(error instanceof BuildError) && isConnectionFailure(error);
+      const isDamaged = error instanceof BuildError && error.code === "data_loss";
+      if (attempt === maxDamaged || !(isBroken || isDamaged)) throw isBroken ? brokenAnswer(error) : error;
+      await options.clock.sleep(backoffMs(attempt), options);
+    }
+  }
+}
+
+function brokenAnswer(error: unknown): BuildError {
+  const text = error instanceof Error ? error.message : String(error);
+  return new BuildError("unavailable", `Cannot read answer of registry: ${text}`, { cause: error });
 }

@@ -20,6 +20,8 @@ export type Fault =
     }
   /** Breaks the connection after so many bytes of the answer's body; 0 is before any answer. */
   | { readonly kind: "cut"; readonly afterBytes: number }
+  /** Takes about half of an upload's bytes, and breaks the connection. */
+  | { readonly kind: "half received" }
   /** Answers with these bytes instead of the right ones. */
   | { readonly kind: "garbage"; readonly body: string };
 
@@ -49,7 +51,8 @@ export class TestRegistry implements AsyncDisposable {
   readonly #server: Server;
   readonly #blobs = new Map<string, Map<string, Buffer>>();
   readonly #manifests = new Map<string, Map<string, StoredManifest>>();
-  readonly #uploads = new Set<string>();
+  /** What came of each upload so far. */
+  readonly #uploads = new Map<string, Buffer>();
   readonly #tokens = new Map<string, readonly string[]>();
   readonly #faults: { readonly matches: (request: TestRequest) => boolean; readonly fault: Fault; left: number }[] = [];
   /** All requests so far, faulty ones included. */
@@ -126,12 +129,26 @@ export class TestRegistry implements AsyncDisposable {
     const seen = { method: request.method ?? "", path: request.url ?? "", headers: request.headers };
     this.requests.push(seen);
     const fault = this.#takeFault(seen);
+    if (fault?.kind === "half received") return await this.#takeHalf(request);
     if (fault !== undefined && failAtOnce(request, response, fault)) return;
     const body = await readBody(request);
     const url = new URL(seen.path, "http://registry.invalid");
     if (url.pathname === "/token") return this.#giveToken(request, response, { url, body });
     if (this.#refuses(request, response, url)) return;
     this.#route({ request, response, url, body, cutAfter: fault?.kind === "cut" ? fault.afterBytes : undefined });
+  }
+
+  async #takeHalf(request: IncomingMessage): Promise<void> {
+    const [, id = ""] = /\/uploads\/([^?]+)/.exec(request.url ?? "") ?? [];
+    const half = Number(request.headers["content-length"] ?? "0") >> 1;
+    let taken = this.#uploads.get(id) ?? Buffer.alloc(0);
+    const before = taken.length;
+    for await (const chunk of request) {
+      taken = Buffer.concat([taken, chunk as Buffer]);
+      if (taken.length >= before + half) break;
+    }
+    this.#uploads.set(id, taken.subarray(0, before + half));
+    request.socket.resetAndDestroy();
   }
 
   #takeFault(request: TestRequest): Fault | undefined {
@@ -173,7 +190,8 @@ export class TestRegistry implements AsyncDisposable {
     serveBytes(call, manifest?.bytes, headers ?? {});
   }
 
-  #serveUpload({ request, response, url, body }: Call, repository: string, id: string): void {
+  #serveUpload(call: Call, repository: string, id: string): void {
+    const { request, response, url } = call;
     const digest = url.searchParams.get("digest");
     if (request.method === "POST") {
       const [mount, from] = [url.searchParams.get("mount"), url.searchParams.get("from")];
@@ -181,10 +199,24 @@ export class TestRegistry implements AsyncDisposable {
       if (existing !== undefined)
         return reply(response, 201, { headers: { "docker-content-digest": this.putBlob(repository, existing) } });
       const upload = randomUUID();
-      this.#uploads.add(upload);
+      this.#uploads.set(upload, Buffer.alloc(0));
       return reply(response, 202, { headers: { location: `/v2/${repository}/blobs/uploads/${upload}?_state=x` } });
     }
-    if (!this.#uploads.delete(id)) return replyError(response, 404, "BLOB_UPLOAD_UNKNOWN");
+    const known = this.#uploads.get(id);
+    if (known === undefined) return replyError(response, 404, "BLOB_UPLOAD_UNKNOWN");
+    const state = {
+      location: `/v2/${repository}/blobs/uploads/${id}?_state=y`,
+      range: `0-${Math.max(known.length - 1, 0)}`,
+    };
+    if (request.method === "GET") return reply(response, 204, { headers: state });
+    if (request.method === "PATCH") {
+      const [, start] = /^(\d+)-\d+$/.exec(request.headers["content-range"] ?? "") ?? [];
+      if (start !== String(known.length)) return reply(response, 416, { headers: state });
+      this.#uploads.set(id, Buffer.concat([known, call.body]));
+      return reply(response, 202, { headers: { location: state.location } });
+    }
+    this.#uploads.delete(id);
+    const body = Buffer.concat([known, call.body]);
     if (digest !== digestOf(body)) return replyError(response, 400, "DIGEST_INVALID");
     reply(response, 201, { headers: { "docker-content-digest": this.putBlob(repository, body) } });
   }
@@ -254,7 +286,7 @@ export class TestRegistry implements AsyncDisposable {
 function failAtOnce(request: IncomingMessage, response: ServerResponse, fault: Fault): boolean {
   if (fault.kind === "status") reply(response, fault.status, { headers: fault.headers ?? {}, body: fault.body ?? "" });
   else if (fault.kind === "garbage") reply(response, 200, { body: fault.body });
-  else if (fault.afterBytes === 0) request.socket.destroy();
+  else if (fault.kind === "cut" && fault.afterBytes === 0) request.socket.destroy();
   else return false;
   return true;
 }

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { type Clock, systemClock } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { ProgressWriter } from "@buildkit-ts/progress";
 import { redactUrls } from "./git-identifier.ts";
@@ -11,6 +12,7 @@ export interface GitCommandOptions {
   readonly knownHostsFile?: string;
   /** Socket of the agent that signs in to servers by SSH. */
   readonly agentSocket?: string;
+  readonly clock?: Clock;
 }
 
 /** Where a command works. */
@@ -24,6 +26,35 @@ interface RunOptions {
   /** What of the command is kept from the build's log: its output, or its complaints as well. */
   readonly quiet?: "output" | "all";
 }
+
+interface Outcome {
+  readonly status: number;
+  readonly stdout: Buffer;
+  readonly stderr: string;
+}
+
+const maxAttempts = 5;
+const remoteCommands = new Set(["fetch", "ls-remote", "submodule"]);
+// What git and curl say of servers that are in trouble, and of connections that break.
+const passingFailure = new RegExp(
+  [
+    "returned error: (?:5\\d\\d|408|425|429)",
+    "connection (?:was )?reset",
+    "connection timed out",
+    "operation timed out",
+    "empty reply from server",
+    "early eof",
+    "unexpected disconnect",
+    "hung up unexpectedly",
+    "transfer closed with",
+    "RPC failed",
+    "Recv failure",
+    "SSL_ERROR_SYSCALL",
+    "unexpected eof while reading",
+    "kex_exchange_identification",
+  ].join("|"),
+  "i",
+);
 
 const maxOutputBytes = 32 << 20;
 const killAfterMs = 10_000;
@@ -57,7 +88,7 @@ export class GitCommand {
   }
 
   async #run(args: readonly string[], options: RunOptions): Promise<Buffer> {
-    const { status, stdout, stderr } = await this.#spawn(args, options);
+    const { status, stdout, stderr } = await this.#patiently(args, options);
     if (status === 0) return stdout;
     options.signal.throwIfAborted();
     const withoutDepth = args.filter((arg) => arg !== "--depth=1");
@@ -69,6 +100,17 @@ export class GitCommand {
     throw new BuildError("unknown", redactUrls(`git stderr:\n${stderr.slice(0, 16_384)}: exit status ${status}`));
   }
 
+  /** Git itself gives up at the first failure of a server or of the way there. */
+  async #patiently(args: readonly string[], options: RunOptions): Promise<Outcome> {
+    const clock = this.#options.clock ?? systemClock;
+    for (let attempt = 1; ; attempt += 1) {
+      const outcome = await this.#spawn(args, options);
+      const mayPass = remoteCommands.has(args[0] ?? "") && outcome.status !== 0 && passingFailure.test(outcome.stderr);
+      if (!mayPass || attempt === maxAttempts || options.signal.aborted) return outcome;
+      await clock.sleep(Math.min(1000 * 2 ** (attempt - 1), 8000), options);
+    }
+  }
+
   /** Whether the command succeeds. */
   async succeeds(args: readonly string[], options: { readonly signal: AbortSignal }): Promise<boolean> {
     const { status } = await this.#spawn(args, { ...options, quiet: "all" });
@@ -76,10 +118,7 @@ export class GitCommand {
     return status === 0;
   }
 
-  async #spawn(
-    args: readonly string[],
-    options: RunOptions,
-  ): Promise<{ readonly status: number; readonly stdout: Buffer; readonly stderr: string }> {
+  async #spawn(args: readonly string[], options: RunOptions): Promise<Outcome> {
     const { signal } = options;
     signal.throwIfAborted();
     const { gitDirectory, workTree } = this.#place;
