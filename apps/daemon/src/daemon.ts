@@ -22,6 +22,7 @@ import { MemoryKeeper } from "./memory-keeper.ts";
 import { readProvenanceEnvironment } from "./provenance-environment.ts";
 import { lockRoot } from "./root-lock.ts";
 import type { Settings } from "./settings.ts";
+import { openTraceSocket } from "./trace-socket.ts";
 
 /**
  * A running daemon: it holds its root's lock, has cleaned up after its predecessor, and listens.
@@ -65,7 +66,10 @@ export class Daemon implements AsyncDisposable {
     resources.use(new MemoryKeeper({ clock: systemClock, reporter: logger }));
     const stopped = new AbortController();
     const sessions = new LocalSessionManager();
-    const engine = resources.use(await Engine.open(settings, { sessions, logger }));
+    const store = new TraceStore();
+    const warn = (text: string): void => logger.log("warning", text);
+    const traceSocket = resources.use(await openTraceSocket(settings.traceSocketPath, { store, warn }));
+    const engine = resources.use(await Engine.open(settings, { sessions, logger, traceSocket: traceSocket.path }));
     resources.defer(() => stopped.abort(new BuildError("unavailable", "The daemon is stopping")));
     const history = new BuildHistory({
       database: engine.database,
@@ -73,9 +77,7 @@ export class Daemon implements AsyncDisposable {
       errors: logger,
       limits: settings.history,
     });
-    const traces = resources.use(
-      new TraceArchive({ store: new TraceStore(), history, clock: systemClock, errors: logger }),
-    );
+    const traces = resources.use(new TraceArchive({ store, history, clock: systemClock, errors: logger }));
     const registry = new BridgeRegistry();
     const runner = new BuildRunner({
       engine,

@@ -109,14 +109,14 @@ export class Engine implements BuildEngine, AsyncDisposable {
   /** Cleans up after a predecessor that did not end well, before anything can be asked of it. */
   static async open(
     settings: Settings,
-    options: { readonly sessions: LocalSessionManager; readonly logger: Logger },
+    options: { readonly sessions: LocalSessionManager; readonly logger: Logger; readonly traceSocket: string },
   ): Promise<Engine> {
     await using resources = new AsyncDisposableStack();
     const { sessions, logger } = options;
     const { root } = settings;
     const network = resources.use(await openNetwork(settings, logger));
     const devices = new DeviceRegistry({ ...settings.devices, reporter: logger });
-    const executor = await openExecutor(settings, network);
+    const executor = await openExecutor(settings, { sandbox: network, traceSocket: options.traceSocket });
     await executor.cleanup();
     const temporaryDirectory = await makeTemporaryDirectory(root);
     const database = resources.use(MetadataDatabase.open(join(root, "state.db"), { reporter: logger }));
@@ -346,11 +346,14 @@ async function openNetwork(settings: Settings, logger: Logger): Promise<NetworkP
   return await openNetworkProvider(settings.network, { directory, reporter: logger, env: process.env });
 }
 
-async function openExecutor(settings: Settings, sandbox: NetworkProvider): Promise<RuncExecutor> {
+async function openExecutor(
+  settings: Settings,
+  { sandbox, traceSocket }: { readonly sandbox: NetworkProvider; readonly traceSocket: string },
+): Promise<RuncExecutor> {
   return await RuncExecutor.open({
     directory: join(settings.root, "executor"),
     networks: { sandbox, host: new HostNetworkProvider(), none: new NoneNetworkProvider() },
-    ...(settings.cgroupParent !== "" && { host: { defaultCgroupParent: settings.cgroupParent } }),
+    host: { defaultCgroupParent: settings.cgroupParent, traceSocket },
     ...(settings.runtimeBinary !== undefined && { binary: settings.runtimeBinary }),
     ...(settings.dns !== undefined && { dns: settings.dns }),
   });

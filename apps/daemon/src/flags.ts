@@ -14,6 +14,7 @@ export interface DaemonFlags {
   readonly logFormat: string | undefined;
   readonly group: string | undefined;
   readonly debugAddress: string | undefined;
+  readonly otelSocketPath: string | undefined;
   readonly tls: {
     readonly cert: string | undefined;
     readonly key: string | undefined;
@@ -63,7 +64,6 @@ const missingValues: readonly (readonly [flag: string, accepted: readonly string
 
 /** These only matter to things that are absent, and are harmless: they are accepted and have no effect. */
 const withoutEffect: readonly string[] = [
-  "--otel-socket-path",
   "--containerd-worker-addr",
   "--containerd-worker-labels",
   "--containerd-worker-platform",
@@ -114,6 +114,7 @@ function createCommand(): Command {
     "--log-format <format>": "text or json",
     "--group <group>": "group, by name or id, that owns the socket",
     "--debugaddr <address>": "address for debugging",
+    "--otel-socket-path <path>": "socket for the spans of steps",
     "--tlscert <path>": "certificate file",
     "--tlskey <path>": "key file",
     "--tlscacert <path>": "CA of client certificates",
@@ -180,6 +181,7 @@ function readOptions(options: Readonly<Record<string, unknown>>): DaemonFlags {
     logFormat: text("logFormat"),
     group: text("group"),
     debugAddress: text("debugaddr"),
+    otelSocketPath: text("otelSocketPath"),
     tls: { cert: text("tlscert"), key: text("tlskey"), ca: text("tlscacert") },
     allowInsecureEntitlements: list("allowInsecureEntitlement"),
     cdi: {

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { statSync } from "node:fs";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import type { GcRule } from "@buildkit-ts/control";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { NetworkSettings } from "@buildkit-ts/network";
@@ -17,6 +17,8 @@ export interface Settings {
   readonly configPath: string | undefined;
   readonly addresses: readonly string[];
   readonly root: string;
+  /** Where the daemon collects spans of steps. */
+  readonly traceSocketPath: string;
   readonly log: { readonly level: LogLevel; readonly format: "text" | "json" };
   readonly uid: number | undefined;
   readonly gid: number | undefined;
@@ -54,6 +56,8 @@ export function resolveSettings(flags: DaemonFlags, file: ConfigFile): Settings 
     configPath: file.path,
     addresses: flags.addresses ?? file.grpc.addresses ?? [defaultPaths.address],
     root,
+    // Steps see it at one place in any case, so each daemon has its own unless told otherwise.
+    traceSocketPath: flags.otelSocketPath ?? file.otelSocketPath ?? join(root, "otel-grpc.sock"),
     log: resolveLog(flags, file),
     uid: file.grpc.uid,
     gid: flags.group === undefined ? file.grpc.gid : resolveGroup(flags.group),

@@ -18,5 +18,6 @@ export { BuildHistory, type HistoryLimits } from "./history/build-history.ts";
 export { HistoryBlobs } from "./history/history-blobs.ts";
 export { type ControlServerOptions, createControlServer, createSecureControlServer } from "./server.ts";
 export { TraceArchive } from "./trace/trace-archive.ts";
+export { createTraceServer } from "./trace/trace-server.ts";
 export { TraceStore } from "./trace/trace-store.ts";
 export { userAgent, versionInfo } from "./wire/version.ts";

@@ -8,7 +8,6 @@ import {
   type SecureServerOptions,
   type ServerHttp2Session,
 } from "node:http2";
-import { create } from "@bufbuild/protobuf";
 import { cacheplanpb, contentpb, controlpb, gatewaypb, healthpb, registrycheckpb, tracepb } from "@buildkit-ts/api";
 import type { ErrorReporter } from "@buildkit-ts/async";
 import type { ContentStore } from "@buildkit-ts/content";
@@ -22,7 +21,7 @@ import { cachePlanService } from "./cache-plan-service.ts";
 import { contentService } from "./content-service.ts";
 import { type ControlServiceOptions, controlService } from "./control-service.ts";
 import { registryCheckService } from "./registry-check-service.ts";
-import { spansOf } from "./trace/otlp-spans.ts";
+import { traceService } from "./trace/trace-server.ts";
 import { healthService } from "./wire/health-service.ts";
 import { maxMessageBytes } from "./wire/message-limit.ts";
 import { SessionStream } from "./wire/session-stream.ts";
@@ -103,12 +102,7 @@ function addRoutes(router: ConnectRouter, options: ControlServerOptions): void {
   router.service(contentpb.Content, contentService(options.content));
   router.service(gatewaypb.LLBBridge, llbBridgeService(routeByBuildId(options.registry)));
   router.service(healthpb.Health, healthService({ signal: options.draining }));
-  router.service(tracepb.TraceService, {
-    export: ({ resourceSpans }) => {
-      options.traces.store.add(spansOf(resourceSpans));
-      return create(tracepb.ExportTraceServiceResponseSchema);
-    },
-  });
+  router.service(tracepb.TraceService, traceService(options.traces.store));
 }
 
 function acceptSession(request: Http2ServerRequest, options: ControlServerOptions): void {

@@ -8,6 +8,7 @@ import type { LinuxResources, ProcessMeta } from "./executor.ts";
 import { insecureDevices } from "./insecure-devices.ts";
 import type { RuntimeLinux, RuntimeMount, RuntimeProcess, RuntimeSpec, RuntimeUser } from "./runtime-spec.ts";
 import { createSeccompProfile } from "./seccomp-profile.ts";
+import { traceSocketDestination, withTraceEnvironment } from "./trace-environment.ts";
 
 /** What a container's `config.json` is made of. */
 export interface RuntimeSpecRequest {
@@ -33,6 +34,8 @@ export interface RuntimeHost {
   readonly seccomp: boolean;
   readonly apparmorProfile: string;
   readonly oomScoreAdj: number | undefined;
+  /** The socket on which the daemon collects spans; empty for none. */
+  readonly traceSocket: string;
 }
 
 /** The hostname of containers that are given none. */
@@ -58,7 +61,7 @@ function createProcess({ meta, user, host }: RuntimeSpecRequest): RuntimeProcess
     terminal: meta.tty,
     user,
     args: meta.args,
-    env: dedupeEnv(meta.env),
+    env: dedupeEnv(host.traceSocket === "" ? meta.env : withTraceEnvironment(meta.env, meta.traceParent)),
     cwd: meta.cwd === "" ? "/" : meta.cwd,
     capabilities: {
       bounding: capabilities,
@@ -127,6 +130,9 @@ function systemMounts({ meta, hostsPath, resolvConfPath, host }: RuntimeSpecRequ
     bindReadonly(resolvConfPath, "/etc/resolv.conf"),
     bindReadonly(hostsPath, "/etc/hosts"),
     { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [access, ...sealed] },
+    ...(host.traceSocket === ""
+      ? []
+      : [{ destination: traceSocketDestination, type: "bind", source: host.traceSocket, options: ["rbind", "ro"] }]),
   ];
 }
 
@@ -224,6 +230,7 @@ export function detectRuntimeHost(options: Partial<RuntimeHost> = {}): RuntimeHo
     seccomp: existsSync("/proc/sys/kernel/seccomp/actions_avail"),
     apparmorProfile: "",
     oomScoreAdj: undefined,
+    traceSocket: "",
     ...options,
   };
 }

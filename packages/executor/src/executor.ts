@@ -25,6 +25,8 @@ export interface ProcessMeta {
   readonly readonlyRootfs: boolean;
   readonly removeMountStubsRecursive: boolean;
   readonly tty: boolean;
+  /** The W3C `traceparent` that the process's own spans belong to. */
+  readonly traceParent?: string;
   readonly resources?: LinuxResources;
 }
 

@@ -14,6 +14,7 @@ import { findRuntime, OciRuntime } from "./oci-runtime.ts";
 import type { DnsConfig } from "./resolv-conf.ts";
 import { RootFileSystem } from "./root-file-system.ts";
 import type { RuntimeSpec } from "./runtime-spec.ts";
+import { withTraceEnvironment } from "./trace-environment.ts";
 
 /** How a {@linkcode RuncExecutor} is set up; everything but the directory and the networks has a default. */
 export interface RuncExecutorOptions {
@@ -196,7 +197,7 @@ export class RuncExecutor implements Executor {
       args: meta.args,
       ...(meta.user !== "" && { user: root.resolveUser(meta.user) }),
       ...(meta.cwd !== "" && { cwd: meta.cwd }),
-      ...(meta.env.length > 0 && { env: meta.env }),
+      ...(meta.env.length > 0 && { env: this.#environment(meta) }),
     };
     await using stack = new AsyncDisposableStack();
     this.#execs += 1;
@@ -213,6 +214,10 @@ export class RuncExecutor implements Executor {
     const exit = await process.wait({ signal: options.signal });
     options.signal.throwIfAborted();
     checkExit(exit);
+  }
+
+  #environment({ env, traceParent }: ProcessMeta): readonly string[] {
+    return this.#host.traceSocket === "" ? env : withTraceEnvironment(env, traceParent);
   }
 
   async cleanup(): Promise<void> {

@@ -18,6 +18,7 @@ export { type MountDeps, type MountRequest, type PreparedMounts, prepareMounts }
 export { fetchSecret } from "./mounts/session-secret.ts";
 export { createOpResolver, type OpResolverDeps } from "./op-resolver.ts";
 export type { NestedSolve } from "./ops/build-op.ts";
+export { traceParentKey } from "./ops/process-meta.ts";
 export { findSource, SourceOperation } from "./ops/source-op.ts";
 export { WorkerResultLoader } from "./result-loader.ts";
 export { type StepLogLimits, stepLogLimits } from "./step-log.ts";

@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { controlpb } from "@buildkit-ts/api";
 import type { Descriptor } from "@buildkit-ts/oci";
 import type { Explanation, Job } from "@buildkit-ts/solver";
+import { traceParentKey } from "@buildkit-ts/worker";
 import type { BuildRequest } from "../build-request.ts";
 import { statusStream } from "../status-stream.ts";
 import { BuildTrace } from "../trace/build-trace.ts";
@@ -51,6 +52,7 @@ export class BuildRecorder {
     this.#job = job;
     this.#traces = options.traces;
     this.#trace = new BuildTrace(options.context, { ref: request.ref, startedAtMs });
+    job.setValue(traceParentKey, this.#trace.traceParent);
     this.#history = history;
     this.#internal = request.internal;
     this.#record = create(controlpb.BuildHistoryRecordSchema, {

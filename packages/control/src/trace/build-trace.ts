@@ -28,6 +28,11 @@ export class BuildTrace {
     this.#startNs = BigInt(Math.round(build.startedAtMs * 1e6));
   }
 
+  /** What processes of the build are told, so that their spans belong to it. */
+  get traceParent(): string {
+    return `00-${this.traceId}-${this.#spanId}-01`;
+  }
+
   /** Takes what the progress says of a step; only what has ended is a span. */
   addVertex({ digest, name, cached, started, completed, error }: controlpb.Vertex): void {
     if (started === undefined || completed === undefined) return;

@@ -8,7 +8,7 @@ import type { OpContext } from "@buildkit-ts/solver";
 import { requireEntitlement } from "../definition/load-definition.ts";
 import { type MountDeps, type PreparedMounts, prepareMounts } from "../mounts/prepare-mounts.ts";
 import { loadSecretEnv } from "../mounts/session-secret.ts";
-import { defaultPath, networkOf, securityOf, windowsPath, withDefault } from "../ops/process-meta.ts";
+import { defaultPath, networkOf, securityOf, traceParentOf, windowsPath, withDefault } from "../ops/process-meta.ts";
 
 import { type ContainerFiles, ReadonlyFiles } from "./readonly-files.ts";
 
@@ -149,6 +149,7 @@ export class StepContainer implements AsyncDisposable {
     if (meta.args.length === 0) throw new BuildError("invalid_argument", "Cannot start process: it has no arguments");
     const withPath = withDefault(meta.env, "PATH", os === "windows" ? windowsPath : defaultPath);
     const env = tty ? withDefault(withPath, "TERM", "xterm") : withPath;
+    const traceParent = traceParentOf(context);
     const access = { sessions: this.#deps.sessions, ids: context.sessions(), signal: context.signal };
     return {
       args: meta.args,
@@ -164,6 +165,7 @@ export class StepContainer implements AsyncDisposable {
       readonlyRootfs: this.#prepared.readonlyRoot,
       removeMountStubsRecursive: meta.removeMountStubsRecursive,
       tty,
+      ...(traceParent !== undefined && { traceParent }),
     };
   }
 

@@ -15,7 +15,7 @@ import { createStepLogs, type StepLogLimits } from "../step-log.ts";
 import { refOfResult, WorkerResult } from "../worker-result.ts";
 import type { WorkerSlots } from "../worker-slots.ts";
 import { execCacheMap } from "./exec-cache-map.ts";
-import { createProcessMeta } from "./process-meta.ts";
+import { createProcessMeta, traceParentOf } from "./process-meta.ts";
 
 /** What {@linkcode ExecOperation} works with. */
 export interface ExecOperationDeps extends MountDeps {
@@ -95,6 +95,7 @@ export class ExecOperation implements Op {
       operation: operationOf(this.#vertex),
       readonlyRootfs: prepared.readonlyRoot,
       secretEnv: await loadSecretEnv(access, this.#op.secretenv),
+      traceParent: traceParentOf(context),
     });
     const logs = createStepLogs(context.progress, this.#deps.logLimits);
     const request = {
