@@ -152,7 +152,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const rewriter = new LayerRewriter({ content, codec });
     const exporters = createExporters({ content, cache, registry, sessions, rewriter });
     const worker = identify(settings, { workerId, snapshotter: snapshotter.name, network: network.name, devices });
-    const solver = openSolver({ resolveOp, results, workerId, database, cache, sessions, logger });
+    const solver = resources.use(openSolver({ resolveOp, results, workerId, database, cache, sessions, logger }));
     return new Engine({
       settings,
       resources: resources.move(),

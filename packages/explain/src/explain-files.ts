@@ -23,7 +23,8 @@ export async function changedFiles(
       },
     },
   );
-  return { count: changes.count, first: await withBytesCompared(input, changes.first), total: now.files };
+  const first = await withBytesCompared(input, changes.first);
+  return { ...changes, first, total: now.files + changes.removed };
 }
 
 /** Says of files with other attributes whether their bytes have changed too. */

@@ -13,6 +13,8 @@ export interface FileChange {
 
 export interface FileChanges {
   readonly count: number;
+  /** How many of them are gone. */
+  readonly removed: number;
   /** The first ones, by path. */
   readonly first: readonly FileChange[];
 }
@@ -37,7 +39,7 @@ export async function compareListings(
     pending.push(...comparison.compare(next).toReversed());
   }
   const first = comparison.changes.toSorted((a, b) => (a.path < b.path ? -1 : 1)).slice(0, maxShown);
-  return { count: comparison.count, first };
+  return { count: comparison.count, removed: comparison.removed, first };
 }
 
 interface PendingDirectory {
@@ -49,6 +51,7 @@ interface PendingDirectory {
 class Comparison {
   readonly changes: FileChange[] = [];
   count = 0;
+  removed = 0;
   readonly #read: { readonly before: ReadDirectory; readonly after: ReadDirectory };
 
   constructor(read: { readonly before: ReadDirectory; readonly after: ReadDirectory }) {
@@ -60,6 +63,9 @@ class Comparison {
     const old = byName(before === undefined ? [] : this.#read.before(before));
     const now = byName(after === undefined ? [] : this.#read.after(after));
     const inside: PendingDirectory[] = [];
+    // A directory is new or gone with what is in it; only one without anything counts for itself.
+    if (before === undefined && now.size === 0) this.#add({ path, what: ["added"] });
+    if (after === undefined && old.size === 0) this.#add({ path, what: ["removed"] });
     for (const name of [...new Set([...old.keys(), ...now.keys()])].toSorted()) {
       const [one, two] = [old.get(name), now.get(name)];
       const at = path === "" ? name : `${path}/${name}`;
@@ -71,8 +77,10 @@ class Comparison {
   }
 
   #compareEntry(path: string, before: ListedEntry | undefined, after: ListedEntry | undefined): void {
-    if (before === undefined && after === undefined) return;
+    const present = before ?? after;
     if (before === undefined || after === undefined) {
+      if (present?.kind === "directory") return;
+      if (after === undefined) this.removed += 1;
       this.#add({ path, what: [before === undefined ? "added" : "removed"] });
       return;
     }

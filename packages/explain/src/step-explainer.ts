@@ -1,4 +1,5 @@
 import type { ErrorReporter } from "@buildkit-ts/async";
+import { BuildError } from "@buildkit-ts/errdefs";
 import type { ContentListing, Explainer, Explanation, MissedStep } from "@buildkit-ts/solver";
 import { explainMiss } from "./explain-miss.ts";
 import { findNearest } from "./nearest-step.ts";
@@ -66,6 +67,7 @@ export class StepExplainer implements Explainer {
       return await list?.();
     } catch (error) {
       // Without the list a later miss says that files changed, only not which.
+      if (BuildError.from(error).code === "resource_exhausted") return undefined;
       this.#options.reporter.report(error, `list of what "${step.vertex.name}" has read`);
       return undefined;
     }

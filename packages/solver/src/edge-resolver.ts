@@ -357,11 +357,10 @@ export class EdgeResolver {
     const { explainer } = this.node.environment;
     if (explainer === undefined || step === undefined || !keys.some(({ persistent }) => persistent)) return;
     const held = step.move();
-    const work = async (): Promise<void> => {
+    this.node.record(async () => {
       await using kept = held;
       await explainer.record(kept, result.id);
-    };
-    this.node.runInBackground(work, `record of what "${this.node.vertex.name}" is known by`);
+    });
   }
 
   /** Asks the main store once more for everything that is known. */

@@ -1,5 +1,6 @@
 import { type Clock, type ErrorReporter, systemClock } from "@buildkit-ts/async";
 import { BuildError, UnknownJobError } from "@buildkit-ts/errdefs";
+import { BackgroundWork } from "./background-work.ts";
 import type { EdgeResolver } from "./edge-resolver.ts";
 import { ExecFlights } from "./exec-flights.ts";
 import type { Explainer } from "./explainer.ts";
@@ -28,7 +29,7 @@ const lingerMs = 10_000;
  * A vertex that is wanted has one node, whichever jobs want it. Where the cache is ignored, the vertex and all that is
  * built from it have nodes of their own for each job, so that no other job sees what it did not ask for, nor the reverse.
  */
-export class GraphSolver implements Solver {
+export class GraphSolver implements Solver, AsyncDisposable {
   readonly #environment: NodeEnvironment;
   readonly #clock: Clock;
   readonly #jobs = new Map<string, SolverJob>();
@@ -44,8 +45,14 @@ export class GraphSolver implements Solver {
       flights: new ExecFlights(),
       losses: new StoreLosses(),
       explainer: options.explainer,
+      background: new BackgroundWork(options.reporter),
       now: () => this.#clock.now(),
     };
+  }
+
+  /** Waits for what goes on after the builds that it was begun for. Jobs must have been disposed before. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#environment.background.settled();
   }
 
   /** @throws {BuildError} `already_exists`, while a job of that id goes on. */

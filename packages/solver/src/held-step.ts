@@ -55,6 +55,12 @@ export class HeldStep implements MissedStep, AsyncDisposable {
     });
   }
 
+  /** Lists files while the step runs, so that nobody has to wait for that afterwards. */
+  listAhead(): void {
+    // Who needs a list that failed hears of it.
+    for (const { list } of this.inputs) list?.().catch(() => undefined);
+  }
+
   values(key: string): readonly unknown[] {
     return this.#context.values(key);
   }

@@ -1,9 +1,11 @@
 import type { ErrorReporter } from "@buildkit-ts/async";
 import { BuildError, VertexError } from "@buildkit-ts/errdefs";
 import type { Digest } from "@buildkit-ts/oci";
+import type { BackgroundWork } from "./background-work.ts";
 import { EdgeResolver } from "./edge-resolver.ts";
 import { type ExecFlights, RecordedMeanwhile } from "./exec-flights.ts";
-import type { Explainer, MissedStep } from "./explainer.ts";
+import type { Explainer } from "./explainer.ts";
+import type { HeldStep } from "./held-step.ts";
 import { LostResult } from "./lost-result.ts";
 import type { Scope } from "./scope.ts";
 import { SharedTask } from "./shared-task.ts";
@@ -26,6 +28,7 @@ export interface NodeEnvironment {
   readonly losses: StoreLosses;
   /** Told of all that is executed, if there is one. */
   readonly explainer: Explainer | undefined;
+  readonly background: BackgroundWork;
   readonly reporter: ErrorReporter;
   readonly now: () => number;
 }
@@ -34,7 +37,7 @@ interface ExecOptions {
   readonly lock: string;
   readonly isRecorded: () => Promise<boolean>;
   /** For the explainer, if there is one. */
-  readonly step: MissedStep | undefined;
+  readonly step: HeldStep | undefined;
 }
 
 interface Failure {
@@ -65,7 +68,7 @@ export class VertexNode {
   #failure: Failure | undefined;
   #released = false;
   #loss: string | undefined;
-  readonly #background = new Set<Promise<void>>();
+  readonly #recording: Promise<void>[] = [];
   #unlock: (() => Promise<void>) | undefined;
 
   constructor(
@@ -184,14 +187,9 @@ export class VertexNode {
     return this.#loss;
   }
 
-  /** Does what no build waits for, but the end of the last one: the results that it needs stay until then. */
-  runInBackground(work: () => Promise<void>, what: string): void {
-    const done = work().catch((error: unknown) => this.environment.reporter.report(error, what));
-    this.#background.add(done);
-    done.then(
-      () => this.#background.delete(done),
-      () => undefined,
-    );
+  /** Does in the background what {@linkcode release} waits for. */
+  record(work: () => Promise<void>): void {
+    this.#recording.push(this.environment.background.run(work, `record of what "${this.vertex.name}" is known by`));
   }
 
   /** Tells the builds, once, that a cached result of the vertex cannot be used. */
@@ -229,11 +227,14 @@ export class VertexNode {
     return results;
   }
 
-  async #explain(step: MissedStep | undefined): Promise<void> {
-    const { explainer, reporter } = this.environment;
+  async #explain(step: HeldStep | undefined): Promise<void> {
+    const { background, explainer, reporter } = this.environment;
     if (explainer === undefined || step === undefined) return;
     try {
+      // What was just executed may be the nearest record.
+      await background.settled();
       this.log.explain(await explainer.explain(step));
+      step.listAhead();
     } catch (error) {
       // A build is worth more than to know why.
       reporter.report(error, `explanation of "${this.vertex.name}"`);
@@ -291,7 +292,8 @@ export class VertexNode {
     const maps = this.#cacheMaps.map((task) => task.settled());
     const digests = [...this.#inputTasks.values()].map((task) => task.settled());
     await Promise.all([...edges, ...maps, ...digests, this.#exec?.settled()]);
-    await Promise.all(this.#background);
+    // Holds results: a build that has ended holds none.
+    await Promise.all(this.#recording);
     await this.unlock();
     const disposed = await Promise.allSettled(this.#held.splice(0).map((result) => result[Symbol.asyncDispose]()));
     for (const outcome of disposed) {

@@ -27,7 +27,7 @@ export interface ContentListing {
 
 const kinds = { f: "file", d: "directory", l: "symlink" } as const;
 const letters = { file: "f", directory: "d", symlink: "l" } as const;
-const maxEntries = 100_000;
+const maxEntries = 50_000;
 
 /** A directory that is being listed. */
 class ListedDirectory {
