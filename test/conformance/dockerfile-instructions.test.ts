@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { pushBaseImage } from "../e2e/support/base-image.ts";
 import { TestDaemon } from "../e2e/support/daemon.ts";
+import { gitIn, HttpGitServer, makeRepository } from "../e2e/support/git-servers.ts";
 import { runOk, temporaryFolder } from "../e2e/support/processes.ts";
 import { TestRegistry } from "../e2e/support/registry.ts";
 import { BuiltImage, type InspectedConfig } from "./support/built-image.ts";
+import { type FileServer, serveFiles } from "./support/file-server.ts";
 
 interface Case {
   readonly name: string;
@@ -339,18 +342,69 @@ const running: readonly Case[] = [
   },
 ];
 
+const hello = `sha256:${createHash("sha256").update("hello\n").digest("hex")}`;
+
+/** $WEB is a web server with the file `hello`, $GIT a git server with a repository that has a directory `dir`. */
+const remote: readonly Case[] = [
+  {
+    name: "ADD of a file from the web, with its checksum, name and time",
+    lines: [
+      `ADD --checksum=${hello} $WEB/hello /d/`,
+      "ADD --chmod=640 --chown=1:2 $WEB/hello /e",
+      "RUN date -u -r /d/hello +%F > /x",
+    ],
+    texts: { "d/hello": "hello\n", x: "2001-02-03\n" },
+    entries: { "d/hello": "-rw------- 0/0", e: "-rw-r----- 1/2" },
+  },
+  {
+    name: "ADD --unpack of an archive from the web",
+    lines: ["ADD --unpack=true $WEB/t.tar.gz /t/", "ADD $WEB/t.tar.gz /u/"],
+    texts: { "t/in/file": "packed\n" },
+    entries: { "u/in": undefined, "u/t.tar.gz": "-rw------- 0/0" },
+  },
+  {
+    name: "ADD of a repository, of a part of it, and of one commit",
+    lines: [
+      "ADD $GIT/code.git /a",
+      "ADD $GIT/code.git#main:dir /b",
+      "ADD --checksum=$COMMIT $GIT/code.git?ref=main /c",
+    ],
+    texts: { "a/dir/x": "x\n", "b/x": "x\n", "c/dir/x": "x\n" },
+    entries: { "a/.git": undefined },
+  },
+  {
+    name: "ADD --keep-git-dir",
+    lines: ["ADD --keep-git-dir=true $GIT/code.git#main /a", "RUN test -d /a/.git && test -f /a/.git/HEAD"],
+  },
+  {
+    name: "RUN --mount=type=ssh, a socket that is the user's alone",
+    lines: ['RUN --mount=type=ssh,mode=0640,uid=5 stat -c "%a %u %F" "$SSH_AUTH_SOCK" > /x'],
+    args: ["--ssh", "default=$KEY"],
+    texts: { x: "640 5 socket\n" },
+  },
+  {
+    name: "RUN --network=host, where the daemon and the user allow it",
+    lines: ["RUN --network=host wget -q -O /x $WEB/hello"],
+    args: ["--allow", "network.host"],
+    texts: { x: "hello\n" },
+  },
+];
+
 suite("docker-buildx builds, and other tools find in the image,", () => {
   const folder = temporaryFolder("instructions");
   let daemon: TestDaemon;
   let registry: TestRegistry;
   let base: string;
   let archives: string;
+  let git: HttpGitServer;
+  let web: FileServer;
+  let values: Readonly<Record<string, string>>;
 
   before(async () => {
     process.env["CONFORMANCE_SECRET"] = "hidden";
     registry = await TestRegistry.start(folder.path);
     base = await pushBaseImage(folder.path, registry.host);
-    daemon = await TestDaemon.start(folder.path);
+    daemon = await TestDaemon.start(folder.path, ["--allow-insecure-entitlement=network.host"]);
     archives = mkdtempSync(join(folder.path, "archives-"));
     mkdirSync(join(archives, "in"));
     writeFileSync(join(archives, "in/file"), "packed\n");
@@ -363,20 +417,40 @@ suite("docker-buildx builds, and other tools find in the image,", () => {
       await runOk("tar", [`-c${flag}f`, join(archives, `t.tar${suffix}`), "in"], { cwd: archives });
     }
     await runOk("zstd", ["-q", join(archives, "t.tar")]);
+    const repositories = join(folder.path, "repositories");
+    makeRepository(join(repositories, "code.git"), { "dir/x": "x\n" });
+    git = await HttpGitServer.start(repositories);
+    web = await serveFiles({ hello: Buffer.from("hello\n"), "t.tar.gz": readFileSync(join(archives, "t.tar.gz")) });
+    const key = join(folder.path, "key");
+    await runOk("ssh-keygen", ["-q", "-N", "", "-t", "ed25519", "-f", key]);
+    values = {
+      $BASE: base,
+      $WEB: web.url,
+      $GIT: git.url,
+      $COMMIT: gitIn(join(repositories, "code.git"), "rev-parse", "HEAD"),
+      $KEY: key,
+    };
   });
 
   after(async () => {
+    await git[Symbol.asyncDispose]();
+    await web[Symbol.asyncDispose]();
     await daemon[Symbol.asyncDispose]();
     await registry[Symbol.asyncDispose]();
     folder[Symbol.dispose]();
     delete process.env["CONFORMANCE_SECRET"];
   });
 
+  /** The text with the addresses of this run's servers. */
+  function filledIn(text: string): string {
+    return Object.entries(values).reduce((filled, [name, value]) => filled.replaceAll(name, value), text);
+  }
+
   async function contextOf({ lines, files }: Case): Promise<string> {
     const context = mkdtempSync(join(folder.path, "context-"));
     const own = lines.some((line) => line.startsWith("FROM ")) ? [] : ["FROM $BASE"];
     const all = {
-      Dockerfile: `${["ARG BASE", ...own, ...lines].join("\n")}\n`.replaceAll("$BASE", base),
+      Dockerfile: filledIn(`${["ARG BASE", ...own, ...lines].join("\n")}\n`),
       "a.txt": "a\n",
       "a name": "named\n",
       "dir/b.txt": "b\n",
@@ -392,10 +466,10 @@ suite("docker-buildx builds, and other tools find in the image,", () => {
     return context;
   }
 
-  for (const one of [...metadata, ...copying, ...running]) {
+  for (const one of [...metadata, ...copying, ...running, ...remote]) {
     test(one.name, async () => {
       const context = await contextOf(one);
-      const args = (one.args ?? []).map((arg) => arg.replaceAll("$BASE", base).replaceAll("$CONTEXT", context));
+      const args = (one.args ?? []).map((arg) => filledIn(arg).replaceAll("$CONTEXT", context));
       const image = await BuiltImage.build(daemon, mkdtempSync(join(folder.path, "image-")), [...args, context]);
       for (const [member, value] of Object.entries(one.config ?? {})) {
         assert.deepEqual(image.config[member as keyof InspectedConfig], value, member);
