@@ -108,7 +108,7 @@ export class BuildRunner {
       job.setValue(evaluateSourceKey, bridge.evaluateSource);
       const solved = await this.#result(bridge, request, options);
       await evaluateAll(solved, options);
-      const provenance = new ResultProvenance(solved, { trace: bridge.trace, registry: this.#requests });
+      const provenance = new ResultProvenance(solved, { job, trace: bridge.trace, registry: this.#requests });
       const documents = recordedProvenance(provenance, { request, statements });
       try {
         const scanned = await this.#scan(solved, { request, provenance, bridge }, options);

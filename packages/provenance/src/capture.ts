@@ -78,25 +78,6 @@ export class Capture implements Materials {
   addSsh(ssh: Use): void {
     addUse(this.#ssh, ssh.id === "" ? { ...ssh, id: "default" } : ssh);
   }
-
-  /** Takes in what another capture found. */
-  merge(other: Capture): void {
-    for (const image of other.#images) this.addImage(image);
-    for (const blob of other.#blobs.values()) this.addBlob(blob);
-    for (const git of other.#git.values()) this.addGit(git);
-    for (const http of other.#http.values()) this.addHttp(http);
-    for (const name of other.#locals) this.addLocal(name);
-    for (const secret of other.#secrets.values()) this.addSecret(secret);
-    for (const ssh of other.#ssh.values()) this.addSsh(ssh);
-    this.networkAccess ||= other.networkAccess;
-    this.incompleteMaterials ||= other.incompleteMaterials;
-  }
-
-  clone(): Capture {
-    const copy = new Capture();
-    copy.merge(this);
-    return copy;
-  }
 }
 
 function addOnce<T>(map: Map<string, T>, key: string, value: T): void {

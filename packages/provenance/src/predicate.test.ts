@@ -42,7 +42,7 @@ function request(materials: Materials): ReturnType<typeof describeRequest> {
     context.includes(".git")
       ? { repository: context.slice(0, context.lastIndexOf(":")), withDirectory: context }
       : undefined;
-  return describeRequest("dockerfile.v0", options, { materials, contextFormat });
+  return describeRequest("dockerfile.v0", options, { materials: () => materials, contextFormat });
 }
 
 function predicate(mode: "min" | "max", made: Capture = capture()): ReturnType<typeof createPredicate> {

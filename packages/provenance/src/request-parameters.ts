@@ -51,11 +51,15 @@ export function publicArgs(options: Readonly<Record<string, string>>): Record<st
   );
 }
 
-/** The request of a frontend: the context and the file are where the definition came from, the rest are arguments. */
+/**
+ * The request of a frontend: the context and the file are where the definition came from, the rest are arguments.
+ *
+ * `materials` is asked for where there is a context that may be one of them.
+ */
 export function describeRequest(
   frontend: string,
   options: Readonly<Record<string, string>>,
-  found: { readonly materials: Materials; readonly contextFormat: ContextFormat },
+  found: { readonly materials: () => Materials; readonly contextFormat: ContextFormat },
 ): RequestProvenance {
   const args = new Map(Object.entries(publicArgs(options)));
   const contextKey = args.get("contextkey") || (args.get("input:context") ? "input:context" : "context");
@@ -74,13 +78,14 @@ export function describeRequest(
 
 function configSourceOf(
   context: string,
-  { materials, contextFormat }: { readonly materials: Materials; readonly contextFormat: ContextFormat },
+  { materials, contextFormat }: { readonly materials: () => Materials; readonly contextFormat: ContextFormat },
 ): ConfigSource {
   const git = contextFormat(context);
   const repository = git?.repository ?? context;
-  const commit = materials.git.find(({ url }) => url === repository)?.commit;
+  const { git: repositories, http } = materials();
+  const commit = repositories.find(({ url }) => url === repository)?.commit;
   if (commit !== undefined) return { uri: git?.withDirectory ?? context, digest: gitDigestSet(commit) };
-  const file = materials.http.find(({ url }) => url === repository);
+  const file = http.find(({ url }) => url === repository);
   return file === undefined ? { uri: context } : { uri: file.url, digest: digestSet(file.digest) };
 }
 

@@ -84,3 +84,21 @@ suite("getJob()", () => {
     await job[Symbol.asyncDispose]();
   });
 });
+
+test("steps() gives what edges are built from, each vertex once, inputs first, with the ops that answered", async () => {
+  const f = new SolverFixture();
+  const base = f.vertex("base");
+  const left = f.vertex("left", { inputs: [base.edge()] });
+  const right = f.vertex("right", { inputs: [base.edge(), left.edge()] });
+  await using job = f.job();
+  await using _left = await job.build(left.edge(), { signal });
+  await using _right = await job.build(right.edge(), { signal });
+  const steps = [...job.steps([left.edge(), right.edge()])];
+  assert.deepEqual(
+    steps.map(({ vertex }) => vertex.name),
+    ["base", "left", "right"],
+  );
+  assert.ok(steps.every(({ op }) => op !== undefined));
+  await job[Symbol.asyncDispose]();
+  assert.throws(() => [...job.steps([left.edge()])], { code: "canceled" });
+});

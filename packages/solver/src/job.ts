@@ -94,9 +94,12 @@ export class SolverJob implements Job, NodeJob {
     });
   }
 
-  *steps(edge: Edge): Iterable<JobStep> {
-    this.#scope.throwIfAborted();
-    for (const { vertex, op } of nodesOf(this.#host.attach(this, edge))) yield { vertex, op };
+  *steps(edges: Iterable<Edge>): Iterable<JobStep> {
+    const seen = new Set<VertexNode>();
+    for (const edge of edges) {
+      this.#scope.throwIfAborted();
+      for (const { vertex, op } of nodesOf(this.#host.attach(this, edge), seen)) yield { vertex, op };
+    }
   }
 
   setValue(key: string, value: unknown): void {
@@ -153,10 +156,15 @@ export class SolverJob implements Job, NodeJob {
   }
 }
 
-/** A node and all that it is built from, inputs first; with a stack of its own, since graphs may be deep. */
-function* nodesOf(root: VertexNode): Generator<VertexNode, void> {
-  const seen = new Set([root]);
-  const stack = [{ node: root, next: 0 }];
+/** A node and all that it is built from, inputs first, but those seen; with a stack of its own, since graphs may be deep. */
+function* nodesOf(root: VertexNode, seen: Set<VertexNode>): Generator<VertexNode, void> {
+  const stack: { readonly node: VertexNode; next: number }[] = [];
+  const enter = (node: VertexNode): void => {
+    if (seen.has(node)) return;
+    seen.add(node);
+    stack.push({ node, next: 0 });
+  };
+  enter(root);
   for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
     const input = top.node.inputs[top.next];
     if (input === undefined) {
@@ -165,9 +173,7 @@ function* nodesOf(root: VertexNode): Generator<VertexNode, void> {
       continue;
     }
     top.next += 1;
-    if (seen.has(input.node)) continue;
-    seen.add(input.node);
-    stack.push({ node: input.node, next: 0 });
+    enter(input.node);
   }
 }
 

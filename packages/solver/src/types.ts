@@ -196,10 +196,10 @@ export interface Job extends AsyncDisposable {
     options: { readonly signal: AbortSignal; readonly digest?: Digest },
   ): Promise<T>;
   /**
-   * The vertices that an edge of this job is built from, each once, inputs first. They have their ops as far as they were
+   * The vertices that edges of this job are built from, each once, inputs first. They have their ops as far as they were
    * needed; what was found in a cache may not have needed them.
    */
-  steps(edge: Edge): Iterable<JobStep>;
+  steps(edges: Iterable<Edge>): Iterable<JobStep>;
   /** Makes a value visible to ops through {@linkcode OpContext.values}. */
   setValue(key: string, value: unknown): void;
   value(key: string): unknown;

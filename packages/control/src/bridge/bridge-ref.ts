@@ -5,9 +5,8 @@ import { SingleFlight } from "@buildkit-ts/async";
 import type { ImmutableRef } from "@buildkit-ts/cache";
 import { SourceError, VertexError } from "@buildkit-ts/errdefs";
 import type { Descriptor } from "@buildkit-ts/oci";
-import type { Attestations, Capture } from "@buildkit-ts/provenance";
+import type { Attestations } from "@buildkit-ts/provenance";
 import type { CachedResult, Edge, Job, OpContext, PrepareResult, Result } from "@buildkit-ts/solver";
-import { captureSteps } from "@buildkit-ts/worker";
 import type { BuildEngine } from "../engine.ts";
 
 /**
@@ -27,7 +26,6 @@ export class BridgeRef implements AsyncDisposable {
   readonly #flight = new SingleFlight<"result" | "extracted", CachedResult | undefined>();
   /** The last one counts. Former ones may be in use still. */
   readonly #results: CachedResult[] = [];
-  #capture: Capture | undefined;
   #disposed = false;
 
   constructor(options: {
@@ -79,11 +77,9 @@ export class BridgeRef implements AsyncDisposable {
     return await this.#flight.run("extracted", async (signal) => await this.#build(signal, prepare), options);
   }
 
-  /** What is known of how the result came to be; undefined, if it was not built. */
-  get capture(): Capture | undefined {
-    if (this.#results.length === 0) return undefined;
-    this.#capture ??= captureSteps(this.#job.steps(this.#edge));
-    return this.#capture;
+  /** The edge, if it was built. */
+  get built(): Edge | undefined {
+    return this.#results.length === 0 ? undefined : this.#edge;
   }
 
   /** The built tree; undefined for an empty one. The hold stays here. */

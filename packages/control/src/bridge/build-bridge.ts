@@ -5,12 +5,13 @@ import { BuildError, FrontendError } from "@buildkit-ts/errdefs";
 import { platformToProto } from "@buildkit-ts/llb";
 import type { Digest, Platform } from "@buildkit-ts/oci";
 import type { VertexWarning } from "@buildkit-ts/progress";
-import { Capture } from "@buildkit-ts/provenance";
+import type { Materials } from "@buildkit-ts/provenance";
 import type { CacheStore, Job } from "@buildkit-ts/solver";
 import { failureStoreKey } from "@buildkit-ts/worker";
 import { sortedEntries } from "../build-request.ts";
 import type { BuildEngine, LoadOptions } from "../engine.ts";
 import type { SourcePolicy } from "../policy/source-policy.ts";
+import { captureRefs } from "../provenance/capture-refs.ts";
 import { describeTracedRequest } from "../provenance/describe-request.ts";
 import type { RequestRegistry } from "../provenance/request-registry.ts";
 import { RequestTrace, type TracedRequest } from "../provenance/request-trace.ts";
@@ -156,7 +157,7 @@ export class BuildBridge implements AsyncDisposable {
     const { requests: registry } = this.#options;
     for (const ref of refsOf(result)) {
       const trace = this.trace.find(ref);
-      const materials = ref.capture ?? new Capture();
+      const materials = (): Materials => captureRefs([ref], this.job);
       const request = trace === undefined ? undefined : describeTracedRequest(trace, { materials, registry });
       if (request !== undefined) this.#remembered.use(registry.register(ref.definition, request));
     }

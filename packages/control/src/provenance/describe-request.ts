@@ -11,7 +11,7 @@ import type { RequestTrace, TracedRequest } from "./request-trace.ts";
 /** What the provenance of a result says of the request that led to it; undefined where a client solved by itself. */
 export function describeTracedRequest(
   { request, root }: RequestTrace,
-  known: { readonly materials: Materials; readonly registry: RequestRegistry },
+  known: { readonly materials: () => Materials; readonly registry: RequestRegistry },
 ): RequestProvenance | undefined {
   if (request === undefined) return undefined;
   const described = describeWithInputs(request, known);
@@ -23,7 +23,7 @@ export function describeTracedRequest(
 
 function describeWithInputs(
   { frontend, options, inputs }: TracedRequest,
-  { materials, registry }: { readonly materials: Materials; readonly registry: RequestRegistry },
+  { materials, registry }: { readonly materials: () => Materials; readonly registry: RequestRegistry },
 ): RequestProvenance {
   const described = describe(frontend, options, { materials, contextFormat });
   const found = Object.entries(inputs).flatMap(([name, definition]) => {

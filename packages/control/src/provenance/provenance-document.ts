@@ -29,10 +29,11 @@ export interface DocumentContext {
   readonly environment: Readonly<Record<string, unknown>>;
 }
 
-export type DocumentOptions = Pick<
-  ProvenanceOptions,
-  "version" | "mode" | "builderId" | "reproducible" | "captureUsage"
->;
+export interface DocumentOptions
+  extends Pick<ProvenanceOptions, "version" | "mode" | "builderId" | "reproducible" | "captureUsage"> {
+  /** Graphs of more steps are not listed; default: all are. */
+  readonly maxSteps?: number;
+}
 
 /** The predicate type of documents of a version. */
 export function predicateTypeOf(version: ProvenanceOptions["version"]): string {
@@ -46,7 +47,8 @@ export async function createDocument(
   context: DocumentContext & { readonly signal: AbortSignal },
 ): Promise<PredicateV1 | PredicateV02> {
   const { capture, request, configSource } = described;
-  const max = options.mode === "max" ? await describeAll(described, context) : {};
+  const isListed = described.ref.definition.def.length <= (options.maxSteps ?? Number.POSITIVE_INFINITY);
+  const max = options.mode === "max" && isListed ? await describeAll(described, context) : {};
   const sysUsage = options.captureUsage ? await context.usage.samples(context) : undefined;
   const predicate = createPredicate({
     capture,

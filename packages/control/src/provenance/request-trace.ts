@@ -1,4 +1,5 @@
 import type { opspb } from "@buildkit-ts/api";
+import { formatPlatformAll } from "@buildkit-ts/oci";
 import type { ImageMaterial } from "@buildkit-ts/provenance";
 import { type BridgeRef, type BridgeResult, refsOf } from "../bridge/bridge-ref.ts";
 
@@ -17,47 +18,53 @@ export class RequestTrace {
   readonly request: TracedRequest | undefined;
   /** What the client asked for in the first place. */
   readonly root: TracedRequest | undefined;
-  readonly #images: ImageMaterial[] = [];
-  readonly #results: BridgeResult[] = [];
+  /** By name and platform: a frontend may ask as often as it likes. */
+  readonly #images = new Map<string, ImageMaterial>();
+  readonly #refs = new Set<BridgeRef>();
   readonly #children: RequestTrace[] = [];
+  /** Of all traces of a build: which one solved a ref. */
+  readonly #owners: Map<BridgeRef, RequestTrace>;
 
-  constructor(request: TracedRequest | undefined, root: TracedRequest | undefined) {
+  constructor(request: TracedRequest | undefined, root: TracedRequest | undefined, parent?: RequestTrace) {
     this.request = request;
     this.root = root === undefined || isEmpty(root) ? undefined : root;
+    this.#owners = parent === undefined ? new Map() : parent.#owners;
   }
 
   child(request: TracedRequest): RequestTrace {
-    const child = new RequestTrace(request, this.root ?? this.request);
+    const child = new RequestTrace(request, this.root ?? this.request, this);
     this.#children.push(child);
     return child;
   }
 
   addResult(result: BridgeResult): void {
-    this.#results.push(result);
+    for (const ref of refsOf(result)) {
+      this.#refs.add(ref);
+      // Who solves comes before who passes on.
+      if (!this.#owners.has(ref)) this.#owners.set(ref, this);
+    }
   }
 
   addImage(image: ImageMaterial): void {
-    this.#images.push(image);
+    const { ref, platform, local } = image;
+    const key = `${local} ${platform === undefined ? "" : formatPlatformAll(platform)} ${ref}`;
+    if (!this.#images.has(key)) this.#images.set(key, image);
   }
 
   /** The trace of the request that a ref was solved for, the innermost one. */
   find(ref: BridgeRef): RequestTrace | undefined {
-    for (const child of this.#children) {
-      const found = child.find(ref);
-      if (found !== undefined) return found;
-    }
-    return this.#results.some((result) => refsOf(result).includes(ref)) ? this : undefined;
+    return this.#owners.get(ref);
   }
 
   /** All refs that were solved for the request, also on behalf of others that it led to. */
   *refs(): Generator<BridgeRef, void> {
-    for (const result of this.#results) yield* refsOf(result);
+    yield* this.#refs;
     for (const child of this.#children) yield* child.refs();
   }
 
   /** All images that were asked about. */
   *images(): Generator<ImageMaterial, void> {
-    yield* this.#images;
+    yield* this.#images.values();
     for (const child of this.#children) yield* child.images();
   }
 }

@@ -2,7 +2,9 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import { type ResultPlatform, resultPlatforms } from "@buildkit-ts/exporters";
 import { platformDistance } from "@buildkit-ts/oci";
 import type { Capture, ConfigSource, ImageMaterial, RequestParameters } from "@buildkit-ts/provenance";
+import type { Job } from "@buildkit-ts/solver";
 import { type BridgeRef, type BridgeResult, refsOf } from "../bridge/bridge-ref.ts";
+import { captureRefs } from "./capture-refs.ts";
 import { describeTracedRequest } from "./describe-request.ts";
 import type { RequestRegistry } from "./request-registry.ts";
 import type { RequestTrace } from "./request-trace.ts";
@@ -21,13 +23,18 @@ export class ResultProvenance {
   readonly #result: BridgeResult;
   readonly #trace: RequestTrace;
   readonly #registry: RequestRegistry;
+  readonly #job: Job;
   readonly #described = new Map<BridgeRef, RefProvenance>();
 
-  constructor(result: BridgeResult, options: { readonly trace: RequestTrace; readonly registry: RequestRegistry }) {
+  constructor(
+    result: BridgeResult,
+    options: { readonly job: Job; readonly trace: RequestTrace; readonly registry: RequestRegistry },
+  ) {
     this.platforms = resultPlatforms(result.metadata);
     this.#result = result;
     this.#trace = options.trace;
     this.#registry = options.registry;
+    this.#job = options.job;
   }
 
   /** For a platform of the result, by its id; undefined for `scratch`. */
@@ -53,23 +60,22 @@ export class ResultProvenance {
   }
 
   #of(ref: BridgeRef | undefined, platform: string | undefined): RefProvenance | undefined {
-    if (ref?.capture === undefined) return undefined;
+    if (ref?.built === undefined) return undefined;
     let described = this.#described.get(ref);
-    if (described === undefined) this.#described.set(ref, (described = this.#describe(ref, ref.capture, platform)));
+    if (described === undefined) this.#described.set(ref, (described = this.#describe(ref, platform)));
     return described;
   }
 
-  #describe(ref: BridgeRef, own: Capture, platform: string | undefined): RefProvenance {
+  #describe(ref: BridgeRef, platform: string | undefined): RefProvenance {
     const trace = this.#trace.find(ref);
     if (trace === undefined) throw new BuildError("internal", `could not find request for ref ${ref.id}`);
-    const capture = own.clone();
     const results = new Set(refsOf(this.#result));
     // What was looked at on the way, such as the Dockerfile's directory, went into the result as well.
-    for (const other of trace.refs())
-      if (!results.has(other) && other.capture !== undefined) capture.merge(other.capture);
+    const others = [...trace.refs()].filter((other) => !results.has(other));
+    const capture = captureRefs([ref, ...others], this.#job);
     const asked = [...trace.images()];
     for (const image of platform === undefined ? asked : this.#ofPlatform(asked, platform)) capture.addImage(image);
-    const described = describeTracedRequest(trace, { materials: capture, registry: this.#registry });
+    const described = describeTracedRequest(trace, { materials: () => capture, registry: this.#registry });
     return { ref, capture, configSource: described?.configSource ?? {}, request: described?.request ?? {} };
   }
 

@@ -8,11 +8,13 @@ import { type OpenTree, openTree } from "../files/open-tree.ts";
 const maxBytes = 40 << 20;
 /** Far more than any scanner writes. */
 const maxEntries = 10_000;
+const maxTotalBytes = 256 << 20;
 
 /** The files of a tree that holds statements. A step wrote them: paths stay inside, and only regular files are read. */
 export class AttestationFiles implements AsyncDisposable {
   readonly #tree: OpenTree;
   readonly #root: RootedDirectory;
+  #totalBytes = 0;
 
   private constructor(tree: OpenTree) {
     this.#tree = tree;
@@ -27,8 +29,16 @@ export class AttestationFiles implements AsyncDisposable {
     return files;
   }
 
-  /** @throws {BuildError} `invalid_argument`, for what is no regular file, or too large. */
+  /** @throws {BuildError} `invalid_argument`, for what is no regular file, or too large, alone or with all others. */
   read(path: string): Buffer {
+    const bytes = this.#read(path);
+    this.#totalBytes += bytes.length;
+    if (this.#totalBytes > maxTotalBytes)
+      throw new BuildError("invalid_argument", `attestation bundle exceeds ${maxTotalBytes} bytes`);
+    return bytes;
+  }
+
+  #read(path: string): Buffer {
     try {
       return this.#root.readFile(path, { maxBytes });
     } catch (cause) {
