@@ -10,11 +10,16 @@ export interface BuildRequest {
   /** In the syntax of `--output`; without it the result stays in the daemon. */
   readonly output?: string;
   readonly noCache?: boolean;
+  /** The stage; the last one unless given. */
+  readonly target?: string;
 }
 
 /** The client's side of one daemon: the same binary asks both daemons. */
 export interface Client {
   build(request: BuildRequest): Promise<void>;
+  /** Builds a definition from a file, without a result; only where `solvesDefinitions`. */
+  solve(path: string): Promise<void>;
+  readonly solvesDefinitions: boolean;
   /** Removes all that the daemon can build or pull again. */
   prune(): Promise<void>;
 }
@@ -24,11 +29,15 @@ export async function connectClient(binary: string, address: string, directory: 
   if (basename(binary).includes("buildx")) return await connectBuildx(binary, address, directory);
   const ask = async (...args: string[]): Promise<void> => void (await runCommand(binary, ["--addr", address, ...args]));
   return {
-    build: async ({ context, dockerfile = context, output, noCache = false }): Promise<void> =>
+    solvesDefinitions: true,
+    solve: async (path): Promise<void> =>
+      void (await runCommand(binary, ["--addr", address, "build", "--progress=plain"], { input: path })),
+    build: async ({ context, dockerfile = context, output, noCache = false, target }): Promise<void> =>
       await ask(
         "build",
         "--progress=plain",
         "--frontend=dockerfile.v0",
+        ...(target === undefined ? [] : [`--opt=target=${target}`]),
         `--local=context=${context}`,
         `--local=dockerfile=${dockerfile}`,
         ...(output === undefined ? [] : [`--output=${output}`]),
@@ -45,10 +54,15 @@ async function connectBuildx(binary: string, address: string, directory: string)
   const ask = async (...args: string[]): Promise<void> => void (await runCommand(binary, args, { env }));
   await ask("create", "--name=bench", "--driver=remote", address);
   return {
-    build: async ({ context, dockerfile = context, output, noCache = false }): Promise<void> =>
+    solvesDefinitions: false,
+    solve: async (path): Promise<void> => {
+      throw new Error(`docker-buildx cannot build the definition ${path}`);
+    },
+    build: async ({ context, dockerfile = context, output, noCache = false, target }): Promise<void> =>
       await ask(
         "build",
         "--builder=bench",
+        ...(target === undefined ? [] : [`--target=${target}`]),
         "--progress=plain",
         `--file=${join(dockerfile, "Dockerfile")}`,
         ...(output === undefined ? [] : [`--output=${output}`]),

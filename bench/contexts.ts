@@ -17,9 +17,9 @@ export function writeShellContext(folder: string, busybox: string, lines: readon
   return writeDockerfile(folder, "FROM scratch AS base", "COPY bin /bin", ...lines);
 }
 
-/** 8,000 files of 200 to 8,000 bytes in 200 directories. */
-export function writeManyFiles(folder: string): void {
-  for (let directory = 0; directory < 200; directory++) {
+/** Files of 200 to 8,000 bytes, 40 in a directory. */
+export function writeManyFiles(folder: string, files: number): void {
+  for (let directory = 0; directory < files / 40; directory++) {
     const path = join(folder, `package-${directory % 20}`, `module-${directory}`);
     mkdirSync(path, { recursive: true });
     for (let file = 0; file < 40; file++) {
@@ -28,6 +28,24 @@ export function writeManyFiles(folder: string): void {
       writeFileSync(join(path, `file-${file}.txt`), `${number}: ${"lorem ipsum ".repeat(size / 12)}\n`);
     }
   }
+}
+
+/** Stages of ten lines each, all of which the last one copies from; a context for them has `bin/cat`. */
+export function manyStages(stages: number): string[] {
+  const lines = Array.from({ length: stages }, (_, stage) => [
+    `FROM base AS stage-${stage}`,
+    `ARG NAME_${stage}=value`,
+    `ENV FIRST=\${NAME_${stage}:-none} SECOND="a b c"`,
+    "ENV THIRD=$FIRST-$SECOND",
+    'LABEL maintainer=bench version="1.0"',
+    "USER 1000:1000",
+    "EXPOSE 8080/tcp",
+    `COPY bin/cat /work/${stage}/copied-\${FIRST}`,
+    "STOPSIGNAL SIGTERM",
+    'CMD ["/bin/cat", "/etc/hostname"]',
+  ]).flat();
+  const copies = Array.from({ length: stages }, (_, stage) => `COPY --from=stage-${stage} /work/${stage} /`);
+  return [...lines, "FROM scratch", ...copies];
 }
 
 /** A file whose every second block is random, so that it compresses to about a half; `seed` makes its bytes unlike others. */

@@ -8,13 +8,17 @@ import { compare, type Measurement } from "./compare.ts";
 import { type LocalRegistry, startLocalRegistry } from "./local-registry.ts";
 import { startOwnDaemon } from "./own-daemon.ts";
 import { findListener, readUsage } from "./process-usage.ts";
+import { measureRestingMemory } from "./resting-memory.ts";
 import type { Spread } from "./statistics.ts";
 import type { Contender } from "./workload.ts";
+import { graphWorkloads } from "./workloads/graphs.ts";
+import { identicalBuildsWorkload } from "./workloads/identical-builds.ts";
 import { largeDataWorkloads } from "./workloads/large-data.ts";
 import { manyFilesWorkloads } from "./workloads/many-files.ts";
-import { stepWorkloads } from "./workloads/steps.ts";
+import { stepWorkloads, writeNoOpContext } from "./workloads/steps.ts";
 
-const usage = `usage: npm run bench -- --peer ADDRESS [--client buildctl|docker-buildx] [--only NAME] [--runs N] [--directory DIR]
+const usage = `usage: npm run bench -- --peer ADDRESS [--client buildctl|docker-buildx] [--only NAME] [--runs N] [--vertices N] [--directory DIR]
+NAME is a part of a workload's name, or "resting memory"; graphs have 10,000 vertices unless said otherwise.
 Compares this daemon (of the folder in BUILDKIT_TS_BIN, else of the source tree) with the one that listens at ADDRESS.
 `;
 
@@ -24,6 +28,7 @@ const { values } = parseArgs({
     client: { type: "string", default: "buildctl" },
     only: { type: "string" },
     runs: { type: "string", default: "5" },
+    vertices: { type: "string", default: "10000" },
     directory: { type: "string", default: tmpdir() },
   },
 });
@@ -52,12 +57,32 @@ async function main(peer: string): Promise<void> {
     registry ??= startLocalRegistry(join(directory, "registry")).then((started) => resources.use(started));
     return await registry;
   };
-  const all = [...(await stepWorkloads()), ...manyFilesWorkloads(), ...largeDataWorkloads(openRegistry)];
-  const { only } = values;
-  for (const workload of all.filter(({ name }) => only === undefined || name.includes(only))) {
+  const solvesDefinitions = contenders.every(({ client }) => client.solvesDefinitions);
+  const all = [
+    ...(await stepWorkloads()),
+    await identicalBuildsWorkload(),
+    ...(solvesDefinitions ? graphWorkloads(1000) : []),
+    ...(solvesDefinitions ? graphWorkloads(Number(values.vertices)) : []),
+    ...manyFilesWorkloads(8000),
+    ...manyFilesWorkloads(100_000),
+    ...largeDataWorkloads(openRegistry),
+  ];
+  for (const workload of all.filter(({ name }) => isWanted(name))) {
     const results = await compare(workload, contenders, Number(values.runs));
     printResults(workload.name, results);
   }
+  if (isWanted("resting memory")) for (const contender of contenders) await printRestingMemory(contender);
+}
+
+function isWanted(name: string): boolean {
+  return values.only === undefined || name.includes(values.only);
+}
+
+async function printRestingMemory(contender: Contender): Promise<void> {
+  const context = await writeNoOpContext(contender);
+  const resident = await measureRestingMemory(contender, { context, builds: [0, 50, 500] });
+  const texts = [...resident].map(([builds, mebibytes]) => `${mebibytes.toFixed(0)} MiB after ${builds} builds`);
+  print(`resting memory, ${contender.name}: ${texts.join(", ")}`);
 }
 
 async function meet(name: Contender["name"], address: string, directory: string): Promise<Contender> {

@@ -1,11 +1,12 @@
 import { spawn } from "node:child_process";
-import { createWriteStream } from "node:fs";
+import { createReadStream, createWriteStream } from "node:fs";
 import { finished } from "node:stream/promises";
 
-/** Where a command runs, and where its output goes; without `output` the output is returned. */
+/** Where a command runs, what file it reads, and where its output goes; without `output` the output is returned. */
 export interface CommandOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
+  readonly input?: string;
   readonly output?: string;
 }
 
@@ -16,10 +17,14 @@ export async function runCommand(
   options: CommandOptions = {},
 ): Promise<string> {
   const child = spawn(command, args, {
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe"],
     ...(options.cwd !== undefined && { cwd: options.cwd }),
     env: { ...process.env, ...options.env },
   });
+  // It may end without having read all.
+  child.stdin.on("error", () => undefined);
+  if (options.input === undefined) child.stdin.end();
+  else createReadStream(options.input).pipe(child.stdin);
   let printed = "";
   let complaints = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => {

@@ -6,8 +6,8 @@ import type { LocalRegistry } from "../local-registry.ts";
 import type { Contender, Workload } from "../workload.ts";
 
 const largeFileBytes = 900 << 20;
-const layers = 10;
-const layerBytes = 50 << 20;
+const layers = 12;
+const layerBytes = 42 << 20;
 
 const formats = [
   { compression: "uncompressed", mediaType: "application/vnd.oci.image.layer.v1.tar" },
@@ -52,7 +52,7 @@ function pullWorkload(registry: () => Promise<LocalRegistry>): Workload {
   const source = ({ directory }: Contender): string => join(directory, "pull-source");
   const recipe = ({ directory }: Contender): string => join(directory, "pull-recipe");
   return {
-    name: "pull of 500 MB in 10 layers",
+    name: `pull of 500 MB in ${layers} layers`,
     setup: async (contender): Promise<void> => {
       const image = `${(await registry()).host}/bench:latest`;
       const names = Array.from({ length: layers }, (_, layer) => `layer-${layer}`);

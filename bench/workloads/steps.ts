@@ -1,15 +1,27 @@
 import { join } from "node:path";
-import { writeShellContext } from "../contexts.ts";
+import { manyStages, writeShellContext } from "../contexts.ts";
 import { runCommand } from "../run-command.ts";
 import type { Contender, Workload } from "../workload.ts";
 
 const sequentialSteps = 30;
 const parallelSteps = 16;
 const builds = 10;
+const stagesOfLongFile = 200;
+
+/** A context whose build finds all steps cached, from the second time on. */
+export async function writeNoOpContext({ directory }: Contender): Promise<string> {
+  const steps = Array.from({ length: sequentialSteps }, (_, step) => `RUN true # ${step}`);
+  return writeShellContext(join(directory, "resting"), await findBusybox(), steps);
+}
+
+/** The host's static shell. */
+export async function findBusybox(): Promise<string> {
+  return (await runCommand("sh", ["-c", "command -v busybox"])).trim();
+}
 
 /** Workloads whose cost is that of starting and ending steps and builds. */
 export async function stepWorkloads(): Promise<Workload[]> {
-  const busybox = (await runCommand("sh", ["-c", "command -v busybox"])).trim();
+  const busybox = await findBusybox();
   const shell = (contender: Contender, name: string, lines: readonly string[]): string =>
     writeShellContext(join(contender.directory, name), busybox, lines);
   const folder = ({ directory }: Contender, name: string): string => join(directory, name);
@@ -51,6 +63,15 @@ export async function stepWorkloads(): Promise<Workload[]> {
           await contender.client.build({ context: folder(contender, `concurrent-${number}`), noCache: true });
         await Promise.all(Array.from({ length: builds }, async (_, number) => await one(number)));
       },
+    },
+    {
+      name: `Dockerfile of ${stagesOfLongFile} stages and 2,000 lines, cached`,
+      setup: async (contender): Promise<void> => {
+        const context = shell(contender, "many-stages", manyStages(stagesOfLongFile));
+        await contender.client.build({ context });
+      },
+      run: async (contender): Promise<void> =>
+        await contender.client.build({ context: folder(contender, "many-stages") }),
     },
   ];
 }
