@@ -142,6 +142,21 @@ suite("buildctl build --explain", () => {
     assert.doesNotMatch((await daemon.buildctl(plain)).stderr, /cache miss/);
   });
 
+  test("is there for docker buildx", async () => {
+    edit("src/a.ts", (text) => `${text}\n`);
+    const { code, output } = await daemon.buildx([
+      "build",
+      "--progress",
+      "plain",
+      "--build-arg",
+      "BUILDKIT_EXPLAIN=1",
+      context,
+    ]);
+    assert.equal(code, 0, output);
+    assert.match(output, /cache miss: files changed: 1 of 2/);
+    assert.match(output, /cache miss: {3}src\/a.ts \(content\)/);
+  });
+
   test("is documented as it is", () => {
     mkdirSync(join(repository, "docs"), { recursive: true });
     const text = documentation(shown);

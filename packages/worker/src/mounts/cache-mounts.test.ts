@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { commitTree, makeTestRoot, openTestCache, quiet } from "@buildkit-ts/cache/testing";
 import { mountTemporarily } from "@buildkit-ts/mount";
+import type { StatusUpdate } from "@buildkit-ts/progress";
 import { CacheMounts } from "./cache-mounts.ts";
 
 const { signal } = new AbortController();
@@ -44,4 +45,29 @@ test("a build that ignores the cache of other directories, or of none, does not 
   await mounts.prune(["shared"], { signal });
   await using three = await mounts.acquire(request);
   assert.notDeepEqual(three.mounts, one.mounts);
+});
+
+test("a step that waits for a locked directory says so, and goes on when it is free", async () => {
+  using root = makeTestRoot();
+  await using opened = await openTestCache(root.path);
+  const mounts = new CacheMounts(opened.cache, { temporaryDirectory: root.path });
+  const statuses: StatusUpdate[] = [];
+  const waits = Promise.withResolvers<void>();
+  const status = (update: StatusUpdate): void => {
+    statuses.push(update);
+    waits.resolve();
+  };
+  const request = { id: "locked", sharing: "locked", base: undefined, description: "cache", ...quiet } as const;
+  const first = await mounts.acquire(request);
+  const waiting = mounts.acquire({ ...request, progress: { ...quiet.progress, status } });
+  await waits.promise;
+  await first[Symbol.asyncDispose]();
+  await using _second = await waiting;
+  assert.deepEqual(
+    statuses.map(({ id, completed }) => [id, completed !== undefined]),
+    [
+      ["waiting for cache mount locked", false],
+      ["waiting for cache mount locked", true],
+    ],
+  );
 });

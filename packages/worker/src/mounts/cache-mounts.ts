@@ -156,11 +156,16 @@ export class CacheMounts {
 
   /** One search per key at a time, or two steps would both make a new directory. */
   async #acquireRef(key: string, request: CacheMountRequest): Promise<MutableRef> {
-    for (;;) {
-      request.signal.throwIfAborted();
+    const { signal, progress } = request;
+    const status = { id: `waiting for cache mount ${request.id}`, started: this.#clock.now() };
+    for (let isWaiting = false; ; isWaiting = true) {
+      signal.throwIfAborted();
       const result = await this.#alone(key, async () => await this.#findOrCreate(key, request));
+      if (isWaiting && result !== undefined) progress.status({ ...status, completed: this.#clock.now() });
       if (result !== undefined) return result;
-      await this.#waitForRelease(request.signal);
+      // A step that does nothing for long shall say why.
+      if (!isWaiting) progress.status(status);
+      await this.#waitForRelease(signal);
     }
   }
 
