@@ -108,9 +108,13 @@ export function unescapePercent(text: string): string {
   }
 }
 
+/** What file systems take. */
+const maxNameBytes = 255;
+
 /** The last component of a path, if it can name a file; else `download`. */
 export function safeFileName(text: string): string {
   const name = text.trim().replace(/\/+$/, "").split("/").at(-1) ?? "";
-  const isUnsafe = name === "" || name === "." || name === ".." || /\p{Cc}/u.test(name);
+  const isUnsafe =
+    name === "" || name === "." || name === ".." || /\p{Cc}/u.test(name) || Buffer.byteLength(name) > maxNameBytes;
   return isUnsafe ? "download" : name;
 }
