@@ -1,4 +1,3 @@
-import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import type { opspb } from "@buildkit-ts/api";
@@ -31,7 +30,6 @@ import { ThreadedFileBackend } from "@buildkit-ts/fileop";
 import { WorkerLayerCodec } from "@buildkit-ts/layers";
 import { definitionFromProto } from "@buildkit-ts/llb";
 import { MetadataDatabase } from "@buildkit-ts/metadata";
-import { unmountBelow } from "@buildkit-ts/mount";
 import {
   HostNetworkProvider,
   type NetworkProvider,
@@ -41,7 +39,6 @@ import {
 import { type Platform, parsePlatform } from "@buildkit-ts/oci";
 import { RegistryClient } from "@buildkit-ts/registry";
 import { type LocalSessionManager, SessionCredentials } from "@buildkit-ts/session";
-import { NativeSnapshotter, OverlaySnapshotter, probeSnapshotter, type Snapshotter } from "@buildkit-ts/snapshots";
 import {
   type CacheStore,
   type Edge,
@@ -72,6 +69,7 @@ import {
   workerLabels,
 } from "@buildkit-ts/worker";
 import type { Logger } from "./logger.ts";
+import { makeTemporaryDirectory, openSnapshotter } from "./open-stores.ts";
 import { registryConfig } from "./registry-config.ts";
 import { RemoteCaches } from "./remote-caches.ts";
 import type { Settings } from "./settings.ts";
@@ -327,20 +325,6 @@ function createNestedSolve(devices: DeviceRegistry): NestedSolve {
   };
 }
 
-/**
- * Empty: mount points of a predecessor that was killed are unmounted before they are removed. It is where all of the process
- * puts what is temporary from now on, or the system's directory would keep mounts and checked-out sources after a kill.
- */
-async function makeTemporaryDirectory(root: string): Promise<string> {
-  const path = join(root, "tmp");
-  mkdirSync(path, { recursive: true, mode: 0o700 });
-  await unmountBelow(path);
-  rmSync(path, { recursive: true, force: true });
-  mkdirSync(path, { mode: 0o700 });
-  process.env["TMPDIR"] = path;
-  return path;
-}
-
 async function openNetwork(settings: Settings, logger: Logger): Promise<NetworkProvider> {
   const directory = join(settings.root, "network");
   return await openNetworkProvider(settings.network, { directory, reporter: logger, env: process.env });
@@ -357,19 +341,6 @@ async function openExecutor(
     ...(settings.runtimeBinary !== undefined && { binary: settings.runtimeBinary }),
     ...(settings.dns !== undefined && { dns: settings.dns }),
   });
-}
-
-async function openSnapshotter(
-  settings: Settings,
-  options: { readonly database: MetadataDatabase; readonly logger: Logger },
-): Promise<Snapshotter> {
-  const { root } = settings;
-  const name =
-    settings.snapshotter === "auto"
-      ? await probeSnapshotter(root, { signal: new AbortController().signal })
-      : settings.snapshotter;
-  const snapshotter = name === "overlayfs" ? OverlaySnapshotter : NativeSnapshotter;
-  return new snapshotter({ root, database: options.database, reporter: options.logger });
 }
 
 function startGarbageCollector(

@@ -24,6 +24,8 @@ export interface DaemonFlags {
   readonly cdi: { readonly disabled: boolean | undefined; readonly specDirectories: readonly string[] | undefined };
   readonly worker: WorkerFlags;
   readonly idleTimeout: string | undefined;
+  /** Verify and repair the root instead of serving it. */
+  readonly fsck: boolean;
   readonly version: boolean;
 }
 
@@ -145,6 +147,7 @@ function createCommand(): Command {
   for (const [flag] of missingValues) command.addOption(new Option(`${flag} <value>`).hideHelp());
   for (const flag of withoutEffect) command.addOption(new Option(`${flag} <value>`).argParser(collect).hideHelp());
   for (const flag of profilers) command.addOption(new Option(`${flag} <path>`).hideHelp());
+  command.option("--fsck", "verify and repair the state directory, and end");
   command.option("-v, --version", "print the version");
   return command;
 }
@@ -203,6 +206,7 @@ function readOptions(options: Readonly<Record<string, unknown>>): DaemonFlags {
       gcKeepStorage: text("ociWorkerGcKeepstorage"),
     },
     idleTimeout: text("idleTimeout"),
+    fsck: options["fsck"] === true,
     version: options["version"] === true,
   };
 }

@@ -1,5 +1,6 @@
 import { versionInfo } from "@buildkit-ts/control";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { checkRoot } from "./check-root.ts";
 import { readConfigFile } from "./config-file.ts";
 import { Daemon } from "./daemon.ts";
 import { defaultPaths } from "./default-paths.ts";
@@ -32,7 +33,7 @@ async function run(args: readonly string[]): Promise<number> {
   }
   const settings = resolveSettings(flags, readConfigFile(flags.configPath ?? defaultPaths.config));
   process.umask(0);
-  return await serve(settings);
+  return flags.fsck ? await checkRoot(settings, new Logger(settings.log)) : await serve(settings);
 }
 
 async function serve(settings: Settings): Promise<number> {

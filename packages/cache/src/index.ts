@@ -1,3 +1,4 @@
+export { type CacheCheck, type CheckedCache, checkCache } from "./check/check-cache.ts";
 export type { ContentEntry } from "./content-digest/content-entry.ts";
 export { type ContentListing, decodeDirectory, type ListedEntry } from "./content-digest/content-listing.ts";
 export type { FileQuestion } from "./content-digest/list-content.ts";

@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type ErrorReporter, WorkerCalls } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
@@ -140,6 +140,14 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
     return row === undefined ? undefined : toInfo(row);
   }
 
+  async isPresent(key: string): Promise<boolean> {
+    return this.table.chain(key).every((id, index) => {
+      // A view of another snapshot has no files of its own.
+      const isView = index === 0 && this.table.get(key).kind === "view";
+      return isView || existsSync(this.filesOf(id));
+    });
+  }
+
   async usage(key: string, options: { readonly signal: AbortSignal }): Promise<SnapshotUsage> {
     const row = this.table.get(key);
     if (row.usage !== undefined) return row.usage;
@@ -227,7 +235,14 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
 
   #removeLeftovers(): void {
     const present = new Set(readdirSync(this.#root));
-    this.table.forgetLost((id) => present.has(String(id)));
+    const lost = this.table.forgetLost((id) => present.has(String(id)) && existsSync(this.filesOf(id)));
+    if (lost.missing.length > 0)
+      this.#reporter.report(
+        new BuildError("data_loss", `Cannot find the files of ${lost.missing.length} snapshots: they are forgotten`, {
+          hint: `Such as ${lost.missing.slice(0, 3).join(", ")}; what was built on them is built again when it is asked for`,
+        }),
+        "open snapshots",
+      );
     const known = new Set(this.table.allIds().map(String));
     // In the background, as a daemon should listen soon; the numbers are never given again.
     for (const name of present) {

@@ -230,19 +230,25 @@ export class SnapshotTable {
    * (written in an earlier boot and never synced), views and unfinished merges, and whatever is based on any of them.
    *
    * @param hasDirectory Whether a snapshot's directory is there.
-   * @returns The names of what was forgotten.
+   * @returns The names of what was forgotten, and of those of them that had lost their directories.
    */
-  forgetLost(hasDirectory: (id: number) => boolean): string[] {
+  forgetLost(hasDirectory: (id: number) => boolean): {
+    readonly forgotten: readonly string[];
+    readonly missing: readonly string[];
+  } {
     return this.#database.transaction(() => {
-      const lost = this.#database
+      const missing: string[] = [];
+      const forgotten = this.#database
         .all("SELECT id, name, kind, boot, durable FROM snapshot WHERE driver = ?", this.#driver)
         .filter((row) => {
           if (row["kind"] === "view" || String(row["name"]).startsWith(unfinishedPrefix)) return true;
           if (row["durable"] === 0 && row["boot"] !== this.#boot) return true;
-          return !hasDirectory(Number(row["id"]));
+          if (hasDirectory(Number(row["id"]))) return false;
+          if (row["kind"] === "committed") missing.push(String(row["name"]));
+          return true;
         })
         .flatMap((row) => this.#forgetWithDescendants(Number(row["id"])));
-      return lost;
+      return { forgotten, missing };
     });
   }
 
