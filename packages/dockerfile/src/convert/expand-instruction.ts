@@ -53,9 +53,12 @@ function expandTransfer(
 function expandIn(dispatch: Dispatch, word: string, isDocument: boolean): string {
   const { environment } = dispatch.stage;
   const options = isDocument ? { escape: "\\", skipQuotes: true } : { escape: dispatch.context.escape };
-  const { result, unmatched } = expandWord(word, environment, options);
-  reportUndefined(dispatch, unmatched, environment);
-  return result;
+  const missing = new Set<string>();
+  try {
+    return expandWord(word, environment, { ...options, missing }).result;
+  } finally {
+    reportUndefined(dispatch, missing, environment);
+  }
 }
 
 /** Warns of variables that nothing sets. */

@@ -99,6 +99,14 @@ suite("diagnose()", () => {
     assert.equal((await found("FROM scratch\n  COPPY a b\n", undefined))[0], "2:2-7");
   });
 
+  test("tells of an undefined variable before the error behind it", async () => {
+    const found = await diagnose('FROM scratch\nWORKDIR $A/"\n');
+    assert.deepEqual(
+      found.map(({ rule }) => rule),
+      ["UndefinedVar", undefined],
+    );
+  });
+
   test("is silent about a good file, and needs no registry for its images", async () => {
     assert.deepEqual(await diagnose('FROM alpine AS a\nRUN x\nFROM a\nCMD ["y"]\n'), []);
   });

@@ -17,6 +17,8 @@ export interface ExpandOptions {
   readonly skipQuotes?: boolean;
   /** References to variables that are not set stay as they are. */
   readonly skipUnset?: boolean;
+  /** Gets the names that had no value, also where the text turns out to be malformed behind them. */
+  readonly missing?: Set<string>;
 }
 
 /** A text with its variables expanded. */
@@ -58,7 +60,7 @@ const specialParameters = "@*#?-$!0";
 
 class Lexer {
   readonly matched = new Set<string>();
-  readonly unmatched = new Set<string>();
+  readonly unmatched: Set<string>;
   readonly #chars: readonly string[];
   readonly #environment: Environment;
   readonly #options: ExpandOptions;
@@ -67,6 +69,7 @@ class Lexer {
   #depth = 0;
 
   constructor(text: string, environment: Environment, options: ExpandOptions) {
+    this.unmatched = options.missing ?? new Set();
     this.#chars = Array.from(text);
     this.#environment = environment;
     this.#options = options;

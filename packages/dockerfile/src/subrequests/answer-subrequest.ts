@@ -21,7 +21,7 @@ export interface SubrequestContext {
 const answers: Readonly<Record<string, (context: SubrequestContext) => Promise<FrontendResult>>> = {
   "frontend.subrequests.describe": () => Promise.resolve(describe()),
   "frontend.outline": async (context) => {
-    const value = await outline(context.data, context);
+    const value = await outline(context.data, failingOnWarnings(context));
     return answer(encodeOutline(value), { text: formatOutline(value) });
   },
   "frontend.targets": ({ data }) => {
@@ -34,8 +34,14 @@ const answers: Readonly<Record<string, (context: SubrequestContext) => Promise<F
     const status = result.warnings.length > 0 || result.error !== undefined ? "1" : "0";
     return answer(json, { text: formatLint(result, context.sourceMap), status });
   },
-  "frontend.convertllb": async (context) => answer(await convertToJson(context), { version: "0.1.0" }),
+  "frontend.convertllb": async (context) =>
+    answer(await convertToJson(failingOnWarnings(context)), { version: "0.1.0" }),
 };
+
+/** Nobody is shown the warnings, but where they are errors (`# check=error=true`), they stop these answers too. */
+function failingOnWarnings(context: SubrequestContext): SubrequestContext {
+  return { ...context, settings: { ...context.settings, warn: () => undefined } };
+}
 
 /**
  * Answers a request that is no build; undefined if there is none.
