@@ -8,8 +8,16 @@ const folder = process.argv[2] ?? "dist";
 const executable = join(folder, "buildkit");
 const loader = resolve("tools/executable/load-program.ts");
 
-/** Flags of the executable's Node; the code cache is only valid under the same ones. */
-const nodeFlags: readonly string[] = ["--disable-warning=ExperimentalWarning", "--expose-gc"];
+/**
+ * Flags of the executable's Node; the code cache is only valid under the same ones. Those of the heap cost no time that can be
+ * measured, and take a quarter off what a daemon at work takes: V8 would let it grow as if the machine were its own.
+ */
+const nodeFlags: readonly string[] = [
+  "--disable-warning=ExperimentalWarning",
+  "--expose-gc",
+  "--max-semi-space-size=8",
+  "--heap-growing-percent=40",
+];
 
 /** The programs whose code is loaded only where it is run, by the modules that the main scripts import them by. */
 const programs = [

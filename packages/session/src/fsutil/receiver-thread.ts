@@ -5,7 +5,7 @@ import type { ReceiveOptions, ReceiveResult } from "./receive-engine.ts";
 import type { FromReceiver, ToReceiver } from "./receive-protocol.ts";
 
 /** How long the thread outlives its last transfer; starting one takes longer than a small transfer. */
-const idleMs = 120_000;
+const idleMs = 30_000;
 
 /** What becomes of a transfer. Called on the main thread. */
 export interface TransferListener {
