@@ -1,3 +1,4 @@
+import { BuildError } from "@buildkit-ts/errdefs";
 import type { State } from "@buildkit-ts/llb";
 import { formatPlatformAll, type ImageConfig, normalizePlatform, type Platform, parsePlatform } from "@buildkit-ts/oci";
 import type { FrontendResult } from "./frontend.ts";
@@ -55,9 +56,17 @@ function encodeJson(value: object): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(value));
 }
 
-/** The caches that the client wants solves to import from, as it hands them over in `cache-imports`. */
+/**
+ * The caches that the client wants solves to import from, as it hands them over in `cache-imports`.
+ *
+ * @throws {BuildError} `invalid_argument`, for what is no list of them.
+ */
 export function readCacheImports(text: string | undefined): readonly CacheImport[] {
   if (text === undefined || text === "") return [];
-  const entries = JSON.parse(text) as readonly { readonly Type: string; readonly Attrs?: Record<string, string> }[];
-  return entries.map(({ Type, Attrs = {} }) => ({ type: Type, attributes: Attrs }));
+  try {
+    const entries = JSON.parse(text) as readonly { readonly Type: string; readonly Attrs?: Record<string, string> }[];
+    return entries.map(({ Type, Attrs = {} }) => ({ type: Type, attributes: Attrs }));
+  } catch (cause) {
+    throw new BuildError("invalid_argument", "failed to parse cache-imports", { cause });
+  }
 }

@@ -130,6 +130,17 @@ suite("buildImages()", () => {
     assert.ok(returned.result?.metadata["containerimage.config/linux/arm/v7"] !== undefined);
   });
 
+  test("imports the caches that the client names, and refuses what is no list of them", async () => {
+    const imports = '[{"Type":"registry","Attrs":{"ref":"r/c"}}]';
+    const { solves } = await returnedBy(build, { attributes: { "cache-imports": imports } });
+    assert.deepEqual(
+      solves[0]?.CacheImports.map(({ Type, Attrs }) => [Type, Attrs]),
+      [["registry", { ref: "r/c" }]],
+    );
+    const { returned } = await returnedBy(build, { attributes: { "cache-imports": "{" } });
+    assert.equal(returned.error?.message, "failed to parse cache-imports");
+  });
+
   test("returns ids to daemons that know no refs with definitions", async () => {
     const { returned } = await returnedBy(build, { capabilities: [] });
     assert.deepEqual(returned.result?.result, { case: "refDeprecated", value: "ref1" });
