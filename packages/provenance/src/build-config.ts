@@ -2,6 +2,7 @@ import { opspb } from "@buildkit-ts/api";
 import { type DecodedDefinition, type DecodedInput, type Definition, decodeDefinition } from "@buildkit-ts/llb";
 import { type Digest, digestOf } from "@buildkit-ts/oci";
 import { goStruct, type JsonValue } from "./go-struct.ts";
+import { redactCredentialsIn } from "./redact-credentials.ts";
 
 /** The steps of a result, as provenance lists them. */
 export interface BuildConfig {
@@ -56,7 +57,7 @@ function describeSteps(definition: Definition): BuildConfig {
 function toStep({ digest, op, inputs }: DecodedDefinition["ops"][number], ids: ReadonlyMap<Digest, string>): BuildStep {
   return {
     id: ids.get(digest) ?? "",
-    op: goStruct(opspb.OpSchema, withoutSession({ ...op, inputs: [] })),
+    op: goStruct(opspb.OpSchema, withoutPrivate({ ...op, inputs: [] })),
     ...(inputs.length > 0 && { inputs: inputs.map((input) => inputName(input, ids)) }),
   };
 }
@@ -75,11 +76,16 @@ function inputName({ digest, index }: DecodedInput, ids: ReadonlyMap<Digest, str
   return `${ids.get(digest) ?? ""}:${index}`;
 }
 
-/** Ids of sessions say nothing to anybody but the client that had them, and differ each time. */
-function withoutSession(op: opspb.Op): opspb.Op {
+/**
+ * Ids of sessions say nothing to anybody but the client that had them, and differ each time; credentials in URLs are
+ * nobody else's business.
+ */
+function withoutPrivate(op: opspb.Op): opspb.Op {
   if (op.op.case !== "source") return op;
-  const { "local.session": _session, "local.unique": _unique, ...attrs } = op.op.value.attrs;
-  return { ...op, op: { case: "source", value: { ...op.op.value, attrs } } };
+  const { "local.session": _session, "local.unique": _unique, ...rest } = op.op.value.attrs;
+  const attrs = Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, redactCredentialsIn(value)]));
+  const identifier = redactCredentialsIn(op.op.value.identifier);
+  return { ...op, op: { case: "source", value: { ...op.op.value, identifier, attrs } } };
 }
 
 function describeSource(

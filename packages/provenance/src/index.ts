@@ -14,7 +14,7 @@ export { imagePackageUrl } from "./package-url.ts";
 export { createPredicate, isComplete, type PredicateV1, type StepLayers } from "./predicate.ts";
 export { type PredicateV02, toPredicateV02 } from "./predicate-v02.ts";
 export { type ProvenanceOptions, parseProvenanceOptions } from "./provenance-options.ts";
-export { redactCredentials } from "./redact-credentials.ts";
+export { redactCredentials, redactCredentialsIn } from "./redact-credentials.ts";
 export {
   type ConfigSource,
   type ContextFormat,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { redactCredentials } from "./redact-credentials.ts";
+import { redactCredentials, redactCredentialsIn } from "./redact-credentials.ts";
 
 for (const [text, expected] of [
   ["https://user:pass@example.invalid/repo.git", "https://xxxxx:xxxxx@example.invalid/repo.git"],
@@ -26,3 +26,12 @@ test("redactCredentials() lets no password through, whatever is in it", () => {
     }),
   );
 });
+
+for (const [text, expected] of [
+  ["ADD https://me:pass@a.invalid/x http://b.invalid /", "ADD https://xxxxx:xxxxx@a.invalid/x http://b.invalid /"],
+  ['cannot get "http://token@a.invalid", twice', 'cannot get "http://xxxxx@a.invalid", twice'],
+  ["git clone ssh://git@host/x ssh://git:pass@host/x", "git clone ssh://git@host/x ssh://xxxxx:xxxxx@host/x"],
+  ["mail me@host.invalid about https://host.invalid/@scope", "mail me@host.invalid about https://host.invalid/@scope"],
+] as const) {
+  test(`redactCredentialsIn() makes ${text} ${expected}`, () => assert.equal(redactCredentialsIn(text), expected));
+}

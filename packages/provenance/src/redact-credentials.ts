@@ -19,3 +19,15 @@ export function redactCredentials(text: string): string {
   const masked = (user === "" ? "" : mask) + (hasPassword ? `:${mask}` : "");
   return `${scheme}${masked}${text.slice(scheme.length + at)}`;
 }
+
+/**
+ * The text with the credentials of all URLs in it masked: for what is shown and kept of builds, whatever it says.
+ *
+ * User names without a password stay, unless the URL is one of HTTP, where they may be tokens: `ssh://git@` is none.
+ */
+export function redactCredentialsIn(text: string): string {
+  return text.replace(/[a-zA-Z][a-zA-Z0-9+.-]*:\/\/[^/?#\s"'`<>]*@/g, (start) => {
+    const userInfo = start.slice(start.indexOf("://") + 3);
+    return userInfo.includes(":") || /^https?:/i.test(start) ? redactCredentials(start) : start;
+  });
+}

@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { controlpb } from "@buildkit-ts/api";
 import type { Descriptor } from "@buildkit-ts/oci";
+import { redactCredentialsIn } from "@buildkit-ts/provenance";
 import type { Explanation, Job } from "@buildkit-ts/solver";
 import { traceParentKey } from "@buildkit-ts/worker";
 import type { BuildRequest } from "../build-request.ts";
@@ -58,8 +59,8 @@ export class BuildRecorder {
     this.#record = create(controlpb.BuildHistoryRecordSchema, {
       Ref: request.ref,
       Frontend: request.message.Frontend,
-      FrontendAttrs: request.message.FrontendAttrs,
-      Exporters: request.exporters.map(({ type, attributes }) => ({ Type: type, Attrs: { ...attributes } })),
+      FrontendAttrs: redactValues(request.message.FrontendAttrs),
+      Exporters: request.exporters.map(({ type, attributes }) => ({ Type: type, Attrs: redactValues(attributes) })),
       CreatedAt: timestampOf(startedAtMs),
       Generation: 1,
     });
@@ -106,6 +107,10 @@ export class BuildRecorder {
     this.#history.complete(record, this.#log.bytes());
     this.#traces.keep(record.Ref, this.#trace, "error" in outcome ? { error: outcome.error } : {});
   }
+}
+
+function redactValues(attributes: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(attributes).map(([key, value]) => [key, redactCredentialsIn(value)]));
 }
 
 /** What the exporters made: those that made no image have no entry. */

@@ -1,6 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { rpcpb } from "@buildkit-ts/api";
 import { BuildError, codeNumber, codeOfFailedBuild, UnknownJobError } from "@buildkit-ts/errdefs";
+import { redactCredentialsIn } from "@buildkit-ts/provenance";
 import { detailsFromError, errorChain, type RpcErrorDetail, typedDetail } from "@buildkit-ts/session/rpc";
 import { ConnectError, encodeBinaryHeader } from "@connectrpc/connect";
 import { stackFrames } from "./stack-frames.ts";
@@ -26,7 +27,7 @@ function canceledText(error: BuildError): string {
 }
 
 function textOf(error: BuildError): string {
-  return error.hint === undefined ? error.message : `${error.message} (${error.hint})`;
+  return redactCredentialsIn(error.hint === undefined ? error.message : `${error.message} (${error.hint})`);
 }
 
 /** Options of {@linkcode connectErrorFrom}. */

@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { controlpb } from "@buildkit-ts/api";
+import { redactCredentialsIn } from "@buildkit-ts/provenance";
 import type { ProgressEvent, VertexEvent } from "@buildkit-ts/solver";
 import { timestampOf } from "./timestamps.ts";
 
@@ -72,7 +73,7 @@ function vertexMessage(vertex: VertexEvent): controlpb.Vertex {
     inputs: [...vertex.inputs],
     name: vertex.name,
     cached: vertex.cached,
-    error: vertex.error ?? "",
+    error: redactCredentialsIn(vertex.error ?? ""),
     ...(started !== undefined && { started }),
     ...(completed !== undefined && { completed }),
     ...(vertex.progressGroup !== undefined && { progressGroup: vertex.progressGroup }),
@@ -83,9 +84,9 @@ function statusMessage(event: ProgressEvent & { kind: "status" }): controlpb.Ver
   const { update } = event;
   const completed = timestampOf(update.completed);
   return create(controlpb.VertexStatusSchema, {
-    ID: update.id,
+    ID: redactCredentialsIn(update.id),
     vertex: event.vertex,
-    name: update.name ?? "",
+    name: redactCredentialsIn(update.name ?? ""),
     current: BigInt(Math.trunc(update.current ?? 0)),
     total: BigInt(Math.trunc(update.total ?? 0)),
     timestamp: timestampOf(update.completed ?? Date.now()),

@@ -5,15 +5,18 @@ import type { SourceContext } from "../source.ts";
 import type { GitCommandOptions } from "./git-command.ts";
 import type { GitIdentifier } from "./git-identifier.ts";
 
-/** The header for a remote, from the first of the secrets that a client has, those for the host first. */
+/**
+ * The header for a remote, from the first of the secrets that a client has, those for the host first, and else from
+ * the remote's own URL.
+ */
 export async function findAuthorization(
   id: GitIdentifier,
   sessions: SessionManager,
   context: SourceContext,
 ): Promise<GitCommandOptions["authorization"]> {
-  const { remote, authHeaderSecret, authTokenSecret } = id;
+  const { remote, userInfo, authHeaderSecret, authTokenSecret } = id;
   if (!/^https?:/i.test(remote)) return undefined;
-  const { host } = new URL(remote);
+  const { host, origin } = new URL(remote);
   const candidates = [`.${host}`, ""].flatMap((suffix) => [
     ...(authHeaderSecret === "" ? [] : [{ name: `${authHeaderSecret}${suffix}`, isToken: false }]),
     ...(authTokenSecret === "" ? [] : [{ name: `${authTokenSecret}${suffix}`, isToken: true }]),
@@ -24,7 +27,23 @@ export async function findAuthorization(
     const value = isToken ? `basic ${Buffer.from(`x-access-token:${secret}`).toString("base64")}` : secret;
     return { scope: scopeOf(remote), value };
   }
-  return undefined;
+  // Relative URLs of submodules would inherit what the URL says, so this is for all of the host.
+  return userInfo === "" ? undefined : { scope: `${origin}/`, value: basicOf(userInfo) };
+}
+
+function basicOf(userInfo: string): string {
+  const colon = userInfo.indexOf(":");
+  const [user, password] = colon < 0 ? [userInfo, ""] : [userInfo.slice(0, colon), userInfo.slice(colon + 1)];
+  return `basic ${Buffer.from(`${unescape(user)}:${unescape(password)}`).toString("base64")}`;
+}
+
+/** As curl reads it: what is not an escape stands for itself. */
+function unescape(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** Submodules of github.com are nearly always there too, and take the same token. */

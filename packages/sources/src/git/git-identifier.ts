@@ -7,8 +7,10 @@ import type { GitSignaturePolicy } from "./verify-signature.ts";
 
 /** A `git://` source: which tree of which repository. */
 export interface GitIdentifier {
-  /** A URL, or `user@host:path`. */
+  /** A URL, or `user@host:path`; never with a password, so that none gets into git's files and the daemon's records. */
   readonly remote: string;
+  /** User name and password that the URL of an HTTP remote had, still escaped; empty for none. */
+  readonly userInfo: string;
   /** Branch, tag, full ref or commit; empty for the default branch. */
   readonly ref: string;
   /** Directory of the repository that becomes the root; empty for all of it. */
@@ -49,7 +51,7 @@ export function parseGitIdentifier(request: SourceRequest): GitIdentifier {
   if (mtime !== "" && mtime !== "checkout" && mtime !== "commit")
     throw invalidAttribute("git.mtime", mtime, "neither checkout nor commit");
   const id: GitIdentifier = {
-    remote: parseRemote(attributes["git.fullurl"] ?? address),
+    ...parseRemote(attributes["git.fullurl"] ?? address),
     ref: parseRef(ref),
     subdirectory: posix.join("/", subdirectory).replace(/^\/|\/$/g, ""),
     keepGitDirectory: attributes["git.keepgitdir"] === "true",
@@ -164,7 +166,7 @@ export function redactUrls(text: string): string {
   return text.replace(/:\/\/[^/@\s]+@/g, "://xxxxx:xxxxx@");
 }
 
-function parseRemote(address: string): string {
+function parseRemote(address: string): Pick<GitIdentifier, "remote" | "userInfo"> {
   // `user@host:path` is what scp and git take, without a scheme.
   const isScp = /^[a-zA-Z0-9-_]+@[a-zA-Z0-9-.]+:(?!\/\/)/.test(address);
   const remote = isScp || /^[a-zA-Z0-9]+:\/\//.test(address) ? address : `https://${address}`;
@@ -175,7 +177,13 @@ function parseRemote(address: string): string {
       "invalid_argument",
       `Cannot use git remote "${redactUrls(remote).slice(0, 200)}": invalid protocol`,
     );
-  return splitOnce(splitOnce(remote, "#")[0], "?")[0];
+  return splitUserInfo(splitOnce(splitOnce(remote, "#")[0], "?")[0]);
+}
+
+/** SSH takes the user from the URL, and no password. */
+function splitUserInfo(remote: string): Pick<GitIdentifier, "remote" | "userInfo"> {
+  const [, scheme = "", userInfo = "", rest = ""] = /^(https?:\/\/|git:\/\/)([^/]*)@(.*)$/i.exec(remote) ?? [];
+  return scheme === "" ? { remote, userInfo: "" } : { remote: scheme + rest, userInfo };
 }
 
 function splitOnce(text: string, separator: string): [string, string?] {

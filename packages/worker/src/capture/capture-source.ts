@@ -47,8 +47,10 @@ function captureGit(capture: Capture, { source, pin, platform }: ResolvedSource)
   const { identifier, attrs: attributes } = source;
   const id = parseGitIdentifier({ identifier, attributes, platform, vertex: "" });
   const bundle = attributes["git.bundle"] ?? "";
+  // What is captured tells that there were credentials, and masks them.
+  const remote = id.userInfo === "" ? id.remote : id.remote.replace("://", `://${id.userInfo}@`);
   capture.addGit({
-    url: id.ref === "" ? id.remote : `${id.remote}#${id.ref}`,
+    url: `${remote}${id.ref === "" ? "" : `#${id.ref}`}`,
     commit: pin,
     ...(bundle !== "" && { bundle }),
   });

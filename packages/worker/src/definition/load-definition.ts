@@ -4,6 +4,7 @@ import { DeviceGrants, DeviceRegistry } from "@buildkit-ts/devices";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { Definition } from "@buildkit-ts/llb";
 import { type Digest, digestOf, hostPlatform, normalizePlatform, type Platform } from "@buildkit-ts/oci";
+import { redactCredentialsIn } from "@buildkit-ts/provenance";
 import type { CacheStore, Edge, Vertex, VertexOptions } from "@buildkit-ts/solver";
 import { LlbOperation } from "./llb-operation.ts";
 import { stepLocations } from "./step-locations.ts";
@@ -188,7 +189,7 @@ function loadVertex(
     const names = inputs.map(({ vertex }) => vertex.name);
     vertices.set(digest, {
       digest: digest as Digest,
-      name: vertexOptions.description["llb.customname"] ?? vertexName(op, names),
+      name: redactCredentialsIn(vertexOptions.description["llb.customname"] ?? vertexName(op, names)),
       inputs,
       options: vertexOptions,
       ...(location !== undefined && { location }),
