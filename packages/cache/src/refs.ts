@@ -214,6 +214,8 @@ export interface CacheManager {
    * record's id ends with that record.
    */
   pinBlobs(owner: string, digests: readonly Digest[]): Promise<void>;
+  /** Ends what an owner that is no record keeps. */
+  unpinBlobs(owner: string): Promise<void>;
 }
 
 /** What of a tree a checksum is about. */

@@ -1,7 +1,7 @@
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { ExportContext, ExporterInstance, ExportInput, ExportOutput } from "@buildkit-ts/exporters";
 import type { Digest } from "@buildkit-ts/oci";
-import { withStatus } from "@buildkit-ts/progress";
+import { type ProgressWriter, withStatus } from "@buildkit-ts/progress";
 import type { SessionManager } from "@buildkit-ts/session";
 import type { CachedResult, Job, OpContext } from "@buildkit-ts/solver";
 import { BuildResolves, buildResolvesKey } from "@buildkit-ts/sources";
@@ -17,6 +17,7 @@ import type { BuildHistory } from "./history/build-history.ts";
 import { BuildRecorder } from "./history/build-recorder.ts";
 import { withLostResultsRebuilt } from "./lost-results.ts";
 import { readParallelismLimit } from "./parallelism-limit.ts";
+import { platformWarnings } from "./platform-warnings.ts";
 import { SourcePolicy } from "./policy/source-policy.ts";
 import { ProvenanceStatements } from "./provenance/provenance-statements.ts";
 import { recordedProvenance } from "./provenance/recorded-provenance.ts";
@@ -78,6 +79,7 @@ export class BuildRunner {
     } finally {
       this.#options.registry.end(request.ref);
       await job[Symbol.asyncDispose]();
+      await engine.cache.unpinBlobs(blobOwner(request.ref));
       engine.collectGarbage();
     }
   }
@@ -200,12 +202,17 @@ export class BuildRunner {
     const { job, request, result, exports, cacheExporters } = build;
     const inline = cacheExporters.findLast((exporter) => exporter.inline !== undefined);
     const input = await exportInput(result, signal);
+    const warnings = platformWarnings(result, request.message.FrontendAttrs);
+    if (exports.length === 0 && warnings.length > 0) {
+      await job.inVertex("Verifying build result", async ({ progress }) => warnAll(progress, warnings), { signal });
+    }
     const outputs = await Promise.all(
       exports.map(async ({ exporter, index }) => {
         const digest = `${request.ref}-export-${index}`;
         return await job.inVertex(
           exporter.name,
           async (context) => {
+            if (index === 0) warnAll(context.progress, warnings);
             const exportContext = this.#exportContext(context, request, index);
             const withCache = inline === undefined ? input : withInlineCache(input, { result, inline, context });
             const output = await exporter.export(withCache, exportContext);
@@ -238,6 +245,7 @@ export class BuildRunner {
       exporterIndex: index,
       compatibilityVersion: request.compatibilityVersion,
       platform,
+      owner: blobOwner(request.ref),
       sessions: () => context.sessions(),
     };
   }
@@ -271,6 +279,15 @@ export class BuildRunner {
       }),
     );
   }
+}
+
+/** Holds what a build exports and no record of the cache has. */
+function blobOwner(ref: string): string {
+  return `build-${ref}`;
+}
+
+function warnAll(progress: ProgressWriter, warnings: readonly string[]): void {
+  for (const short of warnings) progress.warn({ level: 0, short, detail: [], url: "", ranges: [] });
 }
 
 async function exportInput(result: BridgeResult, signal: AbortSignal): Promise<ExportInput> {

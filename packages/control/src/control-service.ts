@@ -68,7 +68,7 @@ export function controlService(options: ControlServiceOptions): Partial<ServiceI
       yield* history.listen(request, { signal: context.signal, now: Date.now() });
     }),
     updateBuildHistory: unary(async (request) => {
-      if (request.Delete) history.delete(request.Ref);
+      if (request.Delete) await history.delete(request.Ref);
       else if (request.Finalize) {
         history.finalize(request.Ref);
         await traces.finalize(request.Ref);

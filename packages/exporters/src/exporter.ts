@@ -33,6 +33,8 @@ export interface ExportContext {
   /** Which set of defaults the client wants: 30 is the present one. */
   readonly compatibilityVersion: number;
   readonly platform: Platform;
+  /** Who holds what belongs to no record, until the build ends; without it such blobs stay. */
+  readonly owner?: string;
   sessions(): readonly string[];
 }
 

@@ -183,14 +183,14 @@ export class BuildHistory {
     this.#emit(COMPLETE, record);
   }
 
-  /** Deletes a stored record. @throws {BuildError} `not_found` */
-  delete(ref: string): void {
+  /** Deletes a stored record, with all that only it has. @throws {BuildError} `not_found` */
+  async delete(ref: string): Promise<void> {
     const record = this.#find(ref);
     if (record === undefined)
       throw new BuildError("not_found", `failed to retrieve bucket: build history record ${ref} not found`);
     this.#database.prepare("DELETE FROM build_history WHERE ref = ?").run(ref);
-    this.#blobs.release(ref).catch((error: unknown) => this.#errors.report(error, "deleting a build's record"));
     this.#emit(DELETED, create(controlpb.BuildHistoryRecordSchema, { Ref: ref }));
+    await this.#blobs.release(ref);
   }
 
   /** Checks that a record can be finalised. All but its trace is stored with it. */
@@ -247,7 +247,10 @@ export class BuildHistory {
     const unpinned = this.#stored().filter((record) => !record.pinned);
     const beyond = unpinned.slice(0, Math.max(0, unpinned.length - maxEntries));
     const oldest = Date.now() - maxAgeMs;
-    for (const record of beyond) if (msOf(record.CompletedAt) < oldest) this.delete(record.Ref);
+    for (const record of beyond) {
+      if (msOf(record.CompletedAt) >= oldest) continue;
+      this.delete(record.Ref).catch((error: unknown) => this.#errors.report(error, "deleting a build's record"));
+    }
   }
 }
 

@@ -29,7 +29,7 @@ export class DocumentWriter {
 
   async write(document: ImageDocument, input: ExportInput, context: ExportContext): Promise<Descriptor> {
     // Pinned first: a blob that is there already may be about to go with its only other record.
-    await this.pin(digestOf(document.bytes), input);
+    await this.pin(digestOf(document.bytes), input, context);
     return await writeBlob(this.#content, document, context);
   }
 
@@ -47,9 +47,10 @@ export class DocumentWriter {
     return descriptor;
   }
 
-  async pin(digest: Digest, input: ExportInput): Promise<void> {
-    for (const ref of [input.ref, ...input.refs.values()]) {
-      if (ref !== undefined) await this.#pins?.pinBlobs(ref.id, [digest]);
-    }
+  async pin(digest: Digest, input: ExportInput, { owner }: Pick<ExportContext, "owner">): Promise<void> {
+    const refs = [input.ref, ...input.refs.values()].filter((ref) => ref !== undefined);
+    // An image without layers has no record that its documents could go with.
+    const owners = refs.length === 0 && owner !== undefined ? [owner] : refs.map(({ id }) => id);
+    for (const name of owners) await this.#pins?.pinBlobs(name, [digest]);
   }
 }

@@ -114,7 +114,7 @@ export class ImageWriter {
     if (rewriter === undefined || remote === undefined || epochSeconds === undefined) return remote;
     const { compression } = options;
     const baseLayers = diffIdsOf(platformMetadata(input.metadata, "containerimage.base.config", platform.id));
-    const pin = async (digest: Digest): Promise<void> => await this.#documents.pin(digest, input);
+    const pin = async (digest: Digest): Promise<void> => await this.#documents.pin(digest, input, context);
     return await rewriter.rewrite(remote, { epochSeconds, compression, baseLayers, pin }, context);
   }
 
