@@ -120,6 +120,24 @@ function installBuildx() {
   rmSync(apt, { recursive: true });
 }
 
+/** Servers that object stores are tested with: by far too many packages to be dependencies of the project. */
+const testServers = { azurite: "3.35.0", s3rver: "3.7.1" };
+
+function installTestServers() {
+  const folder = join(root, ".cache/tools/servers");
+  const missing = Object.entries(testServers)
+    .filter(([name]) => !existsSync(join(folder, "node_modules", name, "package.json")))
+    .map(([name, version]) => `${name}@${version}`);
+  if (missing.length === 0) return;
+  console.error(`installing ${missing.join(", ")}`);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "package.json"), '{ "private": true }\n');
+  execFileSync("npm", ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", ...missing], {
+    cwd: folder,
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+}
+
 function debianArchive() {
   const files = ["/etc/apt/sources.list", ...listFolder("/etc/apt/sources.list.d")].filter((file) => existsSync(file));
   const texts = files.map((file) => readFileSync(file, "utf8")).join("\n");
@@ -133,7 +151,10 @@ function listFolder(folder) {
 export function setUp(kind) {
   installOsPackages(kind === "test" ? testPackages : runtimePackages);
   installNpmPackages();
-  if (kind === "test") installBuildx();
+  if (kind === "test") {
+    installBuildx();
+    installTestServers();
+  }
   return root;
 }
 

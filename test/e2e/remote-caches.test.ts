@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
+import { AzuriteServer, GithubServer, S3Server } from "@buildkit-ts/objectstore/testing";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
 import { temporaryFolder } from "./support/processes.ts";
@@ -17,19 +18,31 @@ interface Entry {
   readonly attributes: Readonly<Record<string, string>>;
 }
 
+function inStore(type: string, attributes: Entry["attributes"]): { readonly out: Entry; readonly in: Entry } {
+  return { out: { type, attributes: { ...attributes, mode: "max" } }, in: { type, attributes } };
+}
+
 suite("a cache goes to another daemon", () => {
   const folder = temporaryFolder("remote-caches");
   let registry: TestRegistry;
+  let s3: S3Server;
+  let azurite: AzuriteServer;
+  let github: GithubServer;
   let context: string;
   let daemons = 0;
 
   before(async () => {
-    registry = await TestRegistry.start(folder.path);
+    [registry, s3, azurite] = await Promise.all([
+      TestRegistry.start(folder.path),
+      S3Server.start(),
+      AzuriteServer.start(),
+    ]);
+    github = await GithubServer.start(azurite);
     context = await busyboxContext(folder.path, dockerfile, { file: "text\n" });
   });
 
   after(async () => {
-    await registry[Symbol.asyncDispose]();
+    for (const server of [github, azurite, s3, registry]) await server[Symbol.asyncDispose]();
     folder[Symbol.dispose]();
   });
 
@@ -85,6 +98,10 @@ suite("a cache goes to another daemon", () => {
         };
       },
     ],
+    ["by a bucket of S3", () => inStore("s3", s3.attributes("some/where/"))],
+    ["by a container of Azure", () => inStore("azblob", azurite.attributes("cache"))],
+    ["by GitHub's cache service, version 1", () => inStore("gha", github.attributes(1, "one"))],
+    ["by GitHub's cache service, version 2", () => inStore("gha", github.attributes(2, "two"))],
   ];
   for (const [name, placeOf] of places) {
     test(name, async () => {
@@ -125,14 +142,29 @@ suite("a cache goes to another daemon", () => {
       cacheImports: [
         { type: "registry", attributes: { ref } },
         { type: "nonsense", attributes: {} },
+        {
+          type: "s3",
+          attributes: { ...s3.attributes(""), endpoint_url: "http://127.0.0.1:1", retry_max_attempts: "1" },
+        },
+        { type: "gha", attributes: { ...github.attributes(2, "none"), token: "secret" } },
       ],
       cacheExports: [
         { type: "registry", attributes: { ref: "127.0.0.1:1/none", "ignore-error": "true" } },
-        { type: "gha", attributes: { "ignore-error": "true" } },
+        {
+          type: "azblob",
+          attributes: { ...azurite.attributes("cache"), secret_access_key: "c2VjcmV0", "ignore-error": "true" },
+        },
       ],
     });
     assert.match(solved.steps.get(`importing cache manifest from ${ref}`)?.error ?? "", /not found/);
     assert.match(solved.steps.get("exporting cache to registry")?.error ?? "", /error writing layer blob/);
+    assert.match(solved.steps.get("importing cache manifest from s3")?.error ?? "", /ECONNREFUSED/);
+    assert.match(solved.steps.get("importing cache manifest from gha")?.error ?? "", /number of segments/);
+    assert.match(
+      solved.steps.get("exporting cache to Azure Blob Storage")?.error ?? "",
+      /AuthorizationFailure|AuthenticationFailed/,
+    );
+    assert.doesNotMatch(daemon.log(), /c2VjcmV0/);
   });
 
   test("of which a directory keeps only what the newest one names, if asked to", async () => {

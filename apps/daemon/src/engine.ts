@@ -167,7 +167,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
       sources,
       registry,
       sessions,
-      remoteCaches: new RemoteCaches({ cache, content, registry, sessions, workerId }),
+      remoteCaches: new RemoteCaches({ cache, content, registry, sessions, workerId, reporter: logger }),
       garbage,
     });
   }

@@ -1,16 +1,21 @@
+import type { ErrorReporter } from "@buildkit-ts/async";
 import type { CacheManager } from "@buildkit-ts/cache";
 import type { ContentStore } from "@buildkit-ts/content";
 import type { CacheContext, CacheExporter } from "@buildkit-ts/control";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { isStoreType, type ObjectStore, openObjectStore, type StoreType } from "@buildkit-ts/objectstore";
 import type { RegistryClient } from "@buildkit-ts/registry";
 import {
   type CacheAttributes,
+  type CacheExportScope,
   type CacheOrigin,
   type CacheTarget,
   ClientCacheOrigin,
   ClientCacheTarget,
   exportCache,
+  exportCacheToStore,
   importCache,
+  importCacheFromStore,
   makeInlineCache,
   parseCacheFormat,
   parseCacheReference,
@@ -30,10 +35,15 @@ export interface RemoteCachesOptions {
   readonly registry: RegistryClient;
   readonly sessions: SessionManager;
   readonly workerId: string;
+  readonly reporter: ErrorReporter;
 }
 
-/** Object stores that BuildKit knows, and that have no implementation here. */
-const objectStores = new Set(["gha", "s3", "azblob"]);
+/** What the exports to object stores are called. */
+const storeVertices: Readonly<Record<StoreType, string>> = {
+  s3: "exporting cache to Amazon S3",
+  azblob: "exporting cache to Azure Blob Storage",
+  gha: "exporting to GitHub Actions Cache",
+};
 
 /** Constructs the exports and imports of caches, by the type that clients name. */
 export class RemoteCaches {
@@ -57,15 +67,7 @@ export class RemoteCaches {
           await makeInlineCache(result, { ...image, refOf: refOfResult }, context),
       };
     }
-    if (objectStores.has(type)) {
-      // With ignore-error the build goes on; otherwise it need not even begin.
-      if (!scope.ignoreError) throw missing("export", type);
-      return {
-        name: `exporting cache to ${type}`,
-        ...scope,
-        export: async () => await Promise.reject(missing("export", type)),
-      };
-    }
+    if (isStoreType(type)) return this.#storeExporter(type, attributes, scope);
     throw new BuildError("invalid_argument", `unknown cache exporter: ${JSON.stringify(type.slice(0, 100))}`);
   }
 
@@ -73,6 +75,8 @@ export class RemoteCaches {
   async import(type: string, attributes: CacheAttributes, context: CacheContext): Promise<CacheStore> {
     const { cache, content, workerId } = this.#options;
     const services = { cache, content, resultOf: (ref: WorkerResult["value"]) => new WorkerResult(workerId, ref) };
+    if (isStoreType(type))
+      return await importCacheFromStore(this.#openStore("importer", type, attributes), services, context);
     return await importCache(this.#origin(type, attributes, context), services, context);
   }
 
@@ -83,11 +87,10 @@ export class RemoteCaches {
       const reference = parseCacheReference(attributes);
       return new RegistryCacheOrigin({ registry, sessions, reference, insecure: parseInsecure(attributes) });
     }
-    if (objectStores.has(type)) throw missing("import", type);
     throw new BuildError("invalid_argument", `unknown cache importer: ${type.slice(0, 100)}`);
   }
 
-  #registryExporter(attributes: CacheAttributes, scope: ReturnType<typeof parseExportScope>): CacheExporter {
+  #registryExporter(attributes: CacheAttributes, scope: CacheExportScope): CacheExporter {
     const { registry, sessions } = this.#options;
     const format = parseCacheFormat(attributes);
     const reference = parseCacheReference(attributes);
@@ -103,7 +106,7 @@ export class RemoteCaches {
     };
   }
 
-  #clientExporter(attributes: CacheAttributes, scope: ReturnType<typeof parseExportScope>): CacheExporter {
+  #clientExporter(attributes: CacheAttributes, scope: CacheExportScope): CacheExporter {
     const { sessions } = this.#options;
     const directory = attributes["dest"];
     if (directory === undefined || directory === "")
@@ -121,12 +124,23 @@ export class RemoteCaches {
       },
     };
   }
-}
 
-function missing(verb: "export" | "import", type: string): BuildError {
-  return new BuildError(
-    "unimplemented",
-    `Cannot ${verb} cache of type "${type}": this daemon does not support object stores`,
-    { hint: "Use type=registry, type=local or type=inline." },
-  );
+  #storeExporter(type: StoreType, attributes: CacheAttributes, scope: CacheExportScope): CacheExporter {
+    const store = this.#openStore("exporter", type, attributes);
+    return {
+      name: storeVertices[type],
+      ...scope,
+      export: async (results, context) =>
+        await exportCacheToStore(results, { store, mode: scope.mode, refOf: refOfResult }, context),
+    };
+  }
+
+  #openStore(role: "exporter" | "importer", type: StoreType, attributes: CacheAttributes): ObjectStore {
+    try {
+      return openObjectStore(type, attributes, { environment: process.env, reporter: this.#options.reporter });
+    } catch (error) {
+      const { code, message } = BuildError.from(error);
+      throw new BuildError(code, `failed to configure ${type} cache ${role}: ${message}`, { cause: error });
+    }
+  }
 }

@@ -1,5 +1,4 @@
 import { TaskGroup } from "@buildkit-ts/async";
-import { BuildError } from "@buildkit-ts/errdefs";
 import { type Descriptor, digestOf, mediaTypes } from "@buildkit-ts/oci";
 import { withStatus } from "@buildkit-ts/progress";
 import type { CachedResult, OpContext } from "@buildkit-ts/solver";
@@ -7,6 +6,7 @@ import type { CacheFormat } from "../cache-attributes.ts";
 import { cacheConfigMediaType, encodeCacheConfig } from "../cache-config.ts";
 import type { CacheTarget } from "./cache-target.ts";
 import { CollectedChains, type RefOfResult } from "./collect-chains.ts";
+import { describing } from "./describing.ts";
 
 /** One export of a build's cache. */
 export interface CacheExportRequest {
@@ -86,13 +86,4 @@ function encodeManifest(
 
 function describe(mediaType: string, bytes: Uint8Array): Descriptor {
   return { mediaType, digest: digestOf(bytes), size: bytes.length };
-}
-
-async function describing(what: string, work: Promise<void>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    const { code, message, hint } = BuildError.from(error);
-    throw new BuildError(code, `${what}: ${message}`, { cause: error, ...(hint !== undefined && { hint }) });
-  }
 }

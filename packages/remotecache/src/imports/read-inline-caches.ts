@@ -2,6 +2,7 @@ import type { BlobLayer } from "@buildkit-ts/cache";
 import type { ContentProvider } from "@buildkit-ts/content";
 import { type Descriptor, type DiffId, type Digest, type Index, isDigest, type Manifest } from "@buildkit-ts/oci";
 import { type CacheConfig, parseCacheConfig } from "../cache-config.ts";
+import { joinConfigs } from "./join-configs.ts";
 import { isIndex, parseJson, parseManifest } from "./parse-manifest.ts";
 import { readCacheBlob } from "./read-cache-blob.ts";
 
@@ -85,25 +86,4 @@ function layerHistory(history: unknown): { readonly createdAt?: number; readonly
         ...(typeof by === "string" && by !== "" && { description: by }),
       };
     });
-}
-
-/** All records of all configs; those of one digest are one again for whoever looks for keys. */
-function joinConfigs(configs: readonly CacheConfig[]): CacheConfig {
-  const layers: CacheConfig["layers"][number][] = [];
-  const records: CacheConfig["records"][number][] = [];
-  for (const config of configs) {
-    const [firstLayer, firstRecord] = [layers.length, records.length];
-    layers.push(
-      ...config.layers.map((layer) => ({ ...layer, parent: layer.parent < 0 ? -1 : layer.parent + firstLayer })),
-    );
-    records.push(
-      ...config.records.map((record) => ({
-        ...record,
-        inputs: record.inputs.map((links) => links.map((input) => ({ ...input, link: input.link + firstRecord }))),
-        layers: record.layers.map((result) => ({ ...result, layer: result.layer + firstLayer })),
-        chains: record.chains.map((chain) => ({ ...chain, layers: chain.layers.map((layer) => layer + firstLayer) })),
-      })),
-    );
-  }
-  return { layers, records };
 }

@@ -1,0 +1,2 @@
+export type { ObjectStore, StoreAttributes, StoreEnvironment, StoreOptions } from "./object-store.ts";
+export { isStoreType, openObjectStore, type StoreType } from "./open-object-store.ts";
