@@ -26,8 +26,8 @@ export class StepExplainer implements Explainer {
   async explain(step: MissedStep): Promise<Explanation> {
     const { store, exists } = this.#options;
     const query = this.#queryOf(step);
-    const links = step.inputs.map((input) => input.links());
-    const stored = findNearest(query, links, store.candidates(query));
+    const nearest = findNearest(query, store.candidates(query));
+    const stored = nearest === undefined ? undefined : store.find(nearest);
     const isPresent = stored?.goneAt === undefined && stored !== undefined && (await exists(stored.result));
     return await explainMiss(step, { stored, isPresent, listings: store.listings });
   }
@@ -75,6 +75,6 @@ export class StepExplainer implements Explainer {
 
   #queryOf(step: MissedStep): StepQuery {
     const identity = identify(step.vertex.name, step.description.kind, this.#options.projectOf(step));
-    return { ...identity, op: opKey(step.digests), parent: step.inputs[0]?.links()[0] };
+    return { ...identity, op: opKey(step.digests), parents: step.inputs[0]?.links() ?? [] };
   }
 }

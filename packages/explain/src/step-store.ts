@@ -12,25 +12,37 @@ export interface StepStoreOptions {
 }
 
 const schema = `
-  CREATE TABLE IF NOT EXISTS explain_steps (
-    id INTEGER PRIMARY KEY, result TEXT NOT NULL, op TEXT NOT NULL, title TEXT NOT NULL, place TEXT NOT NULL,
+  CREATE TABLE IF NOT EXISTS explain_records (
+    id INTEGER PRIMARY KEY, result TEXT NOT NULL, op TEXT NOT NULL, kind TEXT NOT NULL, title TEXT NOT NULL, place TEXT NOT NULL,
     parent TEXT NOT NULL, project TEXT NOT NULL, recorded_at REAL NOT NULL, gone_at REAL, body TEXT NOT NULL
   ) STRICT;
-  CREATE INDEX IF NOT EXISTS explain_steps_by_result ON explain_steps (result);
-  CREATE INDEX IF NOT EXISTS explain_steps_by_op ON explain_steps (op);
-  CREATE INDEX IF NOT EXISTS explain_steps_by_title ON explain_steps (title);
-  CREATE INDEX IF NOT EXISTS explain_steps_by_place ON explain_steps (place, project);
-  CREATE INDEX IF NOT EXISTS explain_steps_by_parent ON explain_steps (parent);
+  CREATE INDEX IF NOT EXISTS explain_records_by_result ON explain_records (result);
+  CREATE INDEX IF NOT EXISTS explain_records_by_op ON explain_records (op);
+  CREATE INDEX IF NOT EXISTS explain_records_by_title ON explain_records (title);
+  CREATE INDEX IF NOT EXISTS explain_records_by_place ON explain_records (place, project);
+  CREATE INDEX IF NOT EXISTS explain_records_by_parent ON explain_records (parent);
 `;
 const columns = "id, result, project, recorded_at, gone_at, body";
-const candidatesEach = 20;
+const candidatesEach = 8;
 const defaultMaxBytes = 64 << 20;
 
 /** What a step is looked for by. */
 export interface StepQuery extends StepIdentity {
   readonly op: string;
-  /** A key of the first input. */
-  readonly parent: string | undefined;
+  /** Keys of the first input. */
+  readonly parents: readonly string[];
+}
+
+/** A record as far as it is looked for by. */
+export interface StepCandidate {
+  readonly id: number;
+  readonly op: string;
+  readonly title: string;
+  /** Empty for none. */
+  readonly place: string;
+  /** A key of the first input; empty for none. */
+  readonly parent: string;
+  readonly project: string;
 }
 
 /**
@@ -51,7 +63,7 @@ export class StepStore {
     this.#now = options.now ?? Date.now;
     this.#database.exec(schema);
     this.listings = new ListingStore(this.#database);
-    const steps = this.#prepare("SELECT coalesce(sum(length(body)), 0) AS total FROM explain_steps").get();
+    const steps = this.#prepare("SELECT coalesce(sum(length(body)), 0) AS total FROM explain_records").get();
     this.#bytes = this.listings.totalBytes + Number(steps?.["total"] ?? 0);
   }
 
@@ -70,32 +82,49 @@ export class StepStore {
       const body = JSON.stringify(kept.step);
       this.#bytes += Buffer.byteLength(body);
       this.#prepare(
-        "INSERT INTO explain_steps (result, op, title, place, parent, project, recorded_at, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-      ).run(result, query.op, titleKey(query), query.place ?? "", query.parent ?? "", query.project, this.#now(), body);
+        "INSERT INTO explain_records (result, op, kind, title, place, parent, project, recorded_at, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      ).run(
+        result,
+        query.op,
+        query.kind,
+        query.title,
+        query.place ?? "",
+        query.parents[0] ?? "",
+        query.project,
+        this.#now(),
+        body,
+      );
       this.#keepWithinLimit();
     });
   }
 
   /** Records of steps that may be the same one, the newest first, each once. */
-  candidates(query: StepQuery): StoredStep[] {
-    const found = new Map<number, StoredStep>();
+  candidates(query: StepQuery): StepCandidate[] {
+    const found = new Map<number, StepCandidate>();
     const look = (where: string, ...values: string[]): void => {
-      const sql = `SELECT ${columns} FROM explain_steps WHERE ${where} ORDER BY id DESC LIMIT ${candidatesEach}`;
+      const sql = `SELECT id, op, kind, title, place, parent, project FROM explain_records WHERE ${where} ORDER BY id DESC LIMIT ${candidatesEach}`;
       for (const row of this.#prepare(sql).all(...values)) {
-        const stored = toStored(row);
-        if (stored.step.kind === query.kind) found.set(stored.id, stored);
+        if (row["kind"] === query.kind) found.set(Number(row["id"]), row as unknown as StepCandidate);
       }
     };
     look("op = ?", query.op);
-    look("title = ?", titleKey(query));
+    look("title = ?", query.title);
     if (query.place !== undefined) look("place = ? AND project = ?", query.place, query.project);
-    if (query.parent !== undefined) look("parent = ?", query.parent);
+    if (query.parents[0] !== undefined) look("parent = ?", query.parents[0]);
     return [...found.values()].toSorted((a, b) => b.id - a.id);
+  }
+
+  /** All that is kept of a record; undefined, if it is gone by now. */
+  find({ id }: StepCandidate): StoredStep | undefined {
+    const row = this.#prepare(`SELECT ${columns} FROM explain_records WHERE id = ?`).get(id);
+    return row === undefined ? undefined : toStored(row);
   }
 
   /** The result was removed: the files go with it, what the step was stays for a while. */
   markGone(result: string): void {
-    const rows = this.#prepare(`SELECT ${columns} FROM explain_steps WHERE result = ? AND gone_at IS NULL`).all(result);
+    const rows = this.#prepare(`SELECT ${columns} FROM explain_records WHERE result = ? AND gone_at IS NULL`).all(
+      result,
+    );
     if (rows.length === 0) return;
     this.#transaction(() => {
       for (const row of rows) {
@@ -106,7 +135,7 @@ export class StepStore {
           inputs: step.inputs.map((input) => ({ ...input, listing: undefined })),
         });
         this.#bytes += Buffer.byteLength(without) - Buffer.byteLength(String(row["body"]));
-        this.#prepare("UPDATE explain_steps SET gone_at = ?, body = ? WHERE id = ?").run(this.#now(), without, id);
+        this.#prepare("UPDATE explain_records SET gone_at = ?, body = ? WHERE id = ?").run(this.#now(), without, id);
       }
     });
   }
@@ -121,12 +150,12 @@ export class StepStore {
     if (this.#bytes <= this.#maxBytes) return;
     // Some more than needed, so that not every step has to remove others.
     const target = this.#maxBytes * 0.9;
-    const oldest = this.#prepare(`SELECT ${columns} FROM explain_steps ORDER BY id LIMIT 1`);
+    const oldest = this.#prepare(`SELECT ${columns} FROM explain_records ORDER BY id LIMIT 1`);
     for (let row = oldest.get(); row !== undefined && this.#bytes > target; row = oldest.get()) {
       const { id, step } = toStored(row);
       this.#releaseListings(step);
       this.#bytes -= Buffer.byteLength(String(row["body"]));
-      this.#prepare("DELETE FROM explain_steps WHERE id = ?").run(id);
+      this.#prepare("DELETE FROM explain_records WHERE id = ?").run(id);
     }
   }
 
@@ -150,11 +179,6 @@ export class StepStore {
       throw error;
     }
   }
-}
-
-/** Steps of different kinds may have equal titles. */
-function titleKey({ kind, title }: StepIdentity): string {
-  return `${kind} ${title}`;
 }
 
 function toStored(row: Record<string, unknown>): StoredStep {

@@ -228,11 +228,9 @@ export class VertexNode {
   }
 
   async #explain(step: HeldStep | undefined): Promise<void> {
-    const { background, explainer, reporter } = this.environment;
+    const { explainer, reporter } = this.environment;
     if (explainer === undefined || step === undefined) return;
     try {
-      // What was just executed may be the nearest record.
-      await background.settled();
       this.log.explain(await explainer.explain(step));
       step.listAhead();
     } catch (error) {
