@@ -20,6 +20,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const runtimePackages = { runc: "runc", umoci: "umoci", busybox: "busybox-static" };
 const testPackages = {
   ...runtimePackages,
+  "fuse-overlayfs": "fuse-overlayfs",
   skopeo: "skopeo",
   dockerd: "docker.io",
   podman: "podman",

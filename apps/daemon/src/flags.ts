@@ -120,7 +120,7 @@ function createCommand(): Command {
     "--tlscert <path>": "certificate file",
     "--tlskey <path>": "key file",
     "--tlscacert <path>": "CA of client certificates",
-    "--oci-worker-snapshotter <name>": "auto, overlayfs or native",
+    "--oci-worker-snapshotter <name>": "auto, overlayfs, fuse-overlayfs or native",
     "--oci-worker-net <mode>": "auto, host, cni or bridge",
     "--oci-cni-config-path <path>": "CNI network, one plugin or a .conflist",
     "--oci-cni-binary-dir <path>": "directory of CNI plugins",

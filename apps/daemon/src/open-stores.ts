@@ -5,6 +5,7 @@ import type { MetadataDatabase } from "@buildkit-ts/metadata";
 import { unmountBelow } from "@buildkit-ts/mount";
 import {
   type DirectorySnapshotter,
+  FuseOverlaySnapshotter,
   NativeSnapshotter,
   OverlaySnapshotter,
   probeSnapshotter,
@@ -35,6 +36,15 @@ export async function openSnapshotter(
     settings.snapshotter === "auto"
       ? await probeSnapshotter(root, { signal: new AbortController().signal })
       : settings.snapshotter;
-  const snapshotter = name === "overlayfs" ? OverlaySnapshotter : NativeSnapshotter;
-  return new snapshotter({ root, database: options.database, reporter: options.logger });
+  const given = { root, database: options.database, reporter: options.logger };
+  switch (name) {
+    case "overlayfs":
+      return new OverlaySnapshotter(given);
+    case "fuse-overlayfs":
+      return new FuseOverlaySnapshotter(given);
+    case "native":
+      return new NativeSnapshotter(given);
+    default:
+      return name satisfies never;
+  }
 }

@@ -28,7 +28,7 @@ export interface Settings {
   readonly devices: { readonly directories: readonly string[]; readonly autoAllowed: readonly string[] };
   readonly idleTimeoutMs: number | undefined;
   readonly labels: Readonly<Record<string, string>>;
-  readonly snapshotter: "auto" | "overlayfs" | "native";
+  readonly snapshotter: "auto" | "overlayfs" | "fuse-overlayfs" | "native";
   readonly platforms: readonly string[] | undefined;
   readonly runtimeBinary: string | undefined;
   readonly cgroupParent: string;
@@ -198,6 +198,11 @@ function resolveEntitlements(names: readonly string[], hasDevices: boolean): Set
 }
 
 function resolveSnapshotter(name: string): Settings["snapshotter"] {
-  if (name === "auto" || name === "overlayfs" || name === "native") return name;
-  throw new BuildError("unimplemented", `Cannot use snapshotter "${name}": this daemon has overlayfs and native`);
+  const known = ["auto", "overlayfs", "fuse-overlayfs", "native"] as const;
+  const found = known.find((one) => one === name);
+  if (found !== undefined) return found;
+  throw new BuildError(
+    "unimplemented",
+    `Cannot use snapshotter "${name}": this daemon has overlayfs, fuse-overlayfs and native`,
+  );
 }

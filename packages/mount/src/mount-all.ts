@@ -20,6 +20,7 @@ import {
   OpenFile,
   openInRoot,
 } from "@buildkit-ts/sys";
+import { mountFuseOverlay } from "./fuse-overlay.ts";
 import type { Mount } from "./mount.ts";
 import {
   type ParsedMountOptions,
@@ -62,6 +63,8 @@ async function mountOne(mount: Mount, target: string): Promise<void> {
     using place = openMountPoint(target, mount.target);
     if ((parsed.flags & MS_BIND) !== 0 || mount.type === "bind") bind(mount, parsed, place.fd);
     else if (mount.type === "overlay") await overlay(parsed, place.fd);
+    else if (mount.type === "fuse-overlayfs")
+      await mountFuseOverlay(parsed.data, `/proc/${process.pid}/fd/${place.fd}`);
     else await mountFileSystem(mount, parsed, place.fd);
   } catch (error) {
     if (error instanceof BuildError) throw error;

@@ -3,14 +3,23 @@ import { join } from "node:path";
 import { escapeOverlayPath, mountAll, unmountAll } from "@buildkit-ts/mount";
 
 /**
- * Finds out by a mount whether overlay works in a directory's file system. It needs directory entries with types and
+ * Finds out by mounts what works in a directory's file system: the kernel's overlay, the one of user space, or neither. It needs directory entries with types and
  * extended attributes, which not every file system has, and another overlay as upper layer is refused.
  */
 export async function probeSnapshotter(
   root: string,
   options: { readonly signal: AbortSignal; readonly userXattr?: boolean },
-): Promise<"overlayfs" | "native"> {
+): Promise<"overlayfs" | "fuse-overlayfs" | "native"> {
   mkdirSync(root, { recursive: true, mode: 0o700 });
+  if (await works(root, "overlay", options)) return "overlayfs";
+  return (await works(root, "fuse-overlayfs", options)) ? "fuse-overlayfs" : "native";
+}
+
+async function works(
+  root: string,
+  type: "overlay" | "fuse-overlayfs",
+  options: { readonly signal: AbortSignal; readonly userXattr?: boolean },
+): Promise<boolean> {
   const directory = mkdtempSync(join(root, "probe-"));
   const place = (name: string): string => join(directory, name);
   try {
@@ -18,9 +27,9 @@ export async function probeSnapshotter(
     for (const name of ["lower/gone", "lower/directory/file"]) writeFileSync(place(name), "");
     const paths = ["lower", "upper", "work"].map((name) => `${name}dir=${escapeOverlayPath(place(name))}`);
     const mount = {
-      type: "overlay",
-      source: "overlay",
-      options: options.userXattr === true ? [...paths, "userxattr"] : paths,
+      type,
+      source: type,
+      options: options.userXattr === true && type === "overlay" ? [...paths, "userxattr"] : paths,
     };
     await mountAll([mount], place("merged"), { signal: options.signal });
     try {
@@ -28,16 +37,14 @@ export async function probeSnapshotter(
       // Replacing a directory sets an extended attribute.
       rmSync(place("merged/directory"), { recursive: true });
       mkdirSync(place("merged/directory"));
-      const works =
-        lstatSync(place("upper/gone")).isCharacterDevice() && readdirSync(place("merged/directory")).length === 0;
-      return works ? "overlayfs" : "native";
+      return lstatSync(place("upper/gone")).isCharacterDevice() && readdirSync(place("merged/directory")).length === 0;
     } finally {
       await unmountAll(place("merged"));
     }
   } catch {
     // Whatever does not work says the same.
     options.signal.throwIfAborted();
-    return "native";
+    return false;
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

@@ -7,6 +7,7 @@ import { type TestContext, test } from "node:test";
 import { MetadataDatabase } from "@buildkit-ts/metadata";
 import { withMounts } from "@buildkit-ts/mount";
 import type { DirectorySnapshotterOptions } from "./directory-snapshotter.ts";
+import { FuseOverlaySnapshotter } from "./fuse-overlay/fuse-overlay-snapshotter.ts";
 import { NativeSnapshotter } from "./native/native-snapshotter.ts";
 import { OverlaySnapshotter } from "./overlay/overlay-snapshotter.ts";
 import { probeSnapshotter } from "./probe-snapshotter.ts";
@@ -46,6 +47,9 @@ function makePlace(t: TestContext): Place {
 }
 
 snapshotterSuite("overlay", async (t) => keep(t, (options) => new OverlaySnapshotter(options)));
+if (existsSync("/dev/fuse") && existsSync("/usr/bin/fuse-overlayfs"))
+  snapshotterSuite("fuse-overlayfs", async (t) => keep(t, (options) => new FuseOverlaySnapshotter(options)));
+else test("fuse-overlayfs snapshotter", { skip: "fuse-overlayfs is not installed" });
 snapshotterSuite("native", async (t) => keep(t, (options) => new NativeSnapshotter(options)));
 
 test("OverlaySnapshotter forgets at its start what has no directory, and removes directories without a row", {
@@ -63,7 +67,10 @@ test("OverlaySnapshotter forgets at its start what has no directory, and removes
   rmSync(join(root, "snapshots/2"), { recursive: true });
   mkdirSync(join(root, "snapshots/leftover/fs"), { recursive: true });
   writeFileSync(join(root, "snapshots/leftover/fs/file"), "");
-  await using second = new OverlaySnapshotter(options);
+  const reported: string[] = [];
+  const reporter = { report: (error: unknown) => void reported.push(String(error)) };
+  await using second = new OverlaySnapshotter({ ...options, reporter });
+  assert.match(reported.join(), /Cannot find the files of 1 snapshots/);
   assert.deepEqual(
     (await Array.fromAsync(second.walk())).map(({ name }) => name),
     ["kept", "active"],

@@ -63,7 +63,7 @@ export function heldMounts(mounts: readonly Mount[], release: () => Promise<void
 export function readonlyMounts(mounts: readonly Mount[]): Mount[] {
   return mounts.map((mount) => {
     const options = mount.options.filter((option) => option !== "rw" && option !== "ro");
-    if (mount.type !== "overlay") return { ...mount, options: [...options, "ro"] };
+    if (mount.type !== "overlay" && mount.type !== "fuse-overlayfs") return { ...mount, options: [...options, "ro"] };
     const upper = options.find((option) => option.startsWith("upperdir="));
     const lower = options.find((option) => option.startsWith("lowerdir="));
     if (upper === undefined) return mount;

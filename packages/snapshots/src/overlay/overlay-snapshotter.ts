@@ -13,16 +13,24 @@ export interface OverlaySnapshotterOptions extends DirectorySnapshotterOptions {
   readonly userXattr?: boolean;
 }
 
+/** How layers are shown. */
+export interface OverlayDriver {
+  readonly name: string;
+  readonly mountType: string;
+  readonly mountOptions: readonly string[];
+}
+
 /** Snapshots as layers of the kernel's overlay file system: each holds its own changes only. */
 export class OverlaySnapshotter extends DirectorySnapshotter {
-  readonly name = "overlayfs";
+  readonly name: string;
   readonly #userXattr: boolean;
-  readonly #fixedOptions: readonly string[];
+  readonly #driver: OverlayDriver;
 
-  constructor(options: OverlaySnapshotterOptions) {
-    super("overlayfs", options);
+  constructor(options: OverlaySnapshotterOptions, driver: OverlayDriver = kernelOverlay(options.userXattr === true)) {
+    super(driver.name, options);
+    this.name = driver.name;
     this.#userXattr = options.userXattr === true;
-    this.#fixedOptions = overlayOptions(this.#userXattr);
+    this.#driver = driver;
   }
 
   async upperDir(key: string): Promise<string | undefined> {
@@ -47,7 +55,8 @@ export class OverlaySnapshotter extends DirectorySnapshotter {
           `lowerdir=${join_(lower)}`,
         ]
       : ["ro", `lowerdir=${join_([top, ...lower])}`];
-    return [{ type: "overlay", source: "overlay", options: [...this.#fixedOptions, ...options] }];
+    const { mountType: type, mountOptions } = this.#driver;
+    return [{ type, source: type, options: [...mountOptions, ...options] }];
   }
 
   protected makeDirectory(id: number, parent: string | undefined): void {
@@ -83,9 +92,10 @@ export class OverlaySnapshotter extends DirectorySnapshotter {
 }
 
 /** What would make an upper directory depend on more than the layers below it is switched off where the kernel knows it. */
-function overlayOptions(userXattr: boolean): string[] {
+function kernelOverlay(userXattr: boolean): OverlayDriver {
   const options = ["index", "redirect_dir", "metacopy"]
     .filter((name) => existsSync(`/sys/module/overlay/parameters/${name}`))
     .map((name) => `${name}=off`);
-  return userXattr ? [...options, "userxattr"] : options;
+  const mountOptions = userXattr ? [...options, "userxattr"] : options;
+  return { name: "overlayfs", mountType: "overlay", mountOptions };
 }

@@ -6,6 +6,7 @@ import {
   type FileStat,
   findLstatAt,
   findXattr,
+  joinPath,
   lstatAt,
   openDirectoryAt,
   pathOfAt,
@@ -17,6 +18,9 @@ export type Entry = At & { readonly stat: FileStat };
 
 /** How a tree is kept: as it is, or as layers that mark what they hide of those below. */
 export type TreeForm = { readonly kind: "plain" } | { readonly kind: "layers"; readonly opaqueXattr: string };
+
+/** How fuse-overlayfs marks a directory that hides what is below it, beside the attribute. Layers name it so, too. */
+const opaqueFile = ".wh..wh..opq";
 
 /**
  * One directory as a stack of layers shows it, read without mounting anything: of each name the highest layer's entry counts,
@@ -54,13 +58,13 @@ export class StackDirectory implements Disposable {
 
   /** All that the layers hold themselves, marks included; a name of several layers is there several times. */
   entries(): Entry[] {
-    return this.#fds.flatMap((fd) => readNames(fd).map((path) => ({ fd, path, stat: lstatAt({ fd, path }) })));
+    return this.#fds.flatMap((fd) => this.#namesOf(fd).map((path) => ({ fd, path, stat: lstatAt({ fd, path }) })));
   }
 
   names(): FilePath[] {
     const seen = new Set<string>();
     return this.#fds
-      .flatMap((fd) => readNames(fd))
+      .flatMap((fd) => this.#namesOf(fd))
       .filter((name) => {
         const key = nameKey(name);
         if (seen.has(key)) return false;
@@ -82,6 +86,11 @@ export class StackDirectory implements Disposable {
     return new StackDirectory(this.#form, made.#fds.splice(0));
   }
 
+  #namesOf(fd: number): FilePath[] {
+    const names = readNames(fd);
+    return this.#form.kind === "layers" ? names.filter((name) => name !== opaqueFile) : names;
+  }
+
   get isEmpty(): boolean {
     return this.#fds.length === 0;
   }
@@ -97,7 +106,9 @@ export class StackDirectory implements Disposable {
 
 /** Whether a directory of a layer hides what the layers below have in it. */
 export function isOpaque(directory: At, form: TreeForm): boolean {
-  return form.kind === "layers" && findXattr(pathOfAt(directory), form.opaqueXattr)?.toString() === "y";
+  if (form.kind !== "layers") return false;
+  if (findXattr(pathOfAt(directory), form.opaqueXattr)?.toString() === "y") return true;
+  return findLstatAt({ fd: directory.fd, path: joinPath(directory.path, opaqueFile) }) !== undefined;
 }
 
 /** A name as a key: names that are no text have one of their own. */
