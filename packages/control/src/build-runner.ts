@@ -24,6 +24,7 @@ import { recordedProvenance } from "./provenance/recorded-provenance.ts";
 import { RequestRegistry } from "./provenance/request-registry.ts";
 import { ResultProvenance } from "./provenance/result-provenance.ts";
 import { scanResult } from "./provenance/scan-result.ts";
+import { SessionExports } from "./session-exports.ts";
 import type { TraceArchive } from "./trace/trace-archive.ts";
 import type { TraceContext } from "./trace/trace-context.ts";
 
@@ -88,10 +89,8 @@ export class BuildRunner {
     const { engine, history, sessions } = this.#options;
     // What cannot be exported is refused before anything is built.
     const entitlements = grantEntitlements(request.entitlements, this.#options.allowedEntitlements);
-    const exports = request.exporters.map(({ type, attributes }, index) => ({
-      exporter: this.#exporter(type, attributes),
-      index,
-    }));
+    const exports = this.#plan(request.exporters, 0);
+    const sessionExports = new SessionExports(sessions, request);
     const { SourcePolicy: rules, SourcePolicySession: policySession } = request.message;
     const policy = new SourcePolicy({ policies: rules === undefined ? [] : [rules], session: policySession, sessions });
     const cacheExporters = request.cacheExports.map(({ type, attributes }) => engine.cacheExporter(type, attributes));
@@ -108,18 +107,22 @@ export class BuildRunner {
     try {
       await using bridge = this.#bridge(request, job, { entitlements, policy });
       job.setValue(evaluateSourceKey, bridge.evaluateSource);
-      const solved = await this.#result(bridge, request, options);
+      await using open = new AsyncDisposableStack();
+      const solved = await this.#result(bridge, request, { ...options, open });
       await evaluateAll(solved, options);
       const provenance = new ResultProvenance(solved, { job, trace: bridge.trace, registry: this.#requests });
       const documents = recordedProvenance(provenance, { request, statements });
       try {
         const scanned = await this.#scan(solved, { request, provenance, bridge }, options);
         const result = statements.addTo(scanned, provenance);
+        const wanted = await sessionExports.find(result, options);
+        exports.push(...this.#plan(wanted, exports.length));
         const exported = await withLostResultsRebuilt(
           result,
           async () => await this.#export({ job, request, result, exports, cacheExporters }, options.signal),
           options,
         );
+        await sessionExports.finalize(exported.response, options);
         await recorder.finish({ ...exported, documents });
         return exported.response;
       } catch (error) {
@@ -133,10 +136,13 @@ export class BuildRunner {
     }
   }
 
-  #exporter(type: string, attributes: Response): ExporterInstance {
-    const exporter = this.#options.engine.exporters.get(type);
-    if (exporter === undefined) throw new BuildError("not_found", `exporter "${type}" could not be found`);
-    return exporter.resolve(attributes);
+  /** @param first The index of the first one: a client tells its exports apart by it. */
+  #plan(wanted: readonly { readonly type: string; readonly attributes: Response }[], first: number): PlannedExport[] {
+    return wanted.map(({ type, attributes }, i) => {
+      const exporter = this.#options.engine.exporters.get(type);
+      if (exporter === undefined) throw new BuildError("not_found", `exporter "${type}" could not be found`);
+      return { exporter: exporter.resolve(attributes), index: first + i };
+    });
   }
 
   #bridge(
@@ -151,16 +157,17 @@ export class BuildRunner {
     return new BuildBridge({ engine, job, session, ...allowed, frontends, cacheImports, root, requests });
   }
 
+  /** @param options.open Takes the frontend's way to the build, which a client may use for as long as it exports. */
   async #result(
     bridge: BuildBridge,
     request: BuildRequest,
-    options: { readonly signal: AbortSignal },
+    options: { readonly signal: AbortSignal; readonly open: AsyncDisposableStack },
   ): Promise<BridgeResult> {
     const { message } = request;
     // An empty definition is a result too: `scratch`.
     if (message.Frontend === "" && message.Definition === undefined) {
-      await using run = new FrontendRun(bridge, message.FrontendInputs);
-      using _registration = this.#options.registry.register(request.ref, run);
+      const run = options.open.use(new FrontendRun(bridge, message.FrontendInputs));
+      options.open.use(this.#options.registry.register(request.ref, run));
       return await run.result(options);
     }
     return await bridge.solve(

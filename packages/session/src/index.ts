@@ -18,6 +18,7 @@ export {
 export { type SendTarget, sendBytes, sendFiles } from "./send-files.ts";
 export type { SessionCaller, SessionManager } from "./session.ts";
 export { SessionCredentials, type SessionCredentialsOptions } from "./session-credentials.ts";
+export { finalizeSessionExport, findSessionExporters, type SessionExport } from "./session-exporters.ts";
 export { SshWireReader, sshField } from "./ssh/wire-reader.ts";
 export { GrpcByteStream } from "./wire/byte-stream.ts";
 export { bulkSessionOptions, widenWindow } from "./wire/http2-settings.ts";

@@ -112,6 +112,7 @@ const llbCapabilities = [
   "exporter.image.attestations",
   "exporter.sourcedateepoch",
   "exporter.multiple",
+  "exporter.session",
   "source.policy",
   "source.policy.session",
   "gc.freespacefilter",
