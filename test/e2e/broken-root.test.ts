@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { suite, test } from "node:test";
+import { busyboxContext, shellStage } from "./support/busybox-context.ts";
+import { TestDaemon } from "./support/daemon.ts";
+import { runOk, temporaryFolder } from "./support/processes.ts";
+import { solveOk } from "./support/solve.ts";
+
+suite("a root that is not as it should be", () => {
+  test("is refused where it cannot be written to, with what is wrong", async () => {
+    using folder = temporaryFolder("readonly-root");
+    const root = join(folder.path, "root");
+    mkdirSync(root);
+    await runOk("mount", ["-t", "tmpfs", "-o", "ro", "none", root]);
+    try {
+      await assert.rejects(TestDaemon.start(folder.path), /buildkitd: .*(read-only file system|EROFS)/i);
+    } finally {
+      await runOk("umount", [root]);
+    }
+  });
+
+  test("has its lost snapshots built again by the build that needs them", async () => {
+    using folder = temporaryFolder("lost-snapshot");
+    await using daemon = await TestDaemon.start(folder.path);
+    const dockerfile = `${shellStage}RUN echo first > /first\n`;
+    const context = await busyboxContext(folder.path, dockerfile, {});
+    await solveOk(daemon, context);
+    const snapshots = join(daemon.root, "snapshots");
+    const made = readdirSync(snapshots, { recursive: true, encoding: "utf8" }).find((path) =>
+      path.endsWith("/fs/first"),
+    );
+    assert.ok(made !== undefined);
+    rmSync(join(snapshots, made.split("/")[0] ?? ""), { recursive: true });
+    writeFileSync(join(context, "Dockerfile"), `${dockerfile}RUN echo then it has $(cat /first)\n`);
+    assert.match((await solveOk(daemon, context)).logs, /then it has first/);
+  });
+});
