@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { suite, test } from "node:test";
+import { BuildError } from "@buildkit-ts/errdefs";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
 import { runOk, temporaryFolder } from "./support/processes.ts";
-import { solveOk } from "./support/solve.ts";
+import { solveDockerfile, solveOk } from "./support/solve.ts";
 
 suite("a root that is not as it should be", () => {
   test("is refused where it cannot be written to, with what is wrong", async () => {
@@ -18,6 +19,22 @@ suite("a root that is not as it should be", () => {
     } finally {
       await runOk("umount", [root]);
     }
+  });
+
+  test("is served on also by a daemon that may open too few files: builds fail, and say so", async () => {
+    using folder = temporaryFolder("few-files");
+    await using daemon = await TestDaemon.start(folder.path);
+    const context = await busyboxContext(folder.path, `${shellStage}RUN echo made > /made\n`, {});
+    // All that it has open, and not one more.
+    const open = readdirSync(`/proc/${daemon.pid}/fd`).length;
+    const limit = async (files: number): Promise<string> =>
+      await runOk("prlimit", [`--pid=${daemon.pid}`, `--nofile=${files}:`]);
+    await limit(open + 12);
+    const { error } = await solveDockerfile(daemon, context);
+    assert.match(String(error), /EMFILE|too many open files/i);
+    assert.equal(BuildError.from(error).code, "resource_exhausted");
+    await limit(4096);
+    await solveOk(daemon, context);
   });
 
   test("has its lost snapshots built again by the build that needs them", async () => {
