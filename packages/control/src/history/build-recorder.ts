@@ -11,7 +11,6 @@ import type { TraceArchive } from "../trace/trace-archive.ts";
 import type { TraceContext } from "../trace/trace-context.ts";
 import { timestampOf } from "../wire/timestamps.ts";
 import type { BuildHistory } from "./build-history.ts";
-import { recordedAttributes } from "./recorded-attributes.ts";
 import type { RecordedDocument } from "./recorded-document.ts";
 import { StatusLog } from "./status-log.ts";
 
@@ -60,7 +59,7 @@ export class BuildRecorder {
     this.#record = create(controlpb.BuildHistoryRecordSchema, {
       Ref: request.ref,
       Frontend: request.message.Frontend,
-      FrontendAttrs: recordedAttributes(redactValues(request.message.FrontendAttrs)),
+      FrontendAttrs: redactValues(request.message.FrontendAttrs),
       Exporters: request.exporters.map(({ type, attributes }) => ({ Type: type, Attrs: redactValues(attributes) })),
       CreatedAt: timestampOf(startedAtMs),
       Generation: 1,

@@ -42,7 +42,7 @@ export async function sendTree(
 class TreeSender {
   readonly #stream: ClientHttp2Stream | ServerHttp2Stream;
   readonly #options: SendTreeOptions;
-  readonly #contents = new Map<number, string | Uint8Array>();
+  readonly #contents = new Map<number, SendEntry>();
   readonly #writer = new PacketWriter();
   readonly #finished = Promise.withResolvers<void>();
   #requests: number[] = [];
@@ -133,9 +133,10 @@ class TreeSender {
   async #sendStats(entries: Iterable<SendEntry>): Promise<void> {
     const writer = new PacketWriter();
     let id = 0;
-    for (const { stat, content } of entries) {
+    for (const entry of entries) {
+      const { stat, content } = entry;
       if (this.#ended) return;
-      if (content !== undefined && hasContent(stat)) this.#contents.set(id, content);
+      if (content !== undefined && hasContent(stat)) this.#contents.set(id, entry);
       id += 1;
       writer.stat(stat);
       if (writer.length > smallFileBytes) await this.#write(writer.take());
@@ -163,11 +164,16 @@ class TreeSender {
   }
 
   async #sendFile(id: number): Promise<void> {
-    const content = this.#contents.get(id);
+    const entry = this.#contents.get(id);
     this.#contents.delete(id);
-    if (content === undefined) throw new BuildError("invalid_argument", `invalid file id ${id}`);
-    if (typeof content === "string") await this.#sendFromDisk(id, content);
-    else await this.#sendBytes(id, content);
+    if (entry?.content === undefined) throw new BuildError("invalid_argument", `invalid file id ${id}`);
+    const { content, stat } = entry;
+    if (typeof content === "string") {
+      const bytes = await this.#sendFromDisk(id, content);
+      // Further names of a file have its content and no size of their own.
+      const isSame = stat.linkName === "" ? (bytes ?? 0) === stat.size : bytes !== undefined;
+      if (!isSame && !this.#ended) throw changed(stat.path);
+    } else await this.#sendBytes(id, content);
     this.#writer.dataHeader(id, 0);
     if (this.#writer.length > chunkBytes) await this.#write(this.#writer.take());
   }
@@ -178,19 +184,20 @@ class TreeSender {
     }
   }
 
-  async #sendFromDisk(id: number, path: string): Promise<void> {
+  /** @returns how many bytes there were; undefined for what is no file, such as a socket, or is gone. */
+  async #sendFromDisk(id: number, path: string): Promise<number | undefined> {
     const fd = openForReading(path);
-    // What is gone or unreadable by now is sent empty, as BuildKit's clients do.
-    if (fd === undefined) return;
+    if (fd === undefined) return undefined;
     try {
       const { size } = fstatSync(fd);
+      let length = 0;
       if (size <= smallFileBytes) {
         const buffer = Buffer.allocUnsafe(smallFileBytes);
-        const length = readSync(fd, buffer, 0, buffer.length, null);
+        length = readSync(fd, buffer, 0, buffer.length, null);
         this.#appendChunk(id, buffer.subarray(0, length));
-        if (length < smallFileBytes) return;
+        if (length < smallFileBytes) return length;
       }
-      await this.#sendRest(id, fd);
+      return length + (await this.#sendRest(id, fd));
     } finally {
       if (this.#ended) closeSync(fd);
       else close(fd, () => undefined);
@@ -198,11 +205,13 @@ class TreeSender {
   }
 
   /** Reads ahead one chunk while the one before is written. */
-  async #sendRest(id: number, fd: number): Promise<void> {
+  async #sendRest(id: number, fd: number): Promise<number> {
+    let sent = 0;
     let reading = readChunk(fd);
     for (;;) {
       const chunk = await reading;
-      if (chunk.length === 0 || this.#ended) return;
+      if (chunk.length === 0 || this.#ended) return sent;
+      sent += chunk.length;
       reading = readChunk(fd);
       try {
         await this.#sendChunk(id, chunk);
@@ -263,13 +272,23 @@ class TreeSender {
   }
 }
 
+/** BuildKit's clients send what they got, and a build of half a file goes on. */
+function changed(path: string): BuildError {
+  return new BuildError(
+    "failed_precondition",
+    `Cannot send files: ${JSON.stringify(path)} changed while the tree was read`,
+  );
+}
+
 function openForReading(path: string): number | undefined {
   let fd: number;
   try {
     // Not blocking: a FIFO that took the file's place would make the open wait for ever.
     fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   } catch (error) {
-    if (error instanceof Error && "code" in error) return undefined;
+    if (error instanceof Error && "code" in error && ["ENOENT", "ELOOP", "ENXIO"].includes(String(error.code))) {
+      return undefined;
+    }
     throw error;
   }
   if (fstatSync(fd).isFile()) return fd;

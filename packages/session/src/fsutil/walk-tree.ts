@@ -1,5 +1,6 @@
 import { type BigIntStats, type Dirent, lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
+import { BuildError } from "@buildkit-ts/errdefs";
 import { type MatchInfo, PatternMatcher } from "@buildkit-ts/patterns";
 import { type FileStat, goModeFrom, isDirectory, isSymlink } from "./file-stat.ts";
 import { followLinks } from "./follow-links.ts";
@@ -131,6 +132,7 @@ class TreeWalk {
     try {
       found = lstatSync(absolute, { bigint: true });
     } catch (error) {
+      if (hasCode(error, "ENOENT") && path.includes("\uFFFD")) throw notUtf8(path);
       // Removed since the directory was listed.
       if (hasCode(error, "ENOENT")) return undefined;
       throw error;
@@ -153,6 +155,11 @@ class TreeWalk {
       stat.size = 0;
     }
   }
+}
+
+/** The decoded name, in which a replacement stands for what is no character, names no file. */
+function notUtf8(path: string): BuildError {
+  return new BuildError("invalid_argument", `Cannot send files: the name of ${JSON.stringify(path)} is not UTF-8`);
 }
 
 function includeMatcher(root: string, filter: TreeFilter): PatternMatcher | undefined {
