@@ -19,11 +19,25 @@ const nodeFlags: readonly string[] = [
   "--heap-growing-percent=40",
 ];
 
+/** A module that becomes an asset. */
+interface AssetModule {
+  readonly name: string;
+  readonly path: string;
+  /** All that it exports. */
+  readonly export: string;
+}
+
 /** The programs whose code is loaded only where it is run, by the modules that the main scripts import them by. */
-const programs = [
+const programs: readonly AssetModule[] = [
   { name: "run-cli", path: "apps/cli/src/run-cli.ts", export: "runCli" },
   { name: "run-daemon", path: "apps/daemon/src/run-daemon.ts", export: "runDaemon" },
-] as const;
+];
+
+/** The libraries that a program loads only when a build needs them, by the modules that import them. */
+const libraries: readonly AssetModule[] = [
+  { name: "s3-sdk", path: "packages/objectstore/src/s3/s3-sdk.ts", export: "s3Sdk" },
+  { name: "azure-sdk", path: "packages/objectstore/src/azure/azure-sdk.ts", export: "azureSdk" },
+];
 
 const common: BuildOptions = {
   platform: "node",
@@ -33,27 +47,29 @@ const common: BuildOptions = {
   logLevel: "warn",
 };
 
-/** Puts the loading of the program's asset in place of the program. */
-const programsFromAssets: Plugin = {
-  name: "programs-from-assets",
-  load(id) {
-    const program = programs.find(({ path }) => resolve(path) === id);
-    return program === undefined
-      ? null
-      : `import { loadProgram } from ${JSON.stringify(loader)};
-export const { ${program.export} } = loadProgram(${JSON.stringify(program.name)});`;
-  },
-};
+/** Puts the loading of an asset in place of each module that has become one. */
+function fromAssets(modules: readonly AssetModule[]): Plugin {
+  return {
+    name: "modules-from-assets",
+    load(id) {
+      const found = modules.find(({ path }) => resolve(path) === id);
+      return found === undefined
+        ? null
+        : `import { loadProgram } from ${JSON.stringify(loader)};
+export const { ${found.export} } = loadProgram(${JSON.stringify(found.name)});`;
+    },
+  };
+}
 
 async function bundle(input: string, file: string, options: OutputOptions & { plugins?: Plugin[] }): Promise<void> {
   const { plugins = [], ...output } = options;
   await build({ ...common, input, plugins, output: { file, codeSplitting: false, ...output } });
 }
 
-/** Bundles a program into a function of CommonJS's variables, and compiles it. */
-async function bundleProgram({ name, path }: (typeof programs)[number]): Promise<void> {
+/** Bundles a module into a function of CommonJS's variables, without those that it loads from assets, and compiles it. */
+async function bundleProgram({ name, path }: AssetModule, loaded: readonly AssetModule[] = []): Promise<void> {
   const file = join(folder, "programs", `${name}.js`);
-  await bundle(path, file, { format: "cjs" });
+  await bundle(path, file, { format: "cjs", plugins: [fromAssets(loaded)] });
   // Read as Latin-1, which takes half the memory: what is beyond must not be there.
   const code = readFileSync(file, "utf8").replaceAll(/[^\0-\x7f]/g, escapeCharacter);
   writeFileSync(file, `(function (exports, require, module, __filename, __dirname) {${code}\n})`);
@@ -75,8 +91,9 @@ function findKoffi(): string {
 
 rmSync(folder, { recursive: true, force: true });
 for (const name of ["workers", "programs"]) mkdirSync(join(folder, name), { recursive: true });
-await bundle("tools/executable/entry.ts", join(folder, "main.mjs"), { format: "esm", plugins: [programsFromAssets] });
-for (const program of programs) await bundleProgram(program);
+await bundle("tools/executable/entry.ts", join(folder, "main.mjs"), { format: "esm", plugins: [fromAssets(programs)] });
+for (const program of programs) await bundleProgram(program, libraries);
+for (const library of libraries) await bundleProgram(library);
 const workers = globSync("packages/*/src/**/*.worker.ts").filter((file) => !file.includes("/testing/"));
 for (const file of workers) {
   await bundle(file, join(folder, "workers", basename(file).replace(/\.ts$/, ".js")), { format: "cjs" });

@@ -220,6 +220,12 @@ suite("attestations", () => {
   });
 
   test("are kept with the record of each build, in full", async () => {
+    const metadata = join(folder.path, "metadata.json");
+    await build("--metadata-file", metadata, "-t", "app", join(folder.path, "upon"));
+    const written = JSON.parse(readFileSync(metadata, "utf8")) as Readonly<
+      Record<string, { readonly buildType?: string }>
+    >;
+    assert.match(written["buildx.build.provenance"]?.buildType ?? "", /slsa-definitions|mobyproject/);
     const listed = await daemon.buildx(["history", "ls", "--format", "{{.Ref}}"]);
     assert.equal(listed.code, 0, listed.output);
     const ref = listed.output.trim().split("\n")[0]?.split("/").at(-1) ?? "";

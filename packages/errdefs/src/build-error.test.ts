@@ -32,6 +32,16 @@ suite("BuildError.from()", () => {
     const database = Object.assign(new Error("database or disk is full"), { code: "ERR_SQLITE_ERROR", errcode: 13 });
     assert.equal(BuildError.from(database).code, "resource_exhausted");
   });
+  test("calls too many open files resource_exhausted, and says what to do", () => {
+    const files = Object.assign(new Error("EMFILE: too many open files, open"), { code: "EMFILE" });
+    const thread = Object.assign(new Error("Worker initialization failure: EMFILE"), {
+      code: "ERR_WORKER_INIT_FAILED",
+    });
+    for (const error of [files, thread].map((one) => BuildError.from(one))) {
+      assert.equal(error.code, "resource_exhausted");
+      assert.match(error.hint ?? "", /ulimit -n/);
+    }
+  });
   test("keeps a custom abort reason", () => {
     const c = new AbortController();
     c.abort(new BuildError("canceled", "Client closed the session"));

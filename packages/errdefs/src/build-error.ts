@@ -52,7 +52,8 @@ export class BuildError extends Error {
       });
     }
     if (!(primary instanceof Error)) return new BuildError("unknown", String(primary), { cause: thrown });
-    return new BuildError(codeOf(primary), primary.message, { cause: thrown });
+    const hint = isOutOfFiles(primary) ? "raise the limit of open files of buildkitd (ulimit -n)" : undefined;
+    return new BuildError(codeOf(primary), primary.message, { cause: thrown, ...(hint !== undefined && { hint }) });
   }
 }
 
@@ -62,5 +63,12 @@ function codeOf(error: Error): Code {
   if (error.name === "AbortError") return "canceled";
   const { code, errcode } = error as Error & { readonly code?: unknown; readonly errcode?: unknown };
   const isFull = code === "ENOSPC" || code === "EDQUOT" || errcode === 13;
-  return isFull ? "resource_exhausted" : "unknown";
+  return isFull || isOutOfFiles(error) ? "resource_exhausted" : "unknown";
+}
+
+/** Whether the process, or the machine, may open no more files. A thread that cannot start says it in its text only. */
+function isOutOfFiles(error: Error): boolean {
+  const { code } = error as Error & { readonly code?: unknown };
+  if (code === "EMFILE" || code === "ENFILE") return true;
+  return code === "ERR_WORKER_INIT_FAILED" && /\bE[MN]FILE\b/.test(error.message);
 }

@@ -3,6 +3,7 @@ import type { Digest } from "@buildkit-ts/oci";
 import { platformFromProto } from "./constraints.ts";
 import { decodeDefinition } from "./decode-definition.ts";
 import type { Definition } from "./definition.ts";
+import { definitionFromProto } from "./definition-codec.ts";
 import type { SourceLocation, SourceMap } from "./source-map.ts";
 import { State } from "./state.ts";
 import { type EncodedVertex, type LlbVertex, type Output, outputPlatform } from "./vertex.ts";
@@ -38,7 +39,12 @@ export function stateFromDefinition(definition: Definition): State {
 }
 
 function locationsByVertex({ source }: Definition): Map<string, SourceLocation[]> {
-  const maps: SourceMap[] = (source?.infos ?? []).map(({ filename, language, data }) => ({ filename, language, data }));
+  const maps: SourceMap[] = (source?.infos ?? []).map(({ filename, language, data, definition: origin }) => ({
+    filename,
+    language,
+    data,
+    ...(origin !== undefined && { definition: definitionFromProto(origin) }),
+  }));
   const result = new Map<string, SourceLocation[]>();
   for (const [digest, { locations }] of Object.entries(source?.locations ?? {})) {
     result.set(

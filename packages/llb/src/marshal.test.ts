@@ -255,4 +255,13 @@ suite("marshalling", () => {
     assert.equal(definition.source?.locations[digestOf(first)]?.locations[0]?.ranges[0]?.start?.line, 1);
     assert.equal(definition.source?.infos[0]?.filename, "Dockerfile");
   });
+
+  test("keeps the graph that a source file came from when it is built upon as a definition", () => {
+    const origin = local("dockerfile").marshal();
+    const map = { filename: "Dockerfile", language: "Dockerfile", data: Buffer.from("FROM x"), definition: origin };
+    const ranges = [{ start: { line: 1, character: 0 }, end: { line: 1, character: 6 } }];
+    const first = image("busybox", { locations: [{ map, ranges }] }).marshal();
+    const [info] = stateFromDefinition(first).run("x").marshal().source?.infos ?? [];
+    assert.deepEqual(info?.definition?.def, origin.def);
+  });
 });

@@ -11,6 +11,7 @@ import type { TraceArchive } from "../trace/trace-archive.ts";
 import type { TraceContext } from "../trace/trace-context.ts";
 import { timestampOf } from "../wire/timestamps.ts";
 import type { BuildHistory } from "./build-history.ts";
+import { recordedAttributes } from "./recorded-attributes.ts";
 import type { RecordedDocument } from "./recorded-document.ts";
 import { StatusLog } from "./status-log.ts";
 
@@ -59,7 +60,7 @@ export class BuildRecorder {
     this.#record = create(controlpb.BuildHistoryRecordSchema, {
       Ref: request.ref,
       Frontend: request.message.Frontend,
-      FrontendAttrs: redactValues(request.message.FrontendAttrs),
+      FrontendAttrs: recordedAttributes(redactValues(request.message.FrontendAttrs)),
       Exporters: request.exporters.map(({ type, attributes }) => ({ Type: type, Attrs: redactValues(attributes) })),
       CreatedAt: timestampOf(startedAtMs),
       Generation: 1,

@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { suite, test } from "node:test";
+import { BuildError } from "@buildkit-ts/errdefs";
+import { busyboxContext, shellStage } from "./support/busybox-context.ts";
+import { TestDaemon } from "./support/daemon.ts";
+import { runOk, temporaryFolder } from "./support/processes.ts";
+import { solveDockerfile, solveOk } from "./support/solve.ts";
+
+suite("a root that is not as it should be", () => {
+  test("is refused where it cannot be written to, with what is wrong", async () => {
+    using folder = temporaryFolder("readonly-root");
+    const root = join(folder.path, "root");
+    mkdirSync(root);
+    await runOk("mount", ["-t", "tmpfs", "-o", "ro", "none", root]);
+    try {
+      await assert.rejects(TestDaemon.start(folder.path), /buildkitd: .*(read-only file system|EROFS)/i);
+    } finally {
+      await runOk("umount", [root]);
+    }
+  });
+
+  test("is served on also by a daemon that may open too few files: builds fail, and say so", async () => {
+    using folder = temporaryFolder("few-files");
+    await using daemon = await TestDaemon.start(folder.path);
+    const context = await busyboxContext(folder.path, `${shellStage}RUN echo made > /made\n`, {});
+    // All that it has open, and not one more.
+    const open = readdirSync(`/proc/${daemon.pid}/fd`).length;
+    const limit = async (files: number): Promise<string> =>
+      await runOk("prlimit", [`--pid=${daemon.pid}`, `--nofile=${files}:`]);
+    await limit(open + 12);
+    const { error } = await solveDockerfile(daemon, context);
+    assert.match(String(error), /EMFILE|too many open files/i);
+    assert.equal(BuildError.from(error).code, "resource_exhausted");
+    await limit(4096);
+    await solveOk(daemon, context);
+  });
+
+  test("has its lost snapshots built again by the build that needs them", async () => {
+    using folder = temporaryFolder("lost-snapshot");
+    await using daemon = await TestDaemon.start(folder.path);
+    const dockerfile = `${shellStage}RUN echo first > /first\n`;
+    const context = await busyboxContext(folder.path, dockerfile, {});
+    await solveOk(daemon, context);
+    const snapshots = join(daemon.root, "snapshots");
+    const made = readdirSync(snapshots, { recursive: true, encoding: "utf8" }).find((path) =>
+      path.endsWith("/fs/first"),
+    );
+    assert.ok(made !== undefined);
+    rmSync(join(snapshots, made.split("/")[0] ?? ""), { recursive: true });
+    writeFileSync(join(context, "Dockerfile"), `${dockerfile}RUN echo then it has $(cat /first)\n`);
+    assert.match((await solveOk(daemon, context)).logs, /then it has first/);
+  });
+});
