@@ -119,6 +119,32 @@ suite("a cache goes to another daemon", () => {
     });
   }
 
+  test("of docker buildx, which knows the daemon's stores by its capabilities", async () => {
+    await using daemon = await freshDaemon();
+    writeFileSync(join(context, "Dockerfile"), dockerfile);
+    const env = {
+      ACTIONS_CACHE_SERVICE_V2: "true",
+      ACTIONS_RESULTS_URL: github.url,
+      ACTIONS_RUNTIME_TOKEN: github.token(),
+    };
+    const inBucket = Object.entries({ type: "s3", ...s3.attributes("buildx/") }).map((pair) => pair.join("="));
+    for (const cache of ["type=gha,scope=buildx", inBucket.join(",")]) {
+      const build = async (flag: string): Promise<string> => {
+        const result = await daemon.buildx(["build", flag, cache, "--progress=plain", context], { env });
+        assert.equal(result.code, 0, result.output);
+        return result.output;
+      };
+      assert.match(
+        await build("--cache-to"),
+        /exporting (to GitHub Actions Cache|cache to Amazon S3)\n[^]*writing layer/,
+      );
+      assert.match(
+        await build("--cache-from"),
+        /importing cache manifest from (gha|s3)\n[^]*found [1-9]\d* layers in cache/,
+      );
+    }
+  });
+
   test("inside the image that was built", async () => {
     const image = `${registry.host}/image:inline`;
     await using from = await freshDaemon();
