@@ -36,6 +36,11 @@ suite("storeError()", () => {
     ]);
     const refused = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" });
     assert.equal((storeError(refused, "act", options) as BuildError).code, "unavailable");
+    const unknown = Object.assign(new Error("getaddrinfo ENOTFOUND none.example"), { code: "ENOTFOUND" });
+    assert.equal(
+      storeError(unknown, "act", options).message,
+      "Cannot act: dial tcp: lookup none.example: no such host",
+    );
   });
 
   test("keeps errors that are ours, however deep, and the reason of what was aborted", () => {
