@@ -98,7 +98,9 @@ export class ContainerProcess {
   }
 
   async #reportStart(onStarted: () => void): Promise<void> {
-    if ((await this.#pid()) !== undefined) onStarted();
+    // Also where the process ended before it was seen: whoever takes its output may wait to hear that it has started.
+    await this.#pid();
+    onStarted();
   }
 
   async #forwardSignals(signals: AsyncIterable<string>): Promise<void> {

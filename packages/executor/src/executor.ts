@@ -83,6 +83,6 @@ export interface Executor {
 
 export interface RunOptions {
   readonly signal: AbortSignal;
-  /** Called once the process has been started. */
+  /** Called once: when the process has been started, or at its end if that comes first. */
   readonly onStarted?: () => void;
 }

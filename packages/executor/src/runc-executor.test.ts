@@ -172,6 +172,26 @@ test("run() lets a process wait while its output is not taken, and loses nothing
   assert.equal(bytes, 4_000_000);
 });
 
+test("run() tells of the start also of processes that end at once, whose output waits for that", { skip }, async () => {
+  await using fixture = await Fixture.create();
+  // Whether the process is seen before its end is a matter of milliseconds, so several are tried.
+  for (let i = 0; i < 20; i++) {
+    const started = Promise.withResolvers<void>();
+    let output = "";
+    await fixture.executor.run(
+      fixture.request("echo said"),
+      {
+        onOutput: async (_stream, data) => {
+          await started.promise;
+          output += Buffer.from(data).toString();
+        },
+      },
+      { signal: new AbortController().signal, onStarted: started.resolve },
+    );
+    assert.equal(output, "said\n");
+  }
+});
+
 test("run() shows the selected part of a mount and never what its links lead to outside", { skip }, async (t) => {
   await using fixture = await Fixture.create();
   const tree = createTree(t, fixture);
