@@ -81,7 +81,8 @@ function toPlatform(value: unknown): Platform {
 
 function configPlatform(bytes: Uint8Array): Platform {
   const config = parseJson(bytes, "invalid image config for export") as ImageConfig | null;
-  if (config === null || typeof config !== "object" || !config.os !== !config.architecture)
+  if (config === null) throw new BuildError("invalid_argument", "invalid null image config for export");
+  if (typeof config !== "object" || !config.os !== !config.architecture)
     throw new BuildError("invalid_argument", "invalid image config: os and architecture must be specified together");
   return config.os ? toPlatform(config) : hostPlatform();
 }
