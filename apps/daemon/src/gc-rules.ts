@@ -1,6 +1,6 @@
 import type { GcRule } from "@buildkit-ts/control";
 import type { ConfigFile } from "./config-file.ts";
-import { diskSize, parseDiskSpace, parseDuration, percentOfDisk } from "./quantities.ts";
+import { diskSize, durationMs, parseDiskSpace, percentOfDisk } from "./quantities.ts";
 
 const dayMs = 86_400_000;
 const unknownDiskBytes = 2e9;
@@ -36,7 +36,7 @@ function configuredRule(policy: WorkerSettings["gcPolicies"][number], root: stri
   return {
     all: policy.all,
     filters: policy.filters,
-    keepDurationMs: policy.keepDuration === undefined ? 0 : parseDuration(policy.keepDuration, "gcpolicy.keepDuration"),
+    keepDurationMs: policy.keepDuration === undefined ? 0 : durationMs(policy.keepDuration, "gcpolicy.keepDuration"),
     reservedSpaceBytes: space(policy.reservedSpace, "reservedSpace"),
     maxUsedSpaceBytes: space(policy.maxUsedSpace, "maxUsedSpace"),
     minFreeSpaceBytes: space(policy.minFreeSpace, "minFreeSpace"),

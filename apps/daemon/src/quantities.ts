@@ -1,28 +1,19 @@
 import { statfsSync } from "node:fs";
 import { BuildError } from "@buildkit-ts/errdefs";
-
-const durationUnits: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-};
+import { parseDuration } from "@buildkit-ts/gotext";
 
 /**
  * Reads a Go duration (`48h`, `1m30s`) or a whole number of seconds; gives milliseconds.
  *
  * @throws {BuildError} `invalid_argument`, naming the setting.
  */
-export function parseDuration(value: string | number, setting: string): number {
+export function durationMs(value: string | number, setting: string): number {
   if (typeof value === "number" || /^\d+$/.test(value)) return Number(value) * 1000;
-  if (!/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(value)) {
+  const { nanoseconds } = parseDuration(value);
+  if (nanoseconds === undefined || nanoseconds < 0) {
     throw new BuildError("invalid_argument", `Cannot read setting "${setting} = ${value}": not a duration such as 48h`);
   }
-  const parts = [...value.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)];
-  return parts.reduce((sum, [, amount = "0", unit = "s"]) => sum + Number(amount) * (durationUnits[unit] ?? 0), 0);
+  return nanoseconds / 1e6;
 }
 
 const sizeUnits: Readonly<Record<string, number>> = {

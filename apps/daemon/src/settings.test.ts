@@ -3,7 +3,7 @@ import { suite, test } from "node:test";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { parseConfig } from "./config-file.ts";
 import { parseFlags } from "./flags.ts";
-import { parseDiskSpace, parseDuration } from "./quantities.ts";
+import { durationMs, parseDiskSpace } from "./quantities.ts";
 import { resolveSettings, type Settings } from "./settings.ts";
 
 function settings(args: readonly string[], toml = ""): Settings {
@@ -104,10 +104,10 @@ allowedRepositories = ["docker.io/docker/dockerfile"]
   });
 });
 
-test("parseDuration() reads Go's durations and whole seconds", () => {
-  assert.equal(parseDuration("1h30m", "x"), 5_400_000);
-  assert.equal(parseDuration(90, "x"), 90_000);
-  assert.equal(failure(() => parseDuration("soon", "x")).code, "invalid_argument");
+test("durationMs() reads Go's durations and whole seconds", () => {
+  assert.equal(durationMs("1h30m", "x"), 5_400_000);
+  assert.equal(durationMs(90, "x"), 90_000);
+  assert.equal(failure(() => durationMs("soon", "x")).code, "invalid_argument");
 });
 
 test("parseDiskSpace() reads bytes, units and shares of the disk", () => {

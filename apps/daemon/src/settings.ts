@@ -9,7 +9,7 @@ import { defaultPaths } from "./default-paths.ts";
 import type { DaemonFlags } from "./flags.ts";
 import { gcRules } from "./gc-rules.ts";
 import { type LogLevel, parseLogLevel } from "./logger.ts";
-import { parseDuration } from "./quantities.ts";
+import { durationMs } from "./quantities.ts";
 
 /** Everything that was configured, with defaults filled in: a flag wins over the file, the file over the default. */
 export interface Settings {
@@ -67,7 +67,7 @@ export function resolveSettings(flags: DaemonFlags, file: ConfigFile): Settings 
       devices.directories.length > 0,
     ),
     devices,
-    idleTimeoutMs: flags.idleTimeout === undefined ? undefined : parseDuration(flags.idleTimeout, "--idle-timeout"),
+    idleTimeoutMs: flags.idleTimeout === undefined ? undefined : durationMs(flags.idleTimeout, "--idle-timeout"),
     ...resolveWorker(flags.worker, file.worker),
     gcRules: resolveGcRules(flags, file, root),
     registries: file.registries,
@@ -131,7 +131,7 @@ function resolveRegistryConcurrency(file: ConfigFile): number {
 
 function resolveHistory(file: ConfigFile): Settings["history"] {
   return {
-    maxAgeMs: parseDuration(file.history.maxAge ?? "48h", "history.maxAge"),
+    maxAgeMs: durationMs(file.history.maxAge ?? "48h", "history.maxAge"),
     maxEntries: file.history.maxEntries ?? 50,
   };
 }

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { parseBool } from "@buildkit-ts/gotext";
 import { BlobDirectory } from "@buildkit-ts/session/serving";
 import type { BuildRequest, CacheEntry } from "./build-request.ts";
 import { type EntryName, findIndexEntry, type IndexEntry, putIndexEntry } from "./oci-index.ts";
@@ -86,13 +87,12 @@ export class ContentStores {
   }
 }
 
-/** As Go's `strconv.ParseBool` reads it. */
 function isTrue(name: string, value: string | undefined): boolean {
-  if (value === undefined || /^(0|f|F|FALSE|false|False)$/.test(value)) return false;
-  if (/^(1|t|T|TRUE|true|True)$/.test(value)) return true;
+  const flag = value === undefined ? false : parseBool(value);
+  if (flag !== undefined) return flag;
   throw new BuildError(
     "invalid_argument",
-    `failed to parse ${name} attribute: invalid syntax "${value.slice(0, 100)}"`,
+    `failed to parse ${name} attribute: invalid syntax "${value?.slice(0, 100)}"`,
   );
 }
 

@@ -1,4 +1,5 @@
 import { BuildError } from "@buildkit-ts/errdefs";
+import { formatGoJson } from "@buildkit-ts/gotext";
 import type { State } from "@buildkit-ts/llb";
 import { formatPlatformAll, type ImageConfig, normalizePlatform, type Platform, parsePlatform } from "@buildkit-ts/oci";
 import type { FrontendResult } from "./frontend.ts";
@@ -53,7 +54,7 @@ function withPlatform(config: ImageConfig, { os, architecture, variant }: Platfo
 }
 
 function encodeJson(value: object): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify(value));
+  return new TextEncoder().encode(formatGoJson(value));
 }
 
 /**

@@ -1,3 +1,4 @@
+import { formatGoJson } from "@buildkit-ts/gotext";
 import { type Digest, formatReference, parseReference, withDefaultTag } from "@buildkit-ts/oci";
 import type { Constraints } from "./constraints.ts";
 import { gitIdentifier, parseGitRemote } from "./git-url.ts";
@@ -69,13 +70,8 @@ export function local(name: string, options: LocalOptions = {}): State {
   return source(`local://${name}`, { attrs, caps, constraints: options });
 }
 
-/** JSON as Go writes it, where `<`, `>`, `&` and the line separators are escaped. */
 function jsonList(items: readonly string[] | undefined): string {
-  if (items === undefined || items.length === 0) return "";
-  return JSON.stringify(items).replace(
-    /[<>&\u2028\u2029]/g,
-    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  return items === undefined || items.length === 0 ? "" : formatGoJson(items);
 }
 
 export interface OciLayoutOptions extends Constraints {

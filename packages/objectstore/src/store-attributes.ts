@@ -1,15 +1,6 @@
 import { BuildError } from "@buildkit-ts/errdefs";
+import { parseBool, parseDuration } from "@buildkit-ts/gotext";
 import type { StoreAttributes, StoreEnvironment } from "./object-store.ts";
-
-const milliseconds: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-};
 
 /** The attribute; where the client leaves it out, the daemon's variable. An empty value is a value. */
 export function attributeOr(
@@ -28,7 +19,7 @@ export function indexNames(attributes: StoreAttributes): readonly [string, ...st
 
 /** As Go's `strconv.ParseBool` reads it; what it cannot read is `false`. */
 export function isTrue(value: string | undefined): boolean {
-  return value !== undefined && /^(1|t|T|TRUE|true|True)$/.test(value);
+  return value !== undefined && parseBool(value) === true;
 }
 
 /** @throws {BuildError} `invalid_argument`, for what is no positive integer. */
@@ -42,8 +33,6 @@ export function positiveInteger(attributes: StoreAttributes, name: string): numb
 
 /** A Go duration such as `1h30m` in milliseconds; undefined for what is none. */
 export function durationMs(text: string): number | undefined {
-  if (text === "0") return 0;
-  if (!/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(text)) return undefined;
-  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)];
-  return parts.reduce((sum, [, amount = "0", unit = ""]) => sum + Number(amount) * (milliseconds[unit] ?? 0), 0);
+  const { nanoseconds } = parseDuration(text);
+  return nanoseconds === undefined ? undefined : nanoseconds / 1e6;
 }

@@ -1,3 +1,4 @@
+import { formatTime } from "@buildkit-ts/gotext";
 import type { Descriptor } from "@buildkit-ts/oci";
 import { formatPlatform, hostPlatform } from "@buildkit-ts/oci";
 import type { BuildConfig, SourceMapping } from "./build-config.ts";
@@ -150,8 +151,4 @@ function internalParameters(input: PredicateInput): InternalParameters {
   return Object.fromEntries(
     Object.entries(parameters).toSorted(([a], [b]) => (a < b ? -1 : 1)),
   ) as unknown as InternalParameters;
-}
-
-function formatTime(ms: number): string {
-  return new Date(ms).toISOString().replace(/\.?0+Z$/, "Z");
 }

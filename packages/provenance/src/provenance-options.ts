@@ -1,4 +1,5 @@
 import { BuildError } from "@buildkit-ts/errdefs";
+import { parseBool } from "@buildkit-ts/gotext";
 
 /** What `attest:provenance` says. */
 export interface ProvenanceOptions {
@@ -30,23 +31,22 @@ export function parseProvenanceOptions(parameters: Readonly<Record<string, strin
     fileName: filename,
     reproducible: strictFlag("reproducible", parameters["reproducible"]),
     // Clients have always been able to write anything here; only what means yes does.
-    inlineOnly: parseFlag(parameters["inline-only"]) ?? false,
-    captureUsage: parseFlag(parameters["capture-usage"]) ?? false,
+    inlineOnly: isYes(parameters["inline-only"]),
+    captureUsage: isYes(parameters["capture-usage"]),
     completeMaterials: strictFlag("complete-materials", parameters["complete-materials"]),
   };
 }
 
+function isYes(value: string | undefined): boolean {
+  return value !== undefined && parseBool(value) === true;
+}
+
 function strictFlag(name: string, value: string | undefined): boolean {
   if (value === undefined) return false;
-  const flag = parseFlag(value);
+  const flag = parseBool(value);
   if (flag !== undefined) return flag;
   const quoted = JSON.stringify(shorten(value));
   throw invalid(`failed to parse ${name} flag ${quoted}: strconv.ParseBool: parsing ${quoted}: invalid syntax`);
-}
-
-function parseFlag(value: string | undefined): boolean | undefined {
-  if (value !== undefined && /^(?:1|t|T|TRUE|true|True)$/.test(value)) return true;
-  return value !== undefined && /^(?:0|f|F|FALSE|false|False)$/.test(value) ? false : undefined;
 }
 
 function shorten(text: string): string {

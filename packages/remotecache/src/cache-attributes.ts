@@ -1,5 +1,6 @@
 import type { CompressionOptions } from "@buildkit-ts/cache";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { parseBool } from "@buildkit-ts/gotext";
 import { parseReference, type Reference, withDefaultTag } from "@buildkit-ts/oci";
 
 /** The attributes of one `--export-cache` or `--import-cache`. */
@@ -23,14 +24,14 @@ export function parseExportScope(attributes: CacheAttributes): CacheExportScope 
   // Modes that nobody knows are `min`, as in BuildKit.
   return {
     mode: attributes["mode"] === "max" ? "max" : "min",
-    ignoreError: parseBool(attributes, "ignore-error", false),
+    ignoreError: readFlag(attributes, "ignore-error", false),
   };
 }
 
 /** @throws {BuildError} `invalid_argument`, naming the attribute. */
 export function parseCacheFormat(attributes: CacheAttributes): CacheFormat {
-  const ociMediaTypes = parseBool(attributes, "oci-mediatypes", true);
-  const isImageManifest = parseBool(attributes, "image-manifest", ociMediaTypes);
+  const ociMediaTypes = readFlag(attributes, "oci-mediatypes", true);
+  const isImageManifest = readFlag(attributes, "image-manifest", ociMediaTypes);
   if (isImageManifest && !ociMediaTypes) {
     throw new BuildError(
       "invalid_argument",
@@ -49,7 +50,7 @@ export function parseCacheReference(attributes: CacheAttributes): Reference {
 
 /** @throws {BuildError} `invalid_argument` */
 export function parseInsecure(attributes: CacheAttributes): boolean {
-  return parseBool(attributes, "registry.insecure", false);
+  return readFlag(attributes, "registry.insecure", false);
 }
 
 const maxLevel = { uncompressed: undefined, gzip: 9, zstd: 22 };
@@ -74,16 +75,15 @@ function parseCompression(attributes: CacheAttributes): Omit<CompressionOptions,
   return {
     type,
     ...(level !== undefined && max !== undefined && { level: Math.max(0, Math.min(max, Number(level))) }),
-    ...(attributes["force-compression"] !== undefined && { force: parseBool(attributes, "force-compression", true) }),
+    ...(attributes["force-compression"] !== undefined && { force: readFlag(attributes, "force-compression", true) }),
   };
 }
 
-/** As Go's `strconv.ParseBool` reads it. */
-function parseBool(attributes: CacheAttributes, key: string, absent: boolean): boolean {
+function readFlag(attributes: CacheAttributes, key: string, absent: boolean): boolean {
   const value = attributes[key];
   if (value === undefined || (value === "" && key === "force-compression")) return absent;
-  if (/^(1|t|T|TRUE|true|True)$/.test(value)) return true;
-  if (/^(0|f|F|FALSE|false|False)$/.test(value)) return false;
+  const flag = parseBool(value);
+  if (flag !== undefined) return flag;
   const text = JSON.stringify(value.slice(0, 100));
   throw new BuildError(
     "invalid_argument",

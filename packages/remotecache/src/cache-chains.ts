@@ -1,3 +1,4 @@
+import { formatTime } from "@buildkit-ts/gotext";
 import type { Descriptor, Digest } from "@buildkit-ts/oci";
 import { type ExportedLink, type ExportedResult, type ExportTarget, isRandom } from "@buildkit-ts/solver";
 import {
@@ -5,7 +6,6 @@ import {
   type CacheConfigInput,
   type CacheConfigLayer,
   type CacheConfigRecord,
-  formatTime,
 } from "./cache-config.ts";
 import { normalizeConfig } from "./normalize-config.ts";
 

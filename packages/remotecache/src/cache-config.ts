@@ -185,11 +185,6 @@ function recordToJson({ digest: name, inputs, layers, chains }: CacheConfigRecor
   };
 }
 
-/** A time as Go writes it: RFC 3339 in UTC, without trailing zeros. */
-export function formatTime(milliseconds: number): string {
-  return new Date(milliseconds).toISOString().replace(/\.?0*Z$/, "Z");
-}
-
 function object(json: unknown, noun: string): Record<string, unknown> {
   if (typeof json !== "object" || json === null || Array.isArray(json)) throw invalid(`${noun} is no object`);
   return json as Record<string, unknown>;

@@ -15,7 +15,6 @@ export {
   type CacheConfigRecord,
   cacheConfigMediaType,
   encodeCacheConfig,
-  formatTime,
   parseCacheConfig,
 } from "./cache-config.ts";
 export { ConfigCacheStore, type RemoteResultLoader } from "./config-cache-store.ts";

@@ -1,4 +1,5 @@
 import { BuildError } from "@buildkit-ts/errdefs";
+import { parseBool } from "@buildkit-ts/gotext";
 
 /**
  * A list of texts from the JSON that an attribute holds; undefined for `null` and for an attribute that is not there.
@@ -17,8 +18,8 @@ export function parseTextList(name: string, value: string | undefined): readonly
 /** @throws {BuildError} `invalid_argument`, naming the attribute. */
 export function parseBoolAttribute(name: string, value: string | undefined): boolean {
   if (value === undefined) return false;
-  if (/^(1|t|T|TRUE|true|True)$/.test(value)) return true;
-  if (/^(0|f|F|FALSE|false|False)$/.test(value)) return false;
+  const flag = parseBool(value);
+  if (flag !== undefined) return flag;
   throw new BuildError("invalid_argument", `invalid value for ${name} ${JSON.stringify(value.slice(0, 100))}`);
 }
 

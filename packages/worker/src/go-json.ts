@@ -1,5 +1,6 @@
 import type { DescEnum, DescField, DescMessage, Message } from "@bufbuild/protobuf";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { formatGoJson } from "@buildkit-ts/gotext";
 
 /**
  * The JSON text that Go's `encoding/json` gives for a generated struct: fields in the order of their numbers under their
@@ -11,27 +12,21 @@ export function goJson(schema: DescMessage, message: Message): string {
     .toSorted((a, b) => a.number - b.number)
     .flatMap((field) => {
       const text = fieldJson(field, (message as unknown as Record<string, unknown>)[field.localName]);
-      return text === undefined ? [] : [`${goString(field.name)}:${text}`];
+      return text === undefined ? [] : [`${formatGoJson(field.name)}:${text}`];
     });
   return `{${fields.join(",")}}`;
 }
 
-/** A text as Go's encoder quotes it: like JavaScript's, with HTML's special characters and line separators escaped. */
-export function goString(text: string): string {
-  return JSON.stringify(text).replace(
-    /[<>&\u2028\u2029]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
-}
-
 /** An object of fields already encoded; undefined ones are left out. */
 export function goObject(fields: readonly (readonly [name: string, text: string | undefined])[]): string {
-  return `{${fields.flatMap(([name, text]) => (text === undefined ? [] : [`${goString(name)}:${text}`])).join(",")}}`;
+  return `{${fields.flatMap(([name, text]) => (text === undefined ? [] : [`${formatGoJson(name)}:${text}`])).join(",")}}`;
 }
 
 /** A list of texts, or undefined for an empty one. */
 export function goStrings(texts: readonly string[] | undefined): string | undefined {
-  return texts === undefined || texts.length === 0 ? undefined : `[${texts.map(goString).join(",")}]`;
+  return texts === undefined || texts.length === 0
+    ? undefined
+    : `[${texts.map((text) => formatGoJson(text)).join(",")}]`;
 }
 
 function fieldJson(field: DescField, value: unknown): string | undefined {
@@ -54,7 +49,7 @@ function fieldJson(field: DescField, value: unknown): string | undefined {
       const entries = Object.entries(value as Readonly<Record<string, unknown>>);
       // Go sorts keys by their bytes.
       entries.sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-      const texts = entries.map(([key, item]) => `${goString(key)}:${itemJson(field, item)}`);
+      const texts = entries.map(([key, item]) => `${formatGoJson(key)}:${itemJson(field, item)}`);
       return texts.length === 0 ? undefined : `{${texts.join(",")}}`;
     }
   }
@@ -79,8 +74,8 @@ function scalarJson(value: unknown): string | undefined {
 }
 
 function plainJson(value: unknown): string {
-  if (typeof value === "string") return goString(value);
-  if (value instanceof Uint8Array) return goString(Buffer.from(value).toString("base64"));
+  if (typeof value === "string") return formatGoJson(value);
+  if (value instanceof Uint8Array) return formatGoJson(Buffer.from(value).toString("base64"));
   return String(value);
 }
 

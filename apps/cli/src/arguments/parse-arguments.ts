@@ -1,4 +1,5 @@
 import { BuildError } from "@buildkit-ts/errdefs";
+import { parseBool } from "@buildkit-ts/gotext";
 
 /** One flag of a command. */
 export interface FlagSpec {
@@ -42,7 +43,7 @@ export class ParsedArguments {
   boolean(name: string): boolean {
     const text = this.#values.get(name)?.at(-1);
     if (text === undefined) return false;
-    const value = parseBoolean(text);
+    const value = parseBool(text);
     if (value === undefined) throw invalidValue(text, name);
     return value;
   }
@@ -55,13 +56,6 @@ export class ParsedArguments {
     if (Number.isNaN(value)) throw invalidValue(text, name);
     return value;
   }
-}
-
-/** A truth value as Go reads it. */
-export function parseBoolean(text: string): boolean | undefined {
-  if (/^(?:1|t|T|true|TRUE|True)$/.test(text)) return true;
-  if (/^(?:0|f|F|false|FALSE|False)$/.test(text)) return false;
-  return undefined;
 }
 
 /**

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { parseBool } from "@buildkit-ts/gotext";
 import type { SecretSource, SshAgentSource, TokenTls } from "@buildkit-ts/session/serving";
 import { csvPairs } from "./csv-fields.ts";
-import { parseBoolean } from "./parse-arguments.ts";
 
 /** Reads `--secret id=…,src=…`. @throws {BuildError} `invalid_argument` */
 export function parseSecret(text: string): SecretSource {
@@ -38,7 +38,7 @@ export function parseSsh(text: string): SshAgentSource {
       paths.push(part);
       continue;
     }
-    const value = parseBoolean(part.slice("raw=".length));
+    const value = parseBool(part.slice("raw=".length));
     if (value === undefined) throw new BuildError("invalid_argument", `invalid value for 'raw': ${part.slice(4)}`);
     raw = value;
   }
@@ -58,7 +58,7 @@ export function parseRegistryTls(texts: readonly string[]): Map<string, TokenTls
     checkRegistryTls(host, fields);
     const known = byHost.get(host) ?? {};
     const { ca, cert, key } = fields;
-    const isInsecure = parseBoolean(fields["insecure"] ?? "") === true;
+    const isInsecure = parseBool(fields["insecure"] ?? "") === true;
     byHost.set(host, {
       ...known,
       ...(ca && { ca: [...(known.ca ?? []), readFileSync(ca, "utf8")] }),
@@ -76,7 +76,7 @@ function checkRegistryTls(host: string, fields: Readonly<Record<string, string>>
   const hasKey = Boolean(fields["key"]);
   if (fields["ca"]) {
     if (hasCert !== hasKey) throw new BuildError("invalid_argument", `${flag} cert=<cert>,key=<key>`);
-  } else if (parseBoolean(fields["insecure"] ?? "") !== true && !(hasCert && hasKey)) {
+  } else if (parseBool(fields["insecure"] ?? "") !== true && !(hasCert && hasKey)) {
     throw new BuildError("invalid_argument", `${flag} ca=<ca> or cert=<cert>,key=<key> or insecure=true`);
   }
 }

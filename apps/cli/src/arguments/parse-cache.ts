@@ -1,7 +1,7 @@
 import type { CacheEntry } from "@buildkit-ts/client";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { parseBool } from "@buildkit-ts/gotext";
 import { csvPairs } from "./csv-fields.ts";
-import { parseBoolean } from "./parse-arguments.ts";
 
 /** Reads `--export-cache` or `--import-cache`; a bare reference means a registry. @throws {BuildError} `invalid_argument` */
 export function parseCache(text: string, flag: "export-cache" | "import-cache"): CacheEntry {
@@ -24,7 +24,7 @@ export function parseCache(text: string, flag: "export-cache" | "import-cache"):
 /** What the Actions runner tells its steps. */
 function addGithubAttributes(attributes: Record<string, string>): void {
   const { ACTIONS_CACHE_SERVICE_V2, ACTIONS_CACHE_URL, ACTIONS_RESULTS_URL, ACTIONS_RUNTIME_TOKEN } = process.env;
-  const version = attributes["version"] ?? (parseBoolean(ACTIONS_CACHE_SERVICE_V2 ?? "") === true ? "2" : "");
+  const version = attributes["version"] ?? (parseBool(ACTIONS_CACHE_SERVICE_V2 ?? "") === true ? "2" : "");
   if (version === "2" && ACTIONS_RESULTS_URL !== undefined) attributes["url_v2"] ??= ACTIONS_RESULTS_URL;
   const url = attributes["url"] ?? ACTIONS_CACHE_URL ?? ACTIONS_RESULTS_URL;
   if (url !== undefined) attributes["url"] = url;

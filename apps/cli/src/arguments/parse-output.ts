@@ -2,8 +2,8 @@ import { createWriteStream, statSync } from "node:fs";
 import type { Writable } from "node:stream";
 import type { BuildExport } from "@buildkit-ts/client";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { parseBool } from "@buildkit-ts/gotext";
 import { csvPairs } from "./csv-fields.ts";
-import { parseBoolean } from "./parse-arguments.ts";
 
 /** Reads `--output type=…,dest=…`. @throws {BuildError} `invalid_argument` */
 export function parseOutput(text: string): BuildExport {
@@ -27,7 +27,7 @@ export function parseOutput(text: string): BuildExport {
 
 function targetOf(type: string, attributes: Readonly<Record<string, string>>): BuildExport["target"] {
   const dest = attributes["dest"] ?? "";
-  const isLayout = parseBoolean(attributes["tar"] ?? "") === false;
+  const isLayout = parseBool(attributes["tar"] ?? "") === false;
   switch (type) {
     case "local":
       if (dest === "") throw invalid(`output directory is required for ${type} exporter`);

@@ -1,8 +1,8 @@
 import { BuildError } from "@buildkit-ts/errdefs";
+import { parseDuration } from "@buildkit-ts/gotext";
 import type { CommandContext } from "../command.ts";
 import { openClient } from "../open-client.ts";
 import { formatBytes } from "../output/format-bytes.ts";
-import { parseDuration } from "../output/format-time.ts";
 import { usageRecord } from "../output/go-records.ts";
 import { renderTemplate } from "../output/go-template.ts";
 import { formatTable } from "../output/table.ts";
@@ -15,7 +15,7 @@ const bytesPerMegabyte = 1e6;
 export async function prune(context: CommandContext): Promise<void> {
   const { args, signal } = context;
   const keep = args.string("keep-duration");
-  const keepDuration = keep === "" ? 0n : parseDuration(keep);
+  const keepDuration = keep === "" ? 0 : parseDuration(keep).nanoseconds;
   if (keepDuration === undefined) {
     throw new BuildError("invalid_argument", `invalid value ${JSON.stringify(keep)} for flag -keep-duration`);
   }
@@ -23,7 +23,7 @@ export async function prune(context: CommandContext): Promise<void> {
   const request = {
     filter: [...args.list("filter")],
     all: args.boolean("all"),
-    keepDuration,
+    keepDuration: BigInt(keepDuration),
     reservedSpace: megabytes("keep-storage-min"),
     maxUsedSpace: megabytes("keep-storage"),
     minFreeSpace: megabytes("free-storage"),

@@ -1,5 +1,6 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { StatusResponse } from "@buildkit-ts/api/buildkit/control";
+import { formatGoJson } from "@buildkit-ts/gotext";
 import { formatTime } from "../output/format-time.ts";
 
 /** A progress message as one line of JSON, in the form of BuildKit's Go client. */
@@ -40,11 +41,7 @@ export function statusToJson(status: StatusResponse): string {
   const warnings = warningsToJson(status);
   const lists = { vertexes, statuses, logs, warnings };
   const filled = Object.entries(lists).filter(([, list]) => list.length > 0);
-  // Go escapes these in JSON for the sake of HTML.
-  return JSON.stringify(Object.fromEntries(filled)).replaceAll(
-    /[<>&\u2028\u2029]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  return formatGoJson(Object.fromEntries(filled));
 }
 
 const zeroTime = "0001-01-01T00:00:00Z";

@@ -1,19 +1,9 @@
 import type { controlpb } from "@buildkit-ts/api";
 import { SafeRegExp } from "@buildkit-ts/cache";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { parseDuration } from "@buildkit-ts/gotext";
 
 type Predicate = (record: controlpb.BuildHistoryRecord) => boolean;
-
-const units: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-};
 
 /**
  * Compiles `ListenBuildHistory`'s filters: commas inside one string mean *and*, several strings mean *or*.
@@ -77,7 +67,7 @@ function compileTime(options: {
   now: number;
 }): Predicate {
   const { field, operator, value, text, now } = options;
-  const limit = field === "duration" ? parseDuration(value) : (parseAgo(value, now) ?? Number.NaN);
+  const limit = field === "duration" ? durationMs(value) : (parseAgo(value, now) ?? Number.NaN);
   if (limit === undefined || Number.isNaN(limit)) throw invalid(text);
   const compare = {
     ">": (a: number) => a > limit,
@@ -96,14 +86,15 @@ function compileTime(options: {
 }
 
 function parseAgo(value: string, now: number): number | undefined {
-  const duration = parseDuration(value);
+  const duration = durationMs(value);
   return duration === undefined ? Date.parse(value) : now - duration;
 }
 
-function parseDuration(text: string): number | undefined {
-  if (!/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h|d))+$/.test(text)) return undefined;
-  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)/g)];
-  return parts.reduce((sum, [, amount = "0", unit = "s"]) => sum + Number(amount) * (units[unit] ?? 0), 0);
+/** Milliseconds; days are known here too. */
+function durationMs(text: string): number | undefined {
+  const hours = text.replace(/(\d+(?:\.\d+)?)d/, (_, days: string) => `${Number(days) * 24}h`);
+  const { nanoseconds } = parseDuration(hours);
+  return nanoseconds === undefined ? undefined : nanoseconds / 1e6;
 }
 
 function msOf(timestamp: { readonly seconds: bigint; readonly nanos: number } | undefined): number | undefined {

@@ -1,3 +1,4 @@
+import { parseBool } from "@buildkit-ts/gotext";
 import { local, type MarshalOptions, type State } from "@buildkit-ts/llb";
 import { hostPlatform, normalizePlatform, type Platform } from "@buildkit-ts/oci";
 import { readStages } from "../instructions/read-stages.ts";
@@ -9,7 +10,6 @@ import { findDirective } from "../parser/directives.ts";
 import { type ParsedDockerfile, parseDockerfile } from "../parser/parse-dockerfile.ts";
 import type { EnvironmentList } from "../shell/environment.ts";
 import { splitVariable } from "../shell/environment.ts";
-import { parseBool } from "../text/go-format.ts";
 import { invalid, lineRanges, locate, prefixError } from "../text/located-error.ts";
 import { suggestion } from "../text/suggest.ts";
 import { type BuildStage, reachableFrom } from "./build-stage.ts";

@@ -1,5 +1,5 @@
+import { formatDuration, quoteList } from "@buildkit-ts/gotext";
 import { looksSecret, mkdir, parseOwner } from "@buildkit-ts/llb";
-import { formatDuration } from "../instructions/duration.ts";
 import type {
   ArgDefinition,
   ArgInstruction,
@@ -15,7 +15,6 @@ import type {
 } from "../instructions/instruction.ts";
 import * as rules from "../lint/rules.ts";
 import { expandWord } from "../shell/shell-words.ts";
-import { quoteList } from "../text/go-format.ts";
 import { invalid } from "../text/located-error.ts";
 import type { BuildStage } from "./build-stage.ts";
 import { type Dispatch, locationsOf, stepNameFor } from "./dispatch-context.ts";

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { quote } from "@buildkit-ts/gotext";
 import {
   type Constraints,
   type CopyOptions,
@@ -14,7 +15,6 @@ import {
 import { parseDigest } from "@buildkit-ts/oci";
 import type { AddInstruction, CopyInstruction, InlineSource } from "../instructions/instruction.ts";
 import { copyIgnoredFile } from "../lint/rules.ts";
-import { quote } from "../text/go-format.ts";
 import { invalid } from "../text/located-error.ts";
 import { type Dispatch, locationsOf, nameOptions } from "./dispatch-context.ts";
 import { type GitRef, parseGitRef } from "./git-ref.ts";

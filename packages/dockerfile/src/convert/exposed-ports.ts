@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { quote } from "../text/go-format.ts";
+import { quote } from "@buildkit-ts/gotext";
 import { invalid } from "../text/located-error.ts";
 
 /** One argument of EXPOSE. */

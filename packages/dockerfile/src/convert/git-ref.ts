@@ -1,4 +1,4 @@
-import { parseBool, quote } from "../text/go-format.ts";
+import { parseBool, quote } from "@buildkit-ts/gotext";
 import { invalid } from "../text/located-error.ts";
 import { joinPath } from "./target-path.ts";
 

@@ -1,5 +1,6 @@
+import { sortKeys } from "@buildkit-ts/gotext";
 import type { HealthConfig, HistoryEntry, ImageConfig, Platform, RunConfig } from "@buildkit-ts/oci";
-import { encodeJson, sortKeys } from "../text/go-format.ts";
+import { encodeJson } from "../text/encode-json.ts";
 import { invalid, prefixError } from "../text/located-error.ts";
 
 /** The search path of processes where an image has none; Windows knows its own. */

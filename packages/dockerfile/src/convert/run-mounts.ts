@@ -1,7 +1,7 @@
+import { quote } from "@buildkit-ts/gotext";
 import { type ExecSecret, type ExecSsh, type MountOptions, mkdir, type State, scratch } from "@buildkit-ts/llb";
 import type { RunInstruction } from "../instructions/instruction.ts";
 import type { RunMount } from "../instructions/run-mount.ts";
-import { quote } from "../text/go-format.ts";
 import { invalid } from "../text/located-error.ts";
 import type { BuildStage } from "./build-stage.ts";
 import type { Dispatch } from "./dispatch-context.ts";

@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import { quote } from "../text/go-format.ts";
+import { quote } from "@buildkit-ts/gotext";
 import { invalid, prefixError } from "../text/located-error.ts";
 
 /** Cleaned path without a trailing slash; `.` for nothing. */

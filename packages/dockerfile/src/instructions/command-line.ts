@@ -1,6 +1,6 @@
+import { parseBool, quote } from "@buildkit-ts/gotext";
 import type { ParsedLine } from "../parser/parsed-line.ts";
 import { csvFields } from "../text/csv-fields.ts";
-import { parseBool, quote } from "../text/go-format.ts";
 import { invalid, prefixError } from "../text/located-error.ts";
 import { suggestion } from "../text/suggest.ts";
 import { Flags } from "./flags.ts";

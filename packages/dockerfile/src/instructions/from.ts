@@ -1,5 +1,5 @@
+import { quote } from "@buildkit-ts/gotext";
 import type { ParsedLine } from "../parser/parsed-line.ts";
-import { quote } from "../text/go-format.ts";
 import { invalid } from "../text/located-error.ts";
 import { Flags } from "./flags.ts";
 import type { Stage } from "./instruction.ts";

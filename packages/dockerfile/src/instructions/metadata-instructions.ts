@@ -1,10 +1,9 @@
+import { parseDuration, quote } from "@buildkit-ts/gotext";
 import type { HealthConfig } from "@buildkit-ts/oci";
 import type { ParsedLine } from "../parser/parsed-line.ts";
-import { quote } from "../text/go-format.ts";
 import { invalid } from "../text/located-error.ts";
 import { trimSpace } from "../text/whitespace.ts";
 import { commandArguments, rejectFlags } from "./command-line.ts";
-import { parseDuration } from "./duration.ts";
 import { Flags } from "./flags.ts";
 import type {
   ArgInstruction,
@@ -135,9 +134,11 @@ function readHealth(line: ParsedLine, type: string): HealthConfig {
 
 function interval(flags: Flags, name: string): number {
   const text = flags.string(name);
-  const duration = text === "" ? 0 : parseDuration(text);
-  if (duration !== 0 && duration < 1e6) throw invalid(`Interval ${quote(name)} cannot be less than 1ms`);
-  return duration;
+  if (text === "") return 0;
+  const { nanoseconds, problem } = parseDuration(text);
+  if (problem !== undefined) throw invalid(problem);
+  if (nanoseconds !== 0 && nanoseconds < 1e6) throw invalid(`Interval ${quote(name)} cannot be less than 1ms`);
+  return nanoseconds;
 }
 
 function retries(text: string): number {

@@ -1,5 +1,5 @@
+import { parseBool, quote } from "@buildkit-ts/gotext";
 import { csvFields } from "../text/csv-fields.ts";
-import { parseBool, quote } from "../text/go-format.ts";
 import { invalid, prefixError } from "../text/located-error.ts";
 import { suggestion } from "../text/suggest.ts";
 import { parseByteSize } from "./byte-size.ts";

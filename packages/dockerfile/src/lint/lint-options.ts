@@ -1,4 +1,4 @@
-import { parseBool, quote } from "../text/go-format.ts";
+import { parseBool, quote } from "@buildkit-ts/gotext";
 import { invalid } from "../text/located-error.ts";
 import { cut, trimSpace } from "../text/whitespace.ts";
 

@@ -1,4 +1,4 @@
-import { quote } from "../text/go-format.ts";
+import { quote } from "@buildkit-ts/gotext";
 
 /** A rule of the linter; names, descriptions, addresses and messages are known to clients. */
 export interface Rule<Args extends readonly string[]> {

@@ -1,4 +1,4 @@
-import { quote } from "../text/go-format.ts";
+import { quote } from "@buildkit-ts/gotext";
 import { invalid } from "../text/located-error.ts";
 import { isSpace, splitFirstBlank, trimSpaceLeft } from "../text/whitespace.ts";
 

@@ -1,5 +1,5 @@
 import { BuildError } from "@buildkit-ts/errdefs";
-import { quote } from "../text/go-format.ts";
+import { quote } from "@buildkit-ts/gotext";
 import type { Environment } from "./environment.ts";
 import { checkExpandedLength } from "./expanded-length.ts";
 import { reversePattern, ShellPattern } from "./shell-pattern.ts";

@@ -2,7 +2,7 @@ import { UnsupportedSubrequestError } from "@buildkit-ts/errdefs";
 import type { SourceMap } from "@buildkit-ts/llb";
 import type { ConvertSettings, ConvertWorld } from "../convert/convert-options.ts";
 import type { FrontendResult } from "../frontend-client.ts";
-import { encodeJson } from "../text/go-format.ts";
+import { encodeJson } from "../text/encode-json.ts";
 import { convertToJson } from "./convert-llb.ts";
 import { formatLint, lint, lintToJson } from "./lint.ts";
 import { encodeOutline, formatOutline, outline } from "./outline.ts";

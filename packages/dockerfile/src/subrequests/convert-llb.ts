@@ -1,8 +1,9 @@
 import { fromBinary, toJson } from "@bufbuild/protobuf";
 import { opspb } from "@buildkit-ts/api";
+import { sortKeys } from "@buildkit-ts/gotext";
 import { digestOf } from "@buildkit-ts/oci";
 import { convert } from "../convert/convert.ts";
-import { encodeJson, sortKeys } from "../text/go-format.ts";
+import { encodeJson } from "../text/encode-json.ts";
 import type { SubrequestContext } from "./answer-subrequest.ts";
 
 /** The graph of a Dockerfile as JSON: ops, metadata and source locations. */

@@ -3,7 +3,7 @@ import type { BuildStage } from "../convert/build-stage.ts";
 import { type Conversion, convert } from "../convert/convert.ts";
 import type { ArgInfo, MountInfo } from "../convert/stage-outline.ts";
 import { type OfflineOptions, withDefaults } from "../editor/offline-world.ts";
-import { encodeJson } from "../text/go-format.ts";
+import { encodeJson } from "../text/encode-json.ts";
 import { type JsonLocation, jsonLocation } from "./locations.ts";
 import { alignColumns } from "./text-table.ts";
 

@@ -1,7 +1,7 @@
 import { BuildError } from "@buildkit-ts/errdefs";
+import { quote } from "@buildkit-ts/gotext";
 import { formatReference, parseReference, withDefaultTag } from "@buildkit-ts/oci";
 import { csvFields } from "../text/csv-fields.ts";
-import { quote } from "../text/go-format.ts";
 import { invalid, prefixError } from "../text/located-error.ts";
 import { withPrefix } from "./option-values.ts";
 

@@ -1,10 +1,10 @@
 import { posix } from "node:path";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { parseBool } from "@buildkit-ts/gotext";
 import { copy, git, http, local, type SourceMap, type State, scratch, stateFromDefinition } from "@buildkit-ts/llb";
 import { type GitRef, parseGitRef } from "../convert/git-ref.ts";
 import { parseIgnoreFile } from "../convert/ignore-matcher.ts";
 import type { FrontendClient, FrontendRef } from "../frontend-client.ts";
-import { parseBool } from "../text/go-format.ts";
 import { prefixError } from "../text/located-error.ts";
 import { isArchive } from "./archive-header.ts";
 

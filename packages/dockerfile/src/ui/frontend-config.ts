@@ -1,8 +1,8 @@
+import { parseBool, quote } from "@buildkit-ts/gotext";
 import { hostPlatform, normalizePlatform, type Platform, parsePlatform } from "@buildkit-ts/oci";
 import type { ConvertSettings } from "../convert/convert-options.ts";
 import type { FrontendClient } from "../frontend-client.ts";
 import { type LintOptions, parseLintOptions } from "../lint/lint-options.ts";
-import { parseBool, quote } from "../text/go-format.ts";
 import { invalid, prefixError } from "../text/located-error.ts";
 import { readAttestationRequests, type SbomRequest } from "./attestation-requests.ts";
 import { parseExtraHosts, parseInteger, parseLinuxResources, parseUlimits, withPrefix } from "./option-values.ts";

@@ -1,3 +1,4 @@
+import { quote } from "@buildkit-ts/gotext";
 import { http, image, local, ociLayout, type State, scratch, stateFromDefinition } from "@buildkit-ts/llb";
 import {
   formatFamiliar,
@@ -16,7 +17,6 @@ import { type ImageDraft, parseImage } from "../convert/image-draft.ts";
 import { LateOutput } from "../convert/late-output.ts";
 import type { FrontendClient } from "../frontend-client.ts";
 import { splitVariable } from "../shell/environment.ts";
-import { quote } from "../text/go-format.ts";
 import { invalid, prefixError } from "../text/located-error.ts";
 import { type BuildContext, gitContext } from "./build-context.ts";
 

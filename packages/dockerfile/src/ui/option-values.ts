@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
+import { quote } from "@buildkit-ts/gotext";
 import type { LinuxResources } from "@buildkit-ts/llb";
 import { csvFields } from "../text/csv-fields.ts";
-import { quote } from "../text/go-format.ts";
 import { invalid, prefixError } from "../text/located-error.ts";
 
 /** The options with this prefix, without it. */

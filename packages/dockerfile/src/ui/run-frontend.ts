@@ -9,7 +9,7 @@ import type { FrontendClient, FrontendRef, FrontendResult } from "../frontend-cl
 import type { LintWarning } from "../lint/linter.ts";
 import { type DirectiveUse, detectSyntax } from "../parser/directives.ts";
 import { answerSubrequest } from "../subrequests/answer-subrequest.ts";
-import { encodeJson } from "../text/go-format.ts";
+import { encodeJson } from "../text/encode-json.ts";
 import { locationsOf, prefixError } from "../text/located-error.ts";
 import { trimSpace } from "../text/whitespace.ts";
 import { BuildContext, type Entrypoint } from "./build-context.ts";

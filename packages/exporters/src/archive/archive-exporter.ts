@@ -1,5 +1,6 @@
 import { type ContentStore, copyBlob } from "@buildkit-ts/content";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { formatTime, sortKeys } from "@buildkit-ts/gotext";
 import type { Descriptor } from "@buildkit-ts/oci";
 import { withStatus } from "@buildkit-ts/progress";
 import { type SessionManager, sendBytes } from "@buildkit-ts/session";
@@ -10,8 +11,7 @@ import { normalizeName, outputNames } from "../image/image-names.ts";
 import { describeImage } from "../image/image-response.ts";
 import { type CommittedImage, ImageWriter } from "../image/image-writer.ts";
 import type { LayerRewriter } from "../image/layer-rewriter.ts";
-import { formatTime, parseFlag } from "../options/attributes.ts";
-import { sortMembers } from "../options/go-json.ts";
+import { parseFlag } from "../options/attributes.ts";
 import { type ImageOptions, parseImageOptions, withCompatibleTypes } from "../options/image-options.ts";
 import { copyToClientStore } from "./client-store.ts";
 import { encodeImageArchive } from "./image-archive.ts";
@@ -98,7 +98,7 @@ class ArchiveExporterInstance implements ExporterInstance {
     const { seconds } = this.#image.epoch ?? { seconds: undefined };
     const created = formatTime(Math.floor(seconds ?? Date.now() / 1000) * 1000);
     const annotations = { [key]: created, ...descriptor.annotations };
-    return { ...descriptor, annotations: sortMembers(annotations) };
+    return { ...descriptor, annotations: sortKeys(annotations) };
   }
 }
 

@@ -1,5 +1,6 @@
 import { type ContentProvider, readBlob } from "@buildkit-ts/content";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { formatGoJson, sortKeys } from "@buildkit-ts/gotext";
 import {
   type Descriptor,
   digestHex,
@@ -14,7 +15,6 @@ import {
 } from "@buildkit-ts/oci";
 import { compareBytes, encodeTar, type TarEntry } from "@buildkit-ts/tar";
 import { orderDescriptor } from "../image/order-descriptor.ts";
-import { formatGoJson, sortMembers } from "../options/go-json.ts";
 
 /** What goes into an archive. */
 export interface ImageArchive {
@@ -91,7 +91,7 @@ function indexJson(archive: ImageArchive): Buffer {
       "io.containerd.image.name": name,
       "org.opencontainers.image.ref.name": tag ?? (digest === undefined ? name : `@${digest}`),
     };
-    return { ...archive.image, annotations: sortMembers(annotations) };
+    return { ...archive.image, annotations: sortKeys(annotations) };
   });
   const manifests = named.length === 0 ? [archive.image] : named;
   return Buffer.from(

@@ -1,8 +1,8 @@
 import { basename, extname } from "node:path/posix";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { formatGoJson } from "@buildkit-ts/gotext";
 import { createStatement, isInlineOnly, type ResultSubject } from "@buildkit-ts/provenance";
 import type { ExportContext, ExportInput } from "../exporter.ts";
-import { formatGoJson } from "../options/go-json.ts";
 import { hashFiles } from "./hash-files.ts";
 import { type ReadyAttestation, readAttestations } from "./read-attestations.ts";
 

@@ -1,7 +1,7 @@
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { StatementNaming } from "../attestation/statement-files.ts";
 import type { ExportInput } from "../exporter.ts";
-import { type Epoch, epochFromResult, parseBool, parseEpoch } from "../options/attributes.ts";
+import { type Epoch, epochFromResult, parseBoolAttribute, parseEpoch } from "../options/attributes.ts";
 import { checkPlatforms, findRef, resultPlatforms } from "../options/result-platforms.ts";
 
 /** What the attributes of the outputs `local` and `tar` say. */
@@ -24,7 +24,7 @@ export function parseTreeOptions(attributes: Readonly<Record<string, string>>): 
     throw new BuildError("invalid_argument", `invalid local exporter mode ${JSON.stringify(mode.slice(0, 100))}`);
   return {
     epoch: epoch === undefined ? undefined : parseEpoch(epoch, "invalid source-date-epoch"),
-    platformSplit: split === undefined ? undefined : parseBool("platform-split", split),
+    platformSplit: split === undefined ? undefined : parseBoolAttribute("platform-split", split),
     attestationPrefix: attributes["attestation-prefix"] ?? "",
     mode: mode === "delete" ? "delete" : "copy",
   };

@@ -1,6 +1,6 @@
+import { formatGoJson } from "@buildkit-ts/gotext";
 import { type Descriptor, type Digest, digestOf, mediaTypes, type Platform } from "@buildkit-ts/oci";
 import { predicateTypeAnnotation, type Statement } from "@buildkit-ts/provenance";
-import { formatGoJson } from "../options/go-json.ts";
 import type { ImageDocument } from "./document-writer.ts";
 import { orderDescriptor } from "./order-descriptor.ts";
 

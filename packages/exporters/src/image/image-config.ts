@@ -1,8 +1,8 @@
 import type { RemoteLayer } from "@buildkit-ts/cache";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { formatGoJson, formatTime } from "@buildkit-ts/gotext";
 import { type HistoryEntry, hostPlatform } from "@buildkit-ts/oci";
-import { formatTime } from "../options/attributes.ts";
-import { formatGoJson, joinMembers, splitMembers } from "../options/go-json.ts";
+import { joinMembers, splitMembers } from "../options/json-members.ts";
 import { alignHistory, clampHistory, parseHistory } from "./image-history.ts";
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

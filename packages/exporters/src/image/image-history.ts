@@ -1,6 +1,6 @@
 import type { RemoteLayer } from "@buildkit-ts/cache";
+import { formatTime } from "@buildkit-ts/gotext";
 import type { HistoryEntry } from "@buildkit-ts/oci";
-import { formatTime } from "../options/attributes.ts";
 
 /** Reads the `history` of a config; what is no history entry is dropped, as is what entries do not define. */
 export function parseHistory(text: string | undefined): HistoryEntry[] {

@@ -1,5 +1,5 @@
+import { formatGoJson } from "@buildkit-ts/gotext";
 import type { Descriptor } from "@buildkit-ts/oci";
-import { formatGoJson } from "../options/go-json.ts";
 import type { CommittedImage } from "./image-writer.ts";
 import { orderDescriptor } from "./order-descriptor.ts";
 

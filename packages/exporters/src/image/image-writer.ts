@@ -1,11 +1,11 @@
 import type { ImmutableRef, Remote } from "@buildkit-ts/cache";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { formatGoJson } from "@buildkit-ts/gotext";
 import { type Descriptor, type Digest, mediaTypes } from "@buildkit-ts/oci";
 import { withStatus } from "@buildkit-ts/progress";
 import type { ExportContext, ExportInput } from "../exporter.ts";
 import { type Annotation, annotationsOfResult, selectAnnotations } from "../options/annotations.ts";
 import { type Epoch, epochFromResult } from "../options/attributes.ts";
-import { formatGoJson } from "../options/go-json.ts";
 import type { ImageOptions } from "../options/image-options.ts";
 import { findRef, platformMetadata, type ResultPlatform, resultPlatforms } from "../options/result-platforms.ts";
 import { AttestationWriter } from "./attestation-writer.ts";

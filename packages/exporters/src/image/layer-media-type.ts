@@ -1,6 +1,6 @@
+import { sortKeys } from "@buildkit-ts/gotext";
 import { type Descriptor, mediaTypes } from "@buildkit-ts/oci";
 import { isBlobSource } from "@buildkit-ts/registry";
-import { sortMembers } from "../options/go-json.ts";
 
 const pairs: readonly (readonly [docker: string, oci: string])[] = [
   [mediaTypes.dockerLayer, mediaTypes.ociLayer],
@@ -31,5 +31,5 @@ export function withPublicAnnotations(layer: Descriptor, family: "oci" | "docker
   const kept = Object.entries(annotations).filter(
     ([key]) => family === "oci" && !internal.has(key) && !isBlobSource(key),
   );
-  return kept.length === 0 ? rest : { ...rest, annotations: sortMembers(Object.fromEntries(kept)) };
+  return kept.length === 0 ? rest : { ...rest, annotations: sortKeys(Object.fromEntries(kept)) };
 }

@@ -1,11 +1,11 @@
 import { rm } from "node:fs/promises";
 import type { CompressionOptions, Remote, RemoteLayer } from "@buildkit-ts/cache";
 import { copyBlob, type FileContentStore } from "@buildkit-ts/content";
+import { formatTime } from "@buildkit-ts/gotext";
 import type { LayerCodec } from "@buildkit-ts/layers";
 import type { DiffId, Digest } from "@buildkit-ts/oci";
 import { withStatus } from "@buildkit-ts/progress";
 import type { ExportContext } from "../exporter.ts";
-import { formatTime } from "../options/attributes.ts";
 
 /** Tells in an image's manifest which layers were made anew, and for which epoch. */
 const rewrittenAnnotation = "buildkit/rewritten-timestamp";

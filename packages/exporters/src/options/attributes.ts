@@ -1,22 +1,23 @@
 import { BuildError } from "@buildkit-ts/errdefs";
+import { parseBool } from "@buildkit-ts/gotext";
 
 /**
  * Reads a boolean as Go's `strconv.ParseBool` does.
  *
  * @throws {BuildError} `invalid_argument`, `non-bool value specified for <key>…`.
  */
-export function parseBool(key: string, value: string): boolean {
-  if (/^(1|t|T|TRUE|true|True)$/.test(value)) return true;
-  if (/^(0|f|F|FALSE|false|False)$/.test(value)) return false;
+export function parseBoolAttribute(key: string, value: string): boolean {
+  const flag = parseBool(value);
+  if (flag !== undefined) return flag;
   throw new BuildError(
     "invalid_argument",
     `non-bool value specified for ${key}: strconv.ParseBool: parsing ${JSON.stringify(value.slice(0, 100))}: invalid syntax`,
   );
 }
 
-/** Like {@linkcode parseBool}; a flag without a value is on. */
+/** Like {@linkcode parseBoolAttribute}; a flag without a value is on. */
 export function parseFlag(key: string, value: string): boolean {
-  return value === "" || parseBool(key, value);
+  return value === "" || parseBoolAttribute(key, value);
 }
 
 /** Seconds since the epoch that timestamps are clamped to, if the key is set: an empty value switches clamping off. */
@@ -48,9 +49,4 @@ export function epochFromResult(metadata: ReadonlyMap<string, Uint8Array>, platf
   if (bytes === undefined) return undefined;
   const text = Buffer.from(bytes).toString("utf8");
   return parseEpoch(text, `invalid SOURCE_DATE_EPOCH from frontend: ${JSON.stringify(text.slice(0, 100))}`);
-}
-
-/** A time as Go prints it in JSON: RFC 3339 without trailing zeros of the fraction. */
-export function formatTime(ms: number): string {
-  return new Date(ms).toISOString().replace(/\.?0+Z$/, "Z");
 }

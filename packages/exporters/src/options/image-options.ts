@@ -2,7 +2,7 @@ import type { CompressionOptions } from "@buildkit-ts/cache";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { Compression } from "@buildkit-ts/oci";
 import { type Annotation, parseAnnotation } from "./annotations.ts";
-import { type Epoch, parseBool, parseEpoch, parseFlag } from "./attributes.ts";
+import { type Epoch, parseBoolAttribute, parseEpoch, parseFlag } from "./attributes.ts";
 
 /** What the attributes common to all image outputs say. */
 export interface ImageOptions {
@@ -35,7 +35,7 @@ export function parseImageOptions(
 ): ImageOptions {
   const bool = (key: string, absent: boolean): boolean => {
     const value = attributes[key];
-    return value === undefined ? absent : parseBool(key, value);
+    return value === undefined ? absent : parseBoolAttribute(key, value);
   };
   const epoch = attributes["source-date-epoch"];
   const ociMediaTypes = bool("oci-mediatypes", true);

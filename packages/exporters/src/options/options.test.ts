@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { formatGoJson } from "@buildkit-ts/gotext";
 import fc from "fast-check";
 import { parseAnnotation, selectAnnotations } from "./annotations.ts";
-import { formatGoJson, joinMembers, splitMembers } from "./go-json.ts";
 import { parseImageOptions, withCompatibleTypes } from "./image-options.ts";
+import { joinMembers, splitMembers } from "./json-members.ts";
 import { resultPlatforms } from "./result-platforms.ts";
 
 test("splitMembers() and joinMembers() keep every JSON object", () => {

@@ -1,5 +1,6 @@
 import type { CompressionOptions, ImmutableRef } from "@buildkit-ts/cache";
 import { BuildError, LostBlobError } from "@buildkit-ts/errdefs";
+import { formatTime } from "@buildkit-ts/gotext";
 import type { Descriptor, Digest } from "@buildkit-ts/oci";
 import {
   type CachedResult,
@@ -10,7 +11,6 @@ import {
   type Result,
 } from "@buildkit-ts/solver";
 import { CacheChains, type Remote } from "../cache-chains.ts";
-import { formatTime } from "../cache-config.ts";
 import type { LayerSource } from "./cache-target.ts";
 
 /** Gives the tree that a result holds; undefined for an empty one. The hold stays the result's. */

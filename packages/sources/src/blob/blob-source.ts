@@ -1,7 +1,7 @@
 import type { CacheManager, ImmutableRef } from "@buildkit-ts/cache";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { formatGoJson } from "@buildkit-ts/gotext";
 import { digestHex, digestOf, formatReference } from "@buildkit-ts/oci";
-import { formatGoJson } from "../go-json.ts";
 import { safeFileName } from "../http/http-identifier.ts";
 import { getPlainDirectory } from "../plain-directory.ts";
 import { type SavedFileMode, saveFile } from "../save-file.ts";

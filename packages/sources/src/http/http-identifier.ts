@@ -1,6 +1,6 @@
 import { BuildError } from "@buildkit-ts/errdefs";
+import { formatGoJson } from "@buildkit-ts/gotext";
 import { type Digest, digestOf, parseDigest } from "@buildkit-ts/oci";
-import { formatGoJson } from "../go-json.ts";
 import type { SourceRequest } from "../source.ts";
 import { parseIntegerAttribute } from "../source-attributes.ts";
 import type { FileSignature } from "./verify-file.ts";

@@ -1,5 +1,5 @@
+import { formatGoJson } from "@buildkit-ts/gotext";
 import { chainIds, digestOf, type Platform } from "@buildkit-ts/oci";
-import { formatGoJson } from "../go-json.ts";
 import type { ResolvedImage } from "./image-resolver.ts";
 
 /** The quick key: what the name stands for, and for which platform, in BuildKit's bytes (`source/containerimage/pull.go`). */

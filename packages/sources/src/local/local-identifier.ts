@@ -1,5 +1,5 @@
+import { formatGoJson } from "@buildkit-ts/gotext";
 import { digestOf } from "@buildkit-ts/oci";
-import { formatGoJson } from "../go-json.ts";
 import type { SourceRequest } from "../source.ts";
 import { parseBoolAttribute, parseTextList, stripScheme } from "../source-attributes.ts";
 

@@ -1,12 +1,13 @@
 import { opspb } from "@buildkit-ts/api";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { formatGoJson } from "@buildkit-ts/gotext";
 import { type Definition, parseDefinition } from "@buildkit-ts/llb";
 import { digestOf } from "@buildkit-ts/oci";
 import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
 import { RootedDirectory } from "@buildkit-ts/sys";
 import { invalid } from "../definition/validate-op.ts";
 import { describeJson } from "../describe-json.ts";
-import { goJson, goObject, goString } from "../go-json.ts";
+import { goJson, goObject } from "../go-json.ts";
 import { MountedTree } from "../mounts/mounted-tree.ts";
 import { refOfResult } from "../worker-result.ts";
 
@@ -40,7 +41,7 @@ export class BuildOperation implements Op {
 
   async cacheMap(): Promise<{ readonly cacheMap: CacheMap; readonly done: boolean }> {
     const text = goObject([
-      ["Type", goString("buildkit.build.v0")],
+      ["Type", formatGoJson("buildkit.build.v0")],
       ["Exec", goJson(opspb.BuildOpSchema, this.#op)],
     ]);
     const deps = this.#vertex.inputs.map(() => ({}));

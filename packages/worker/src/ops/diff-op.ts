@@ -1,10 +1,11 @@
 import { opspb } from "@buildkit-ts/api";
 import type { CacheManager, ImmutableRef } from "@buildkit-ts/cache";
+import { formatGoJson } from "@buildkit-ts/gotext";
 import { digestOf } from "@buildkit-ts/oci";
 import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
 import { invalid } from "../definition/validate-op.ts";
 import { describeJson } from "../describe-json.ts";
-import { goJson, goObject, goString } from "../go-json.ts";
+import { goJson, goObject } from "../go-json.ts";
 import { refOptions } from "../ref-options.ts";
 import { refOfResult, WorkerResult } from "../worker-result.ts";
 
@@ -26,7 +27,7 @@ export class DiffOperation implements Op {
 
   async cacheMap(): Promise<{ readonly cacheMap: CacheMap; readonly done: boolean }> {
     const text = goObject([
-      ["Type", goString("buildkit.diff.v0")],
+      ["Type", formatGoJson("buildkit.diff.v0")],
       ["Diff", goJson(opspb.DiffOpSchema, this.#op)],
     ]);
     const deps = this.#vertex.inputs.map(() => ({}));

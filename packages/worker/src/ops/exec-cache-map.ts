@@ -1,11 +1,12 @@
 import { clone } from "@bufbuild/protobuf";
 import { opspb } from "@buildkit-ts/api";
+import { formatGoJson } from "@buildkit-ts/gotext";
 import { digestOf, type Platform } from "@buildkit-ts/oci";
 import type { CacheMap, CacheMapDependency } from "@buildkit-ts/solver";
 import { createContentDescriber } from "../content-describer.ts";
 import { type ContentCache, createContentDigest, dedupePaths, rootedPath, unlazy } from "../content-selector.ts";
 import { invalid, rootMount } from "../definition/validate-op.ts";
-import { goJson, goObject, goString, goStrings } from "../go-json.ts";
+import { goJson, goObject, goStrings } from "../go-json.ts";
 import { describeExec } from "./describe-exec.ts";
 
 /**
@@ -22,12 +23,12 @@ export function execCacheMap(
 ): CacheMap {
   const { platform } = options;
   const text = goObject([
-    ["Type", goString("buildkit.exec.v0")],
+    ["Type", formatGoJson("buildkit.exec.v0")],
     ["Exec", goJson(opspb.ExecOpSchema, normalize(op))],
-    ["OS", goString(platform.os)],
-    ["Arch", goString(platform.architecture)],
-    ["Variant", platform.variant === undefined ? undefined : goString(platform.variant)],
-    ["OSVersion", platform["os.version"] === undefined ? undefined : goString(platform["os.version"])],
+    ["OS", formatGoJson(platform.os)],
+    ["Arch", formatGoJson(platform.architecture)],
+    ["Variant", platform.variant === undefined ? undefined : formatGoJson(platform.variant)],
+    ["OSVersion", platform["os.version"] === undefined ? undefined : formatGoJson(platform["os.version"])],
     ["OSFeatures", goStrings(platform["os.features"])],
   ]);
   return {

@@ -4,6 +4,7 @@ import type { CacheManager } from "@buildkit-ts/cache";
 import type { ContainerEdits, DeviceRegistry } from "@buildkit-ts/devices";
 import { BuildError, ExecError, ExitError } from "@buildkit-ts/errdefs";
 import type { Executor, ProcessMeta } from "@buildkit-ts/executor";
+import { quote } from "@buildkit-ts/gotext";
 import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
 import type { ContentCache } from "../content-selector.ts";
 import { operationOf } from "../definition/llb-operation.ts";
@@ -134,13 +135,4 @@ function describeFailure({ args }: opspb.Meta, error: unknown): BuildError {
   return failure instanceof ExitError
     ? new ExitError(failure.exitCode, message, options)
     : new BuildError(failure.code, message, options);
-}
-
-/** Go's `%q`. */
-function quote(text: string): string {
-  return JSON.stringify(text)
-    .replace(/\\u00([0-1][0-9a-f])/g, "\\x$1")
-    .replaceAll("\\x07", "\\a")
-    .replaceAll("\\x0b", "\\v")
-    .replaceAll("\u007f", "\\x7f");
 }

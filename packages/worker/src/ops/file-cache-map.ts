@@ -1,5 +1,6 @@
 import { clone } from "@bufbuild/protobuf";
 import { opspb } from "@buildkit-ts/api";
+import { formatGoJson } from "@buildkit-ts/gotext";
 import { digestOf } from "@buildkit-ts/oci";
 import type { CacheMap, CacheMapDependency } from "@buildkit-ts/solver";
 import { createContentDescriber } from "../content-describer.ts";
@@ -12,7 +13,7 @@ import {
   unlazy,
 } from "../content-selector.ts";
 import { invalid } from "../definition/validate-op.ts";
-import { goJson, goObject, goString } from "../go-json.ts";
+import { goJson, goObject } from "../go-json.ts";
 import { describeFile } from "./describe-file.ts";
 
 /**
@@ -27,8 +28,8 @@ export function fileCacheMap(
   const actions = op.actions.map((action) => actionJson(action, selection));
   const indexes = op.actions.map(({ input, secondaryInput, output }) => [input, secondaryInput, output].map(Number));
   const text = goObject([
-    ["Type", goString("buildkit.file.v0")],
-    ["Actions", `[${actions.map((json) => (json === undefined ? "null" : goString(base64(json)))).join(",")}]`],
+    ["Type", formatGoJson("buildkit.file.v0")],
+    ["Actions", `[${actions.map((json) => (json === undefined ? "null" : formatGoJson(base64(json)))).join(",")}]`],
     ["indexes", isDefaultIndexes(indexes) ? undefined : JSON.stringify(indexes)],
   ]);
   return {

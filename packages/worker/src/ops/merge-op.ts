@@ -1,9 +1,10 @@
 import { opspb } from "@buildkit-ts/api";
 import type { CacheManager } from "@buildkit-ts/cache";
+import { formatGoJson } from "@buildkit-ts/gotext";
 import { digestOf } from "@buildkit-ts/oci";
 import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
 import { describeJson } from "../describe-json.ts";
-import { goJson, goObject, goString } from "../go-json.ts";
+import { goJson, goObject } from "../go-json.ts";
 import { refOptions } from "../ref-options.ts";
 import { refOfResult, WorkerResult } from "../worker-result.ts";
 
@@ -25,7 +26,7 @@ export class MergeOperation implements Op {
 
   async cacheMap(): Promise<{ readonly cacheMap: CacheMap; readonly done: boolean }> {
     const text = goObject([
-      ["Type", goString("buildkit.merge.v0")],
+      ["Type", formatGoJson("buildkit.merge.v0")],
       ["Merge", goJson(opspb.MergeOpSchema, this.#op)],
     ]);
     const deps = this.#vertex.inputs.map(() => ({}));

@@ -1,8 +1,9 @@
 import { opspb } from "@buildkit-ts/api";
+import { formatGoJson } from "@buildkit-ts/gotext";
 import { digestOf } from "@buildkit-ts/oci";
 import type { CacheMap, Op, Result, Vertex } from "@buildkit-ts/solver";
 import { invalid } from "../definition/validate-op.ts";
-import { goJson, goObject, goString } from "../go-json.ts";
+import { goJson, goObject } from "../go-json.ts";
 
 /** Gives its inputs as its outputs, under an identity of its own. */
 export class PassthroughOperation implements Op {
@@ -16,7 +17,7 @@ export class PassthroughOperation implements Op {
 
   async cacheMap(): Promise<{ readonly cacheMap: CacheMap; readonly done: boolean }> {
     const text = goObject([
-      ["Type", goString("buildkit.passthrough.v0")],
+      ["Type", formatGoJson("buildkit.passthrough.v0")],
       ["Passthrough", goJson(opspb.PassthroughOpSchema, this.#op)],
     ]);
     const deps = this.#vertex.inputs.map(() => ({}));

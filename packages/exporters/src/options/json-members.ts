@@ -1,18 +1,6 @@
 import { BuildError } from "@buildkit-ts/errdefs";
+import { escapeGoJson, formatGoJson } from "@buildkit-ts/gotext";
 import { compareBytes } from "@buildkit-ts/tar";
-
-/**
- * A value as JSON text in the spelling of Go's `encoding/json`, so that equal images have equal digests: `<`, `>`, `&`
- * and two line separators are escaped inside strings. Members keep the order in which they were set.
- */
-export function formatGoJson(value: unknown, indent?: string): string {
-  return escapeForGo(JSON.stringify(value, undefined, indent));
-}
-
-/** The record with its members sorted by key as Go sorts maps. */
-export function sortMembers<T>(record: Readonly<Record<string, T>>): Record<string, T> {
-  return Object.fromEntries(Object.entries(record).toSorted(([a], [b]) => compareBytes(a, b)));
-}
 
 /** An object's JSON text from the texts of its members, sorted by key as Go sorts maps. */
 export function joinMembers(members: ReadonlyMap<string, string>): string {
@@ -36,7 +24,7 @@ export function splitMembers(text: string): Map<string, string> {
     const keyEnd = stringEnd(text, keyStart);
     const valueStart = text.indexOf(":", keyEnd) + 1;
     const value = scanValue(text, valueStart);
-    members.set(JSON.parse(text.slice(keyStart, keyEnd)) as string, escapeForGo(value.compact));
+    members.set(JSON.parse(text.slice(keyStart, keyEnd)) as string, escapeGoJson(value.compact));
     if (text[value.end] !== ",") return members;
     at = value.end + 1;
   }
@@ -75,10 +63,4 @@ function stringEnd(text: string, start: number): number {
   let at = start + 1;
   while (text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
   return at + 1;
-}
-
-const goEscapes = /[<>&\u2028\u2029]/g;
-
-function escapeForGo(json: string): string {
-  return json.replace(goEscapes, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
