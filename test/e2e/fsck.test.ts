@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { suite, test } from "node:test";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
-import { type RunResult, repository, run, temporaryFolder } from "./support/processes.ts";
+import { temporaryFolder } from "./support/processes.ts";
 import { executed, solveOk } from "./support/solve.ts";
 
 const dockerfile = `${shellStage}COPY file /file\nRUN cat /file > /made\nFROM base\nCOPY file /other\n`;
@@ -13,9 +13,9 @@ const exports = [{ type: "image", attributes: { name: "x" } }];
 suite("buildkitd --fsck", () => {
   test("finds nothing in a sound root, and refuses one in use", async () => {
     await using scene = await build();
-    assert.match((await fsck(scene)).output, /could not lock .*another instance running/);
+    assert.match((await scene.daemon.check()).output, /could not lock .*another instance running/);
     await scene.daemon.stop();
-    const { code, output } = await fsck(scene);
+    const { code, output } = await scene.daemon.check();
     assert.equal(code, 0, output);
     assert.match(output, /\b0 problems, 0 records removed/);
     assert.match(output, /[1-9]\d* compared with their layers/);
@@ -47,10 +47,10 @@ suite("buildkitd --fsck", () => {
       await using scene = await build();
       await scene.daemon.stop();
       damage(scene.daemon.root);
-      const first = await fsck(scene);
+      const first = await scene.daemon.check();
       assert.equal(first.code, 1, first.output);
       assert.match(first.output, found);
-      const second = await fsck(scene);
+      const second = await scene.daemon.check();
       assert.equal(second.code, 0, second.output);
       await scene.daemon.start();
       const { logs, error } = await solveOk(scene.daemon, scene.context, { exports });
@@ -91,11 +91,6 @@ async function build(): Promise<Scene> {
       folder[Symbol.dispose]();
     },
   };
-}
-
-async function fsck({ daemon, folder }: Scene): Promise<RunResult> {
-  const program = join(process.env["BUILDKIT_TS_BIN"] ?? join(repository, "bin"), "buildkitd");
-  return await run(program, ["--fsck", "--root", daemon.root, "--config", join(folder, "none.toml")]);
 }
 
 function largest(directory: string): string {

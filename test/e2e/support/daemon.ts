@@ -39,7 +39,9 @@ export class TestDaemon implements AsyncDisposable {
     return this.#child?.pid ?? 0;
   }
 
-  async start(): Promise<void> {
+  /** @returns how long it took until it answered, in milliseconds. */
+  async start(): Promise<number> {
+    const from = performance.now();
     const log = openSync(this.logPath, "a");
     const flags = ["--root", this.root, "--addr", this.address, "--config", join(this.#folder, "none.toml"), "--debug"];
     const [program = "", ...words] = [...this.#launcher, join(programs, "buildkitd"), ...flags, ...this.#args];
@@ -50,6 +52,7 @@ export class TestDaemon implements AsyncDisposable {
         throw new Error(`the daemon did not start:\n${this.log()}`);
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
+    return performance.now() - from;
   }
 
   /** What it has computed since it was started: how long it would have taken on a machine that does nothing else. */
@@ -92,6 +95,12 @@ export class TestDaemon implements AsyncDisposable {
 
   async stop(): Promise<void> {
     if (this.#child !== undefined) await endProcess(this.#child);
+  }
+
+  /** `buildkitd --fsck`, once the daemon has ended. */
+  async check(): Promise<RunResult> {
+    const flags = ["--fsck", "--root", this.root, "--config", join(this.#folder, "none.toml")];
+    return await run(join(programs, "buildkitd"), flags);
   }
 
   /** Our client against this daemon. */
