@@ -1,5 +1,12 @@
-import { comparePaths, type FileStat, goMode, prefixEntries, type SendEntry, walkTree } from "@buildkit-ts/session";
-import { findXattr, listXattrs } from "@buildkit-ts/sys";
+import {
+  comparePaths,
+  type FileStat,
+  goMode,
+  prefixEntries,
+  readXattrs,
+  type SendEntry,
+  walkTree,
+} from "@buildkit-ts/session";
 import type { StatementFile } from "../attestation/statement-files.ts";
 import { platformDirectory, type ResultTree } from "./tree-options.ts";
 
@@ -44,15 +51,6 @@ function statementEntries(statements: readonly StatementFile[], modTime: bigint 
 function directoryStat(path: string, modTime: bigint): FileStat {
   const none = { uid: 0, gid: 0, size: 0, linkName: "", devMajor: 0, devMinor: 0, xattrs: undefined };
   return { ...none, path, modTime, mode: goMode.directory + 0o755 };
-}
-
-function readXattrs(path: string): ReadonlyMap<string, Uint8Array> {
-  const values = new Map<string, Uint8Array>();
-  for (const name of listXattrs(path)) {
-    const value = findXattr(path, name);
-    if (value !== undefined) values.set(name, value);
-  }
-  return values;
 }
 
 /** Several trees as one in the order of file sync; what two of them have comes once, from the first. */

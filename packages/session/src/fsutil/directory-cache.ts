@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { type At, hasErrno, openAt } from "@buildkit-ts/sys";
+import { pathBytes } from "./path-text.ts";
 
 const directoryFlags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
@@ -23,8 +24,8 @@ export class DirectoryCache implements Disposable {
   at(path: string): At {
     const slash = path.lastIndexOf("/");
     return slash < 0
-      ? { fd: this.#rootFd, path }
-      : { fd: this.directory(path.slice(0, slash)), path: path.slice(slash + 1) };
+      ? { fd: this.#rootFd, path: pathBytes(path) }
+      : { fd: this.directory(path.slice(0, slash)), path: pathBytes(path.slice(slash + 1)) };
   }
 
   /** A descriptor of a directory, valid until the next call. */

@@ -1,23 +1,28 @@
 import { lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { posix } from "node:path";
 import { matchPath } from "@buildkit-ts/patterns";
+import { pathBytes, pathText } from "./path-text.ts";
 
 /** A tree of links that a user would follow is far smaller; a hostile one must end. */
 const maxResolved = 100_000;
 
 /**
- * The given paths and everything that their symbolic links lead to inside the root, sorted. The last component of a path
- * may hold wildcards. Undefined if the root itself is among them.
+ * The given paths and everything that their symbolic links lead to inside the root, sorted. Components may hold
+ * wildcards. Undefined if the root itself is among them.
  */
 export function followLinks(root: string, paths: readonly string[]): string[] | undefined {
   const resolver = new LinkResolver(root);
   for (const path of paths) resolver.append(path);
-  const sorted = [...resolver.resolved].sort();
-  if (sorted.includes("")) return undefined;
-  return sorted.filter((path, index) => {
-    const before = sorted.slice(0, index).findLast((other) => path.startsWith(`${other}/`));
-    return before === undefined;
-  });
+  const { resolved } = resolver;
+  if (resolved.has("")) return undefined;
+  return [...resolved].filter((path) => !isBelowAny(path, resolved)).sort();
+}
+
+function isBelowAny(path: string, others: ReadonlySet<string>): boolean {
+  for (let end = path.lastIndexOf("/"); end > 0; end = path.lastIndexOf("/", end - 1)) {
+    if (others.has(path.slice(0, end))) return true;
+  }
+  return false;
 }
 
 class LinkResolver {
@@ -31,7 +36,7 @@ class LinkResolver {
   append(path: string): void {
     const queue = [path];
     for (let next = queue.pop(); next !== undefined && this.resolved.size < maxResolved; next = queue.pop()) {
-      queue.push(...this.#resolve(next));
+      for (const target of this.#resolve(next)) queue.push(target);
     }
   }
 
@@ -42,8 +47,8 @@ class LinkResolver {
     for (const [index, part] of parts.entries()) {
       current = posix.join(current, part);
       if (current === ".") current = "";
-      const targets = this.#linkTargets(current);
       const isLast = index === parts.length - 1;
+      const targets = this.#linkTargets(current);
       if (targets === undefined && !isLast) continue;
       if (this.resolved.has(current)) return [];
       this.resolved.add(current);
@@ -59,21 +64,22 @@ class LinkResolver {
     if (!hasWildcards(name)) return this.#readLink(path);
     let names: string[];
     try {
-      names = readdirSync(posix.join(this.#root, directory));
+      names = readdirSync(pathBytes(posix.join(this.#root, directory)), { encoding: "buffer" }).map(pathText);
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;
     }
-    return names
+    const targets = names
       .filter((candidate) => matchPath(name, candidate))
       .flatMap((candidate) => this.#readLink(posix.join(directory, candidate)) ?? []);
+    return targets.length > 0 ? targets : undefined;
   }
 
   #readLink(path: string): string[] | undefined {
-    const absolute = posix.join(this.#root, path);
+    const absolute = pathBytes(posix.join(this.#root, path));
     try {
       if (path === "" || !lstatSync(absolute).isSymbolicLink()) return undefined;
-      const target = posix.normalize(readlinkSync(absolute));
+      const target = posix.normalize(pathText(readlinkSync(absolute, { encoding: "buffer" })));
       return [posix.isAbsolute(target) ? target : posix.join("/", posix.dirname(path), target)];
     } catch (error) {
       if (isMissing(error)) return undefined;

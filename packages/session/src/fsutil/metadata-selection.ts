@@ -1,8 +1,7 @@
-import { create, toBinary } from "@bufbuild/protobuf";
-import { statpb } from "@buildkit-ts/api";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { PatternMatcher } from "@buildkit-ts/patterns";
 import { type FileStat, hasContent, isDirectory } from "./file-stat.ts";
+import { PacketWriter } from "./packet.ts";
 
 /** The file that lists a tree of which only some files were received; clients know it by this name. */
 export const metadataFileName = ".fsutil-metadata";
@@ -22,6 +21,7 @@ export interface NumberedStat {
  */
 export class MetadataSelection {
   readonly #matcher: PatternMatcher;
+  readonly #writer = new PacketWriter();
   readonly #chunks: Buffer[] = [];
   readonly #parents: NumberedStat[] = [];
   readonly #chosenFiles = new Set<string>();
@@ -63,25 +63,10 @@ export class MetadataSelection {
   }
 
   #append(stat: FileStat): void {
-    const message = toBinary(
-      statpb.StatSchema,
-      create(statpb.StatSchema, {
-        path: stat.path,
-        mode: stat.mode,
-        uid: stat.uid,
-        gid: stat.gid,
-        size: BigInt(stat.size),
-        modTime: stat.modTime,
-        linkname: stat.linkName,
-        devmajor: BigInt(stat.devMajor),
-        devminor: BigInt(stat.devMinor),
-        xattrs: Object.fromEntries(stat.xattrs ?? []),
-      }),
-    );
-    const length = Buffer.alloc(4);
-    length.writeUInt32LE(message.length);
-    this.#chunks.push(length, Buffer.from(message));
-    this.#bytes += 4 + message.length;
+    this.#writer.listed(stat);
+    const entry = this.#writer.take();
+    this.#chunks.push(entry);
+    this.#bytes += entry.length;
     if (this.#bytes > maxListBytes)
       throw new BuildError(
         "resource_exhausted",

@@ -1,4 +1,5 @@
 import { BuildError } from "@buildkit-ts/errdefs";
+import { decodeBytes, encodeBytes } from "@buildkit-ts/tar";
 import { framePrefixBytes } from "../wire/grpc-frames.ts";
 import type { FileStat } from "./file-stat.ts";
 
@@ -69,7 +70,8 @@ function decodeStat(message: Buffer): FileStat {
 function readStatField(stat: FileStat, reader: FieldReader, xattrs: Map<string, Uint8Array>): void {
   switch (reader.field) {
     case 1:
-      stat.path = reader.bytes().toString("utf8");
+      // Go's senders send names as they are, and they need not be UTF-8.
+      stat.path = decodeBytes(reader.bytes());
       return;
     case 2:
       stat.mode = reader.number() >>> 0;
@@ -87,7 +89,7 @@ function readStatField(stat: FileStat, reader: FieldReader, xattrs: Map<string, 
       stat.modTime = reader.int64();
       return;
     case 7:
-      stat.linkName = reader.bytes().toString("utf8");
+      stat.linkName = decodeBytes(reader.bytes());
       return;
     case 8:
       stat.devMajor = Number(reader.int64());
@@ -193,12 +195,7 @@ export class PacketWriter {
   }
 
   stat(stat: FileStat | undefined): void {
-    // An upper bound of the encoded size: strings, and 12 bytes for each other field and for each header.
-    let bound = 160;
-    if (stat !== undefined) {
-      bound += 3 * (stat.path.length + stat.linkName.length);
-      for (const [key, value] of stat.xattrs ?? []) bound += 3 * key.length + value.length + 24;
-    }
+    const bound = boundOf(stat);
     const end = this.#begin(bound);
     if (stat !== undefined) this.#nested(0x12, bound, () => this.#statFields(stat));
     end();
@@ -246,6 +243,15 @@ export class PacketWriter {
     end();
   }
 
+  /** A message of its own, `fsutil.types.Stat`, after its length in four bytes, the lowest first. */
+  listed(stat: FileStat): void {
+    this.#reserve(4 + boundOf(stat));
+    const start = this.#length;
+    this.#length += 4;
+    this.#statFields(stat);
+    this.#buffer.writeUInt32LE(this.#length - start - 4, start);
+  }
+
   /** What was written since the last call. The buffer is the caller's. */
   take(): Buffer {
     const taken = Buffer.from(this.#buffer.subarray(0, this.#length));
@@ -254,20 +260,21 @@ export class PacketWriter {
   }
 
   #statFields(stat: FileStat): void {
-    this.#bytes(0x0a, Buffer.from(stat.path));
+    this.#bytes(0x0a, encodeBytes(stat.path));
     this.#field(0x10, stat.mode);
     this.#field(0x18, stat.uid);
     this.#field(0x20, stat.gid);
     this.#field(0x28, stat.size);
     this.#int64(0x30, stat.modTime);
-    if (stat.linkName !== "") this.#bytes(0x3a, Buffer.from(stat.linkName));
+    if (stat.linkName !== "") this.#bytes(0x3a, encodeBytes(stat.linkName));
     this.#field(0x40, stat.devMajor);
     this.#field(0x48, stat.devMinor);
     for (const [key, value] of stat.xattrs ?? []) {
-      this.#nested(0x52, 3 * key.length + value.length + 20, () => {
-        this.#bytes(0x0a, Buffer.from(key));
-        this.#bytes(0x12, value);
-      });
+      const name = Buffer.from(key);
+      this.#byte(0x52);
+      this.#varint(2 + varintBytes(name.length) + name.length + varintBytes(value.length) + value.length);
+      this.#bytes(0x0a, name);
+      this.#bytes(0x12, value);
     }
   }
 
@@ -336,6 +343,18 @@ export class PacketWriter {
     this.#buffer.copy(grown, 0, 0, this.#length);
     this.#buffer = grown;
   }
+}
+
+/** At least the encoded size: strings, and 12 bytes for each other field and for each header. */
+function boundOf(stat: FileStat | undefined): number {
+  if (stat === undefined) return 160;
+  let bound = 160 + 3 * (stat.path.length + stat.linkName.length);
+  for (const [key, value] of stat.xattrs ?? []) bound += 3 * key.length + value.length + 24;
+  return bound;
+}
+
+function varintBytes(value: number): number {
+  return value < 128 ? 1 : 1 + varintBytes(Math.floor(value / 128));
 }
 
 function malformed(): BuildError {

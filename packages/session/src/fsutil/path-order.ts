@@ -1,7 +1,9 @@
 import { BuildError } from "@buildkit-ts/errdefs";
+import { encodeBytes } from "@buildkit-ts/tar";
 
-/** Longest path that is accepted; Linux's own limit. */
+/** Longest path and name that are accepted; Linux's own limits. */
 const maxPathBytes = 4096;
+const maxNameBytes = 255;
 
 /**
  * The order in which file sync sends paths: bytes compared, with the slash before all others, so that a directory's
@@ -15,7 +17,10 @@ export function comparePaths(left: string, right: string): number {
     if (a === b) continue;
     if (a === 0x2f) return -1;
     if (b === 0x2f) return 1;
-    return orderOf(a) - orderOf(b);
+    if (a < 0xd800 && b < 0xd800) return a - b;
+    // UTF-16 orders these otherwise than UTF-8, and some stand for bytes that are neither.
+    const start = index > 0 && isHighSurrogate(left.charCodeAt(index - 1)) ? index - 1 : index;
+    return Buffer.compare(encodeBytes(left.slice(start)), encodeBytes(right.slice(start)));
   }
   return left.length - right.length;
 }
@@ -25,10 +30,17 @@ export function compareNames(left: string, right: string): number {
   return left === right ? 0 : comparePaths(left, right);
 }
 
-/** Moves surrogates behind all other units, which makes the order of UTF-16 units that of UTF-8 bytes. */
-function orderOf(unit: number): number {
-  if (unit < 0xd800) return unit;
-  return unit > 0xdfff ? unit - 0x800 : unit + 0x2000;
+function isHighSurrogate(unit: number): boolean {
+  return unit >= 0xd800 && unit <= 0xdbff;
+}
+
+/** What a sender says of a path. */
+interface CheckedEntry {
+  readonly path: string;
+  readonly isDirectory: boolean;
+  /** Symbolic links get no further names. */
+  readonly isSymlink?: boolean;
+  readonly hardLink: string | undefined;
 }
 
 /**
@@ -40,7 +52,7 @@ export class PathValidator {
   readonly #files = new Set<string>();
 
   /** @throws {BuildError} `invalid_argument` */
-  check(entry: { readonly path: string; readonly isDirectory: boolean; readonly hardLink: string | undefined }): void {
+  check(entry: CheckedEntry): void {
     const { path } = entry;
     checkPath(path);
     const slash = path.lastIndexOf("/");
@@ -55,7 +67,7 @@ export class PathValidator {
     directory.last = name;
     if (entry.isDirectory) this.#parents.push({ path, last: "" });
     if (entry.hardLink === undefined) {
-      if (!entry.isDirectory) this.#files.add(path);
+      if (!entry.isDirectory && entry.isSymlink !== true) this.#files.add(path);
     } else if (!this.#files.has(entry.hardLink)) {
       throw invalid(`invalid link ${path} to unknown path: ${JSON.stringify(entry.hardLink)}`);
     }
@@ -67,8 +79,13 @@ function checkPath(path: string): void {
   if (path === ".." || path.startsWith("../")) throw invalid(`escape check ${path}: invalid argument`);
   const clean = path.length > 0 && path.split("/").every((part) => part !== "" && part !== "." && part !== "..");
   if (!clean || path.includes("\0")) throw invalid(`unclean path ${path}: invalid argument`);
-  if (path.length > maxPathBytes || Buffer.byteLength(path) > maxPathBytes) {
-    throw invalid(`path of ${Buffer.byteLength(path)} bytes: file name too long`);
+  // Three bytes are the most that one unit can become.
+  if (path.length * 3 <= maxNameBytes) return;
+  const bytes = Buffer.byteLength(path);
+  if (bytes > maxPathBytes) throw invalid(`path of ${bytes} bytes: file name too long`);
+  for (const part of path.split("/")) {
+    if (Buffer.byteLength(part) > maxNameBytes && encodeBytes(part).length > maxNameBytes)
+      throw invalid(`name of ${encodeBytes(part).length} bytes in path ${path}: file name too long`);
   }
 }
 

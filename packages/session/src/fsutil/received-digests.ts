@@ -1,5 +1,5 @@
 import type { Hash } from "node:crypto";
-import { fileHeaderHash } from "@buildkit-ts/tar";
+import { encodeBytes, fileHeaderHash } from "@buildkit-ts/tar";
 import { type FileStat, isDirectory, isSymlink, systemMode } from "./file-stat.ts";
 
 /** What of an entry that came is known without reading it again. */
@@ -61,7 +61,7 @@ function hashOf(stat: FileStat): Hash {
     gid,
     sizeBytes: size,
     device: { major: devMajor, minor: devMinor },
-    ...(isSymlink(stat) && { linkname: stat.linkName }),
+    ...(isSymlink(stat) && { linkname: stat.linkName.isWellFormed() ? stat.linkName : encodeBytes(stat.linkName) }),
     ...(xattrs !== undefined && { xattrs }),
   });
 }

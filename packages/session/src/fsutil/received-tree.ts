@@ -1,6 +1,5 @@
-import { closeSync, constants, fchmodSync, fchownSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, constants, fchmodSync, fchownSync, openSync, writeSync } from "node:fs";
 import {
-  AT_REMOVEDIR,
   type At,
   chmodAt,
   chownAt,
@@ -11,6 +10,7 @@ import {
   mknodAt,
   openAt,
   pathOfAt,
+  removeTreeAt,
   renameAt,
   setXattr,
   symlinkAt,
@@ -20,6 +20,7 @@ import {
 } from "@buildkit-ts/sys";
 import { DirectoryCache } from "./directory-cache.ts";
 import { type FileStat, goMode, hasMode, isDirectory, isSymlink, permissions } from "./file-stat.ts";
+import { pathBytes } from "./path-text.ts";
 
 const createFlags = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW;
 
@@ -27,6 +28,7 @@ const createFlags = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | 
 export interface ReceivingFile {
   readonly fd: number;
   readonly stat: FileStat;
+  receivedBytes: number;
   /** Where the bytes go until they are all there, if something is replaced. */
   readonly temporaryPath: string | undefined;
 }
@@ -51,22 +53,15 @@ export class ReceivedTree implements Disposable {
 
   /** Removes whatever has this name. */
   remove(path: string): void {
-    const at = this.directories.at(path);
     try {
-      unlinkAt(at);
+      unlinkAt(this.directories.at(path));
       return;
     } catch (error) {
       if (hasErrno(error, "ENOENT")) return;
       if (!hasErrno(error, "EISDIR", "EPERM")) throw error;
     }
     this.directories.forget(path);
-    const again = this.directories.at(path);
-    try {
-      unlinkAt(again, AT_REMOVEDIR);
-    } catch (error) {
-      if (!hasErrno(error, "ENOTEMPTY", "EEXIST")) throw error;
-      rmSync(pathOfAt(again), { recursive: true, force: true });
-    }
+    removeTreeAt(this.directories.at(path));
   }
 
   /** What is on disk under this name, for trees that were not walked. */
@@ -95,7 +90,7 @@ export class ReceivedTree implements Disposable {
 
   createSymlink(stat: FileStat): void {
     const at = this.directories.at(stat.path);
-    symlinkAt(stat.linkName, at);
+    symlinkAt(pathBytes(stat.linkName), at);
     this.#finishNode(at, stat);
   }
 
@@ -132,7 +127,7 @@ export class ReceivedTree implements Disposable {
     const temporaryPath =
       this.#keepsOldUntilComplete && findLstatAt(at) !== undefined ? this.#temporaryPath(stat.path) : undefined;
     const target = temporaryPath === undefined ? at : this.directories.at(temporaryPath);
-    return { fd: openAt(target, createFlags, stat.mode & 0o777), stat, temporaryPath };
+    return { fd: openAt(target, createFlags, stat.mode & 0o777), stat, receivedBytes: 0, temporaryPath };
   }
 
   write(file: ReceivingFile, data: Uint8Array): void {
@@ -185,6 +180,8 @@ export class ReceivedTree implements Disposable {
 
   #setXattrs(target: number | ReturnType<typeof pathOfAt>, stat: FileStat): void {
     for (const [name, value] of stat.xattrs ?? []) {
+      // The tree becomes a layer, of which these would tell overlayfs things that only we may tell it.
+      if (/^(trusted|user)\.overlay\./.test(name)) continue;
       try {
         setXattr(target, name, value);
       } catch (error) {

@@ -1,10 +1,11 @@
-import { close, closeSync, constants, fstatSync, openSync, read, readSync } from "node:fs";
+import { type BigIntStats, close, closeSync, constants, fstatSync, openSync, read, readSync } from "node:fs";
 import type { ClientHttp2Stream, ServerHttp2Stream } from "node:http2";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { FrameReader } from "../wire/grpc-frames.ts";
 import { hasContent } from "./file-stat.ts";
 import { decodePacket, PacketWriter } from "./packet.ts";
-import type { SendEntry } from "./send-entry.ts";
+import { pathBytes } from "./path-text.ts";
+import type { ListedFile, SendEntry } from "./send-entry.ts";
 
 /** Large enough to be cheap, far below the 4 MiB that Go's clients take. */
 const chunkBytes = 256 << 10;
@@ -45,7 +46,7 @@ class TreeSender {
   readonly #contents = new Map<number, SendEntry>();
   readonly #writer = new PacketWriter();
   readonly #finished = Promise.withResolvers<void>();
-  #requests: number[] = [];
+  #requests: Requested[] = [];
   #wake: (() => void) | undefined;
   #ended = false;
   #bytes = 0;
@@ -108,11 +109,7 @@ class TreeSender {
     const packet = decodePacket(message);
     switch (packet.type) {
       case "request":
-        if (!this.#contents.has(packet.id)) {
-          throw new BuildError("invalid_argument", `invalid file id ${packet.id}`);
-        }
-        this.#requests.push(packet.id);
-        this.#notify();
+        this.#take(packet.id);
         return;
       case "fin":
         this.#writer.fin();
@@ -128,6 +125,15 @@ class TreeSender {
       default:
         packet satisfies never;
     }
+  }
+
+  /** Each file can be asked for once, so that a receiver cannot make the queue grow without end. */
+  #take(id: number): void {
+    const entry = this.#contents.get(id);
+    if (entry === undefined) throw new BuildError("invalid_argument", `invalid file id ${id}`);
+    this.#contents.delete(id);
+    this.#requests.push({ id, entry });
+    this.#notify();
   }
 
   async #sendStats(entries: Iterable<SendEntry>): Promise<void> {
@@ -150,9 +156,9 @@ class TreeSender {
     while (!this.#ended) {
       const requests = this.#requests;
       this.#requests = [];
-      for (const id of requests) {
+      for (const request of requests) {
         if (this.#ended) return;
-        await this.#sendFile(id);
+        await this.#sendFile(request);
         await this.#breathe();
       }
       if (this.#writer.length > 0) await this.#write(this.#writer.take());
@@ -163,15 +169,10 @@ class TreeSender {
     }
   }
 
-  async #sendFile(id: number): Promise<void> {
-    const entry = this.#contents.get(id);
-    this.#contents.delete(id);
-    if (entry?.content === undefined) throw new BuildError("invalid_argument", `invalid file id ${id}`);
-    const { content, stat } = entry;
+  async #sendFile({ id, entry }: Requested): Promise<void> {
+    const { content = nothing, stat, listed } = entry;
     if (typeof content === "string") {
-      const bytes = await this.#sendFromDisk(id, content);
-      // Further names of a file have its content and no size of their own.
-      const isSame = stat.linkName === "" ? (bytes ?? 0) === stat.size : bytes !== undefined;
+      const isSame = await this.#sendFromDisk(id, content, listed);
       if (!isSame && !this.#ended) throw changed(stat.path);
     } else await this.#sendBytes(id, content);
     this.#writer.dataHeader(id, 0);
@@ -184,33 +185,38 @@ class TreeSender {
     }
   }
 
-  /** @returns how many bytes there were; undefined for what is no file, such as a socket, or is gone. */
-  async #sendFromDisk(id: number, path: string): Promise<number | undefined> {
+  /** @returns whether the file is what it was when it was listed, before and after it is read. */
+  async #sendFromDisk(id: number, path: string, listed: ListedFile | undefined): Promise<boolean> {
     const fd = openForReading(path);
-    if (fd === undefined) return undefined;
+    if (fd === undefined) return false;
     try {
-      const { size } = fstatSync(fd);
+      const stat = fstatSync(fd, { bigint: true });
+      if (!stat.isFile() || !isAsListed(stat, listed)) return false;
       let length = 0;
-      if (size <= smallFileBytes) {
+      let isWhole = false;
+      if (stat.size <= smallFileBytes) {
         const buffer = Buffer.allocUnsafe(smallFileBytes);
         length = readSync(fd, buffer, 0, buffer.length, null);
         this.#appendChunk(id, buffer.subarray(0, length));
-        if (length < smallFileBytes) return length;
+        isWhole = length < smallFileBytes;
       }
-      return length + (await this.#sendRest(id, fd));
+      if (!isWhole) length += await this.#sendRest(id, fd, stat.size === 0n ? Infinity : Number(stat.size));
+      // Files of /proc have no size before they are read.
+      const isComplete = BigInt(length) === stat.size || stat.size === 0n;
+      return isComplete && isAsListed(fstatSync(fd, { bigint: true }), listed);
     } finally {
       if (this.#ended) closeSync(fd);
       else close(fd, () => undefined);
     }
   }
 
-  /** Reads ahead one chunk while the one before is written. */
-  async #sendRest(id: number, fd: number): Promise<number> {
+  /** Reads ahead one chunk while the one before is written. A file that grows is not followed for ever. */
+  async #sendRest(id: number, fd: number, limit: number): Promise<number> {
     let sent = 0;
     let reading = readChunk(fd);
     for (;;) {
       const chunk = await reading;
-      if (chunk.length === 0 || this.#ended) return sent;
+      if (chunk.length === 0 || this.#ended || sent > limit) return sent;
       sent += chunk.length;
       reading = readChunk(fd);
       try {
@@ -272,6 +278,19 @@ class TreeSender {
   }
 }
 
+/** A file that the receiver asked for and that was not sent yet. */
+interface Requested {
+  readonly id: number;
+  readonly entry: SendEntry;
+}
+
+const nothing = new Uint8Array(0);
+
+function isAsListed(stat: BigIntStats, listed: ListedFile | undefined): boolean {
+  if (listed === undefined) return true;
+  return Number(stat.size) === listed.sizeBytes && stat.mtimeNs === listed.modificationNs;
+}
+
 /** BuildKit's clients send what they got, and a build of half a file goes on. */
 function changed(path: string): BuildError {
   return new BuildError(
@@ -281,19 +300,15 @@ function changed(path: string): BuildError {
 }
 
 function openForReading(path: string): number | undefined {
-  let fd: number;
   try {
     // Not blocking: a FIFO that took the file's place would make the open wait for ever.
-    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+    return openSync(pathBytes(path), constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   } catch (error) {
     if (error instanceof Error && "code" in error && ["ENOENT", "ELOOP", "ENXIO"].includes(String(error.code))) {
       return undefined;
     }
     throw error;
   }
-  if (fstatSync(fd).isFile()) return fd;
-  closeSync(fd);
-  return undefined;
 }
 
 async function readChunk(fd: number): Promise<Buffer> {

@@ -1,6 +1,7 @@
 import { type FilePath, findLstatAt, readlinkAt, readNames } from "@buildkit-ts/sys";
 import type { DirectoryCache } from "./directory-cache.ts";
 import { type FileStat, goModeFrom, isDirectory, isSymlink } from "./file-stat.ts";
+import { pathText } from "./path-text.ts";
 
 interface Level {
   readonly path: string;
@@ -69,7 +70,7 @@ export class TreeCursor {
     const found = findLstatAt(at);
     if (found === undefined) return undefined;
     const stat: FileStat = {
-      path: directory === "" ? name.toString("utf8") : `${directory}/${name.toString("utf8")}`,
+      path: directory === "" ? pathText(name) : `${directory}/${pathText(name)}`,
       mode: goModeFrom(found.mode),
       uid: found.uid,
       gid: found.gid,
@@ -80,7 +81,7 @@ export class TreeCursor {
       devMinor: found.specialDevice.minor,
       xattrs: undefined,
     };
-    if (isSymlink(stat)) stat.linkName = readlinkAt(at).toString("utf8");
+    if (isSymlink(stat)) stat.linkName = pathText(readlinkAt(at));
     if (!isDirectory(stat) && found.linkCount > 1) this.#detectHardLink(stat, found.inode);
     return stat;
   }

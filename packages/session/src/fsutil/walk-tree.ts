@@ -1,10 +1,11 @@
-import { type BigIntStats, type Dirent, lstatSync, readdirSync, readlinkSync } from "node:fs";
+import { type BigIntStats, lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
-import { BuildError } from "@buildkit-ts/errdefs";
 import { type MatchInfo, PatternMatcher } from "@buildkit-ts/patterns";
+import type { FilePath } from "@buildkit-ts/sys";
 import { type FileStat, goModeFrom, isDirectory, isSymlink } from "./file-stat.ts";
 import { followLinks } from "./follow-links.ts";
 import { compareNames } from "./path-order.ts";
+import { pathBytes, pathText } from "./path-text.ts";
 import type { SendEntry } from "./send-entry.ts";
 
 /** Which entries of a directory to send. */
@@ -16,12 +17,18 @@ export interface TreeFilter {
   /** Changes what is sent of an entry, such as its owner. */
   readonly map?: (stat: FileStat) => void;
   /** Reads extended attributes of an absolute path; without it, none are sent. */
-  readonly xattrs?: (path: string) => ReadonlyMap<string, Uint8Array> | undefined;
+  readonly xattrs?: (path: FilePath) => ReadonlyMap<string, Uint8Array> | undefined;
+}
+
+/** A name in a directory; bytes that are no UTF-8 are lone surrogates in it. */
+interface Listed {
+  readonly name: string;
+  isDirectory(): boolean;
 }
 
 interface Level {
   readonly path: string;
-  readonly names: readonly Dirent[];
+  readonly names: readonly Listed[];
   index: number;
   readonly include: MatchInfo | undefined;
   readonly exclude: MatchInfo | undefined;
@@ -81,13 +88,14 @@ class TreeWalk {
     }
   }
 
-  #visit(level: Level, dirent: Dirent): SendEntry[] | undefined {
+  #visit(level: Level, dirent: Listed): SendEntry[] | undefined {
     const path = level.path === "" ? dirent.name : `${level.path}/${dirent.name}`;
     const match = this.#match(path, level);
-    const isDir = dirent.isDirectory();
-    if (isDir && match.isHopeless()) return undefined;
+    if (dirent.isDirectory() && match.isHopeless()) return undefined;
     const parents = match.isLeftOut ? [] : this.#unsentParents();
     const entry = match.isLeftOut ? undefined : this.#entry(path);
+    // It may have become something else since the directory was listed.
+    const isDir = entry === undefined ? match.isLeftOut && dirent.isDirectory() : isDirectory(entry.stat);
     if (isDir) this.#enter({ ...match.infos, path, isSent: !match.isLeftOut }, match.isLeftOut);
     return entry === undefined ? undefined : [...parents, entry];
   }
@@ -128,22 +136,24 @@ class TreeWalk {
 
   #entry(path: string): SendEntry | undefined {
     const absolute = join(this.#root, path);
+    const place = pathBytes(absolute);
     let found: BigIntStats;
     try {
-      found = lstatSync(absolute, { bigint: true });
+      found = lstatSync(place, { bigint: true });
     } catch (error) {
-      if (hasCode(error, "ENOENT") && path.includes("\uFFFD")) throw notUtf8(path);
       // Removed since the directory was listed.
       if (hasCode(error, "ENOENT")) return undefined;
       throw error;
     }
     const stat = statFrom(path, found);
-    if (isSymlink(stat)) stat.linkName = readlinkSync(absolute);
+    if (isSymlink(stat)) stat.linkName = pathText(readlinkSync(place, { encoding: "buffer" }));
     if (!isDirectory(stat) && found.nlink > 1n) this.#detectHardLink(stat, found.ino);
-    const xattrs = this.#filter.xattrs?.(absolute);
+    const xattrs = this.#filter.xattrs?.(place);
     if (xattrs !== undefined && xattrs.size > 0) stat.xattrs = xattrs;
     this.#filter.map?.(stat);
-    return { stat, content: absolute };
+    if (!found.isFile()) return { stat, content: found.isSocket() ? nothing : undefined };
+    const listed = { sizeBytes: Number(found.size), modificationNs: found.mtimeNs };
+    return { stat, content: absolute, listed };
   }
 
   #detectHardLink(stat: FileStat, inode: bigint): void {
@@ -157,10 +167,8 @@ class TreeWalk {
   }
 }
 
-/** The decoded name, in which a replacement stands for what is no character, names no file. */
-function notUtf8(path: string): BuildError {
-  return new BuildError("invalid_argument", `Cannot send files: the name of ${JSON.stringify(path)} is not UTF-8`);
-}
+/** What a socket holds for those who ask: it is sent as an empty file, as BuildKit's clients do. */
+const nothing = new Uint8Array(0);
 
 function includeMatcher(root: string, filter: TreeFilter): PatternMatcher | undefined {
   let patterns = [...(filter.includePatterns ?? [])];
@@ -183,8 +191,18 @@ export function withoutNested(patterns: readonly string[]): string[] {
   return kept;
 }
 
-function listDirectory(path: string): Dirent[] {
-  return readdirSync(path, { withFileTypes: true }).sort((left, right) => compareNames(left.name, right.name));
+function listDirectory(path: string): Listed[] {
+  const place = pathBytes(path);
+  const decoded: Listed[] = readdirSync(place, { withFileTypes: true });
+  // A replacement character may stand for what is no UTF-8.
+  const names = decoded.some(({ name }) => name.includes("\uFFFD"))
+    ? readdirSync(place, { withFileTypes: true, encoding: "buffer" }).map(withText)
+    : decoded;
+  return names.sort((left, right) => compareNames(left.name, right.name));
+}
+
+function withText(entry: { readonly name: Uint8Array; isDirectory(): boolean }): Listed {
+  return { name: pathText(entry.name), isDirectory: () => entry.isDirectory() };
 }
 
 function statFrom(path: string, found: BigIntStats): FileStat {

@@ -1,6 +1,7 @@
 import type { ContentEntry } from "@buildkit-ts/cache";
 import { parseDigest } from "@buildkit-ts/oci";
 import type { ReceivedDigest, ReceiveResult } from "@buildkit-ts/session";
+import { decodeBytes, encodeBytes } from "@buildkit-ts/tar";
 
 /**
  * The digests of a version: those of the version before that still hold, and those of what came.
@@ -17,8 +18,8 @@ export function mergeDigests(
   for (const { kind, path } of digests) if (kind !== "directory") gone.add(path);
   const merged = new Map<string, ContentEntry>();
   for (const entry of previous) {
-    const path = typeof entry.path === "string" ? entry.path : Buffer.from(entry.path).toString("utf8");
-    if (!isGone(path, gone)) merged.set(path, { ...entry, path });
+    const path = typeof entry.path === "string" ? entry.path : decodeBytes(entry.path);
+    if (!isGone(path, gone)) merged.set(path, { ...entry, path: bytesOf(path) });
   }
   for (const received of digests) {
     if (received.kind !== "hardLink") merged.set(received.path, plainEntry(received));
@@ -44,7 +45,12 @@ function isGone(path: string, gone: ReadonlySet<string>): boolean {
 function plainEntry(received: Exclude<ReceivedDigest, { kind: "hardLink" }>): ContentEntry {
   const { kind, path } = received;
   const digest = parseDigest(received.digest);
-  return { kind, path, digest, ...(kind === "symlink" && { linkname: received.linkName }) };
+  return { kind, path: bytesOf(path), digest, ...(kind === "symlink" && { linkname: bytesOf(received.linkName) }) };
+}
+
+/** Bytes, where the name is no UTF-8. */
+function bytesOf(name: string): string | Uint8Array {
+  return name.isWellFormed() ? name : encodeBytes(name);
 }
 
 function linkEntry(
@@ -52,5 +58,5 @@ function linkEntry(
   known: ReadonlyMap<string, ContentEntry>,
 ): ContentEntry | undefined {
   const target = known.get(linkName);
-  return target?.kind === "file" ? { kind: "file", path, digest: target.digest } : undefined;
+  return target?.kind === "file" ? { kind: "file", path: bytesOf(path), digest: target.digest } : undefined;
 }
