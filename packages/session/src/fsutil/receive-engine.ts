@@ -50,7 +50,9 @@ export interface ReceiveResult {
 
 /** The sender uses up to four at once; a hostile one must not use up our descriptors. */
 const maxOpenFiles = 64;
-const maxEntries = 20_000_000;
+const maxEntries = 10_000_000;
+/** Names and attributes of entries are kept in memory: as many as a tree of several million files has. */
+const maxListBytes = 1 << 30;
 /** What is kept in memory of a tree that has not changed so far. */
 const maxPostponed = 65_536;
 
@@ -77,6 +79,7 @@ export class ReceiveEngine implements Disposable {
   /** Until the first change: most syncs have none, and linking their files would be in vain. */
   #postponed: NumberedStat[] | undefined;
   #entries = 0;
+  #listBytes = 0;
   #bytes = 0;
   #state: "stats" | "data" | "finishing" | "done" = "stats";
 
@@ -118,6 +121,7 @@ export class ReceiveEngine implements Disposable {
     switch (packet.type) {
       case "stat":
         if (this.#state !== "stats") throw protocolError("a file after the end of the list");
+        this.#listBytes += message.length;
         if (packet.stat === undefined) this.#endStats();
         else this.#onStat(packet.stat);
         return;
@@ -140,11 +144,13 @@ export class ReceiveEngine implements Disposable {
   #onStat(stat: FileStat): void {
     const id = this.#entries;
     this.#entries += 1;
-    if (this.#entries > maxEntries)
+    if (this.#entries > maxEntries || this.#listBytes > maxListBytes)
       throw new BuildError("resource_exhausted", "Cannot receive files: too many entries");
+    checkNumbers(stat);
     const directory = isDirectory(stat);
-    const hardLink = !directory && !isSymlink(stat) && stat.linkName !== "" ? stat.linkName : undefined;
-    this.#validator.check({ path: stat.path, isDirectory: directory, hardLink });
+    const symlink = isSymlink(stat);
+    const hardLink = !directory && !symlink && stat.linkName !== "" ? stat.linkName : undefined;
+    this.#validator.check({ path: stat.path, isDirectory: directory, isSymlink: symlink, hardLink });
     for (const entry of this.#selection?.take(stat, id) ?? [{ stat, id }]) this.#receive(entry);
   }
 
@@ -325,10 +331,14 @@ export class ReceiveEngine implements Disposable {
       this.#digests?.beginFile(id, stat);
     }
     if (data.length > 0) {
+      file.receivedBytes += data.length;
+      // No size is announced for further names of a file, nor by file systems that make content up as it is read.
+      if (file.stat.size > 0 && file.receivedBytes > file.stat.size) throw changed(file);
       this.#tree.write(file, data);
       this.#digests?.update(id, data);
       return;
     }
+    if (file.stat.size > 0 && file.receivedBytes !== file.stat.size) throw changed(file);
     this.#receiving.delete(id);
     this.#tree.finishFile(file);
     this.#digests?.finishFile(id, file.stat);
@@ -358,6 +368,23 @@ export class ReceiveEngine implements Disposable {
     this.#receiving.clear();
     this.#old?.[Symbol.dispose]();
     this.#tree[Symbol.dispose]();
+  }
+}
+
+/** BuildKit's clients send what they got, down to nothing of a file that they cannot open. */
+function changed({ stat, receivedBytes }: ReceivingFile): BuildError {
+  const came = receivedBytes > stat.size ? "more came" : `${receivedBytes} came`;
+  return new BuildError(
+    "failed_precondition",
+    `Cannot receive file ${JSON.stringify(stat.path)}: it was listed with ${stat.size} bytes and ${came}`,
+    { hint: "It changed while the tree was read, or the client cannot read it" },
+  );
+}
+
+function checkNumbers({ path, size, devMajor, devMinor }: FileStat): void {
+  if (!Number.isSafeInteger(size) || size < 0) throw protocolError(`a size of ${size} for ${JSON.stringify(path)}`);
+  for (const device of [devMajor, devMinor]) {
+    if (device < 0 || device > 0xffff_ffff) throw protocolError(`a device ${device} for ${JSON.stringify(path)}`);
   }
 }
 
