@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { pushBaseImage } from "../e2e/support/base-image.ts";
 import { TestDaemon } from "../e2e/support/daemon.ts";
+import { ownedBySuite } from "../e2e/support/owned-by-suite.ts";
 import { type RunResult, run, runOk, temporaryFolder } from "../e2e/support/processes.ts";
 import { TestRegistry } from "../e2e/support/registry.ts";
 
@@ -14,21 +15,16 @@ interface Index {
 }
 
 suite("docker-buildx", () => {
-  const folder = temporaryFolder("buildx-commands");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("buildx-commands"));
   let daemon: TestDaemon;
   let registry: TestRegistry;
   let base: string;
 
   before(async () => {
-    registry = await TestRegistry.start(folder.path);
+    registry = owned.use(await TestRegistry.start(folder.path));
     base = await pushBaseImage(folder.path, registry.host);
-    daemon = await TestDaemon.start(folder.path);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    await registry[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    daemon = owned.use(await TestDaemon.start(folder.path));
   });
 
   async function imagetools(args: readonly string[]): Promise<RunResult> {

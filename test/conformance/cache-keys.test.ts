@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { chmodSync, cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { type Digest, digestOf, type Manifest } from "@buildkit-ts/oci";
 import { type CacheConfig, parseCacheConfig } from "@buildkit-ts/remotecache";
 import { rootKey } from "@buildkit-ts/solver";
 import { pushBaseImage } from "../e2e/support/base-image.ts";
 import { TestDaemon } from "../e2e/support/daemon.ts";
+import { ownedBySuite } from "../e2e/support/owned-by-suite.ts";
 import { repository, temporaryFolder } from "../e2e/support/processes.ts";
 import { TestRegistry } from "../e2e/support/registry.ts";
 import { solveOk } from "../e2e/support/solve.ts";
@@ -48,26 +49,21 @@ function graphOf(config: CacheConfig, base: BaseImage): string[] {
 }
 
 suite("keys of exported caches are BuildKit's", { skip: process.arch !== "x64" && "keys name the platform" }, () => {
-  const folder = temporaryFolder("cache-keys");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("cache-keys"));
   const context = join(folder.path, "context");
   let registry: TestRegistry;
   let daemon: TestDaemon;
   let base: BaseImage;
 
   before(async () => {
-    registry = await TestRegistry.start(folder.path);
+    registry = owned.use(await TestRegistry.start(folder.path));
     await pushBaseImage(folder.path, registry.host);
     base = await inspectBase(registry.host);
     const mirror = `[registry."docker.io"]\nmirrors = ["${registry.host}"]\n[registry."${registry.host}"]\nhttp = true\n`;
     writeFileSync(join(folder.path, "none.toml"), mirror);
-    daemon = await TestDaemon.start(folder.path);
+    daemon = owned.use(await TestDaemon.start(folder.path));
     copyContext(context);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    await registry[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
   });
 
   // In the order in which the goldens were made: a base image that was used before is known by both of its keys.

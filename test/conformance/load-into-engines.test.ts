@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { pushBaseImage } from "../e2e/support/base-image.ts";
 import { TestDaemon } from "../e2e/support/daemon.ts";
+import { ownedBySuite } from "../e2e/support/owned-by-suite.ts";
 import { endProcess, run, runOk, temporaryFolder } from "../e2e/support/processes.ts";
 import { TestRegistry } from "../e2e/support/registry.ts";
 
@@ -36,23 +37,18 @@ async function startEngine(folder: string): Promise<{ readonly host: string; rea
 const hasEngine = existsSync("/usr/sbin/dockerd") || existsSync("/usr/bin/dockerd");
 
 suite("images loaded into engines", () => {
-  const folder = temporaryFolder("load");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("load"));
   let daemon: TestDaemon;
   let registry: TestRegistry;
   const context = join(folder.path, "context");
 
   before(async () => {
-    registry = await TestRegistry.start(folder.path);
+    registry = owned.use(await TestRegistry.start(folder.path));
     const base = await pushBaseImage(folder.path, registry.host);
     mkdirSync(context);
     writeFileSync(join(context, "Dockerfile"), `FROM ${base}\nRUN echo loaded > /greeting\nCMD ["cat", "/greeting"]\n`);
-    daemon = await TestDaemon.start(folder.path);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    await registry[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    daemon = owned.use(await TestDaemon.start(folder.path));
   });
 
   test("docker buildx --load gives an image that the engine runs", { skip: !hasEngine && "no dockerd" }, async () => {

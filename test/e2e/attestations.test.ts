@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { pushBaseImage } from "./support/base-image.ts";
 import { TestDaemon } from "./support/daemon.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { runOk, temporaryFolder } from "./support/processes.ts";
 import { TestRegistry } from "./support/registry.ts";
 
@@ -44,22 +45,17 @@ interface Statement {
 }
 
 suite("attestations", () => {
-  const folder = temporaryFolder("attestations");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("attestations"));
   let daemon: TestDaemon;
   let registry: TestRegistry;
   let base: string;
 
   before(async () => {
-    registry = await TestRegistry.start(folder.path);
+    registry = owned.use(await TestRegistry.start(folder.path));
     base = await pushBaseImage(folder.path, registry.host);
-    daemon = await TestDaemon.start(folder.path);
+    daemon = owned.use(await TestDaemon.start(folder.path));
     writeFileSync(join(folder.path, "token"), "s3cret-v4lue");
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    await registry[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
   });
 
   const contextOf = (name: string, dockerfile: string): string => {

@@ -1,28 +1,24 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { TestRegistry } from "@buildkit-ts/registry/testing";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { temporaryFolder } from "./support/processes.ts";
 
 suite("a bad Dockerfile", () => {
-  const folder = temporaryFolder("bad-dockerfile");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("bad-dockerfile"));
   let daemon: TestDaemon;
   let registry: TestRegistry;
   let context: string;
 
   before(async () => {
-    registry = await TestRegistry.start();
+    registry = owned.use(await TestRegistry.start());
     context = await busyboxContext(folder.path, "");
-    daemon = await TestDaemon.start(folder.path);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    await registry[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    daemon = owned.use(await TestDaemon.start(folder.path));
   });
 
   const cases: readonly (readonly [name: string, text: () => string, expected: readonly RegExp[]])[] = [

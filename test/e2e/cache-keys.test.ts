@@ -1,27 +1,24 @@
 import assert from "node:assert/strict";
 import { chmodSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { temporaryFolder } from "./support/processes.ts";
 import { executed, solveOk } from "./support/solve.ts";
 
 const step = "RUN --mount=type=cache,id=one,target=/cache echo $((40+2)) > /answer";
 
 suite("a step is built again", () => {
-  const folder = temporaryFolder("cache-keys");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("cache-keys"));
   let daemon: TestDaemon;
   let context: string;
 
   before(async () => {
     context = await busyboxContext(folder.path, shellStage, { file: "text\n" });
-    daemon = await TestDaemon.start(folder.path);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    daemon = owned.use(await TestDaemon.start(folder.path));
   });
 
   const runs = async (lines: string, attributes: Readonly<Record<string, string>> = {}): Promise<string[]> => {

@@ -1,24 +1,21 @@
 import assert from "node:assert/strict";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { temporaryFolder } from "./support/processes.ts";
 import { type SolveOptions, solveDockerfile, solveOk } from "./support/solve.ts";
 
 const waitFor = (path: string): string => `while [ ! -e ${path} ]; do sleep 0.05; done`;
 
 suite("a cache mount", () => {
-  const folder = temporaryFolder("cache-mounts");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("cache-mounts"));
   let daemon: TestDaemon;
   let steps = 0;
 
   before(async () => {
-    daemon = await TestDaemon.start(folder.path);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    daemon = owned.use(await TestDaemon.start(folder.path));
   });
 
   /** Runs a command that was never run before, and gives what it prints. */

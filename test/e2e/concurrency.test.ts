@@ -1,22 +1,19 @@
 import assert from "node:assert/strict";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { temporaryFolder } from "./support/processes.ts";
 import { solveDockerfile, solveOk } from "./support/solve.ts";
 
 suite("builds side by side", () => {
-  const folder = temporaryFolder("concurrency");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("concurrency"));
   let daemon: TestDaemon;
 
   before(async () => {
-    daemon = await TestDaemon.start(folder.path);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    daemon = owned.use(await TestDaemon.start(folder.path));
   });
 
   const countingStep = (id: string, work: string): string =>

@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { temporaryFolder } from "./support/processes.ts";
 
 suite("RUN --device", () => {
-  const folder = temporaryFolder("devices");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("devices"));
   const specs = join(folder.path, "cdi");
   let daemon: TestDaemon;
 
@@ -23,12 +25,7 @@ suite("RUN --device", () => {
       join(specs, "card.json"),
       JSON.stringify({ cdiVersion: "0.6.0", kind: "acme.com/card", devices: [{ name: "0", containerEdits: edits }] }),
     );
-    daemon = await TestDaemon.start(folder.path, [`--cdi-spec-dir=${specs}`]);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    daemon = owned.use(await TestDaemon.start(folder.path, [`--cdi-spec-dir=${specs}`]));
   });
 
   async function build(lines: string, args: readonly string[] = []) {

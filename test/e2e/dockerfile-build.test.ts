@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { pushBaseImage } from "./support/base-image.ts";
 import { TestDaemon } from "./support/daemon.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { runOk, temporaryFolder } from "./support/processes.ts";
 import { TestRegistry } from "./support/registry.ts";
 
@@ -56,14 +57,15 @@ interface Inspected {
 }
 
 suite("a Dockerfile of several stages", () => {
-  const folder = temporaryFolder("dockerfile-build");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("dockerfile-build"));
   let daemon: TestDaemon;
   let registry: TestRegistry;
   let context: string;
   let image: string;
 
   before(async () => {
-    registry = await TestRegistry.start(folder.path);
+    registry = owned.use(await TestRegistry.start(folder.path));
     const base = await pushBaseImage(folder.path, registry.host);
     image = `${registry.host}/app:v1`;
     context = join(folder.path, "context");
@@ -73,13 +75,7 @@ suite("a Dockerfile of several stages", () => {
     writeFileSync(join(context, "src/a.txt"), "a\n");
     writeFileSync(join(context, "ignored"), "must not travel\n");
     writeFileSync(join(folder.path, "token"), "s3cret");
-    daemon = await TestDaemon.start(folder.path);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    await registry[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    daemon = owned.use(await TestDaemon.start(folder.path));
   });
 
   const buildx = async (...more: string[]): Promise<string> => {
@@ -193,16 +189,12 @@ suite("a Dockerfile of several stages", () => {
 });
 
 suite("a Dockerfile that fails", () => {
-  const folder = temporaryFolder("dockerfile-failure");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("dockerfile-failure"));
   let daemon: TestDaemon;
 
   before(async () => {
-    daemon = await TestDaemon.start(folder.path);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    daemon = owned.use(await TestDaemon.start(folder.path));
   });
 
   const failures: readonly (readonly [name: string, text: string, expected: RegExp])[] = [

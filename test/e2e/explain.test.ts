@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { repository, temporaryFolder } from "./support/processes.ts";
 
 const dockerfile = `${shellStage}COPY package.json /app/
@@ -15,24 +16,20 @@ RUN cat /app/src/* > /app/built
 const transcript = join(repository, "docs/explain.md");
 
 suite("buildctl build --explain", () => {
-  const folder = temporaryFolder("explain");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("explain"));
   let daemon: TestDaemon;
   let context: string;
   /** What is shown, by the heading that it has in the documentation. */
   const shown = new Map<string, string>();
 
   before(async () => {
-    daemon = await TestDaemon.start(folder.path);
+    daemon = owned.use(await TestDaemon.start(folder.path));
     context = await busyboxContext(folder.path, dockerfile, {
       "package.json": '{ "name": "app" }\n',
       "src/a.ts": "export const a = 1;\n",
       "src/b.ts": "export const b = 2;\n",
     });
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
   });
 
   const build = async (...args: string[]): Promise<string> => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { type ContainerMount, type FrontendClient, type GatewayContainer, inClient } from "@buildkit-ts/frontend";
 import type { Definition } from "@buildkit-ts/llb";
@@ -8,6 +8,7 @@ import { RpcError } from "@buildkit-ts/session/rpc";
 import { pushBaseImage } from "./support/base-image.ts";
 import { TestDaemon } from "./support/daemon.ts";
 import { leftoversAfter } from "./support/leftovers.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { temporaryFolder } from "./support/processes.ts";
 import { TestRegistry } from "./support/registry.ts";
 import { solve } from "./support/solve.ts";
@@ -22,22 +23,17 @@ interface FailedStep {
 }
 
 suite("a container that a frontend makes for itself", () => {
-  const folder = temporaryFolder("frontend-containers");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("frontend-containers"));
   const signal = AbortSignal.timeout(120_000);
   let daemon: TestDaemon;
   let registry: TestRegistry;
   let base: string;
 
   before(async () => {
-    registry = await TestRegistry.start(folder.path);
+    registry = owned.use(await TestRegistry.start(folder.path));
     base = await pushBaseImage(folder.path, registry.host);
-    daemon = await TestDaemon.start(folder.path);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    await registry[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    daemon = owned.use(await TestDaemon.start(folder.path));
   });
 
   /** Does something as the frontend of a build, after which nothing of it may be left. */

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { cpSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { pushBaseImage } from "./support/base-image.ts";
 import { TestDaemon } from "./support/daemon.ts";
 import { bundleFrontend, pushNodeImage } from "./support/frontend-image.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { type RunResult, repository, temporaryFolder } from "./support/processes.ts";
 import { TestRegistry } from "./support/registry.ts";
 
@@ -17,15 +18,16 @@ const frontends = {
 } as const;
 
 suite("docker-buildx with a frontend image that was written in TypeScript", () => {
-  const folder = temporaryFolder("frontend-languages");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("frontend-languages"));
   let daemon: TestDaemon;
   let registry: TestRegistry;
   let base: string;
 
   before(async () => {
-    registry = await TestRegistry.start(folder.path);
+    registry = owned.use(await TestRegistry.start(folder.path));
     base = await pushBaseImage(folder.path, registry.host);
-    daemon = await TestDaemon.start(folder.path);
+    daemon = owned.use(await TestDaemon.start(folder.path));
     const node = `${registry.host}/node:latest`;
     await pushNodeImage({ daemon, folder: folder.path, name: node });
     for (const [name, { folder: source, entry }] of Object.entries(frontends)) {
@@ -43,12 +45,6 @@ suite("docker-buildx with a frontend image that was written in TypeScript", () =
       `${registry.host}/builder`,
       join(repository, "examples/buildpacks/builder"),
     ]);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    await registry[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
   });
 
   async function build(args: readonly string[]): Promise<RunResult> {

@@ -3,13 +3,14 @@ import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
 import { connect as connectSocket } from "node:net";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { type Definition, DefinitionSchema, type Op, OpSchema } from "@buildkit-ts/api/buildkit/ops";
 import { BuildkitClient } from "@buildkit-ts/client";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { TestDaemon } from "./support/daemon.ts";
 import { leftovers } from "./support/leftovers.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { temporaryFolder } from "./support/processes.ts";
 import { solve } from "./support/solve.ts";
 
@@ -107,16 +108,12 @@ const bad: readonly (readonly [name: string, definition: () => Definition])[] = 
 ];
 
 suite("the daemon stands", () => {
-  const folder = temporaryFolder("hostile-requests");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("hostile-requests"));
   let daemon: TestDaemon;
 
   before(async () => {
-    daemon = await TestDaemon.start(folder.path);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    daemon = owned.use(await TestDaemon.start(folder.path));
   });
 
   const socketPath = (): string => daemon.address.slice("unix://".length);

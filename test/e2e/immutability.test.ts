@@ -1,24 +1,21 @@
 import assert from "node:assert/strict";
 import { chmodSync, globSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { run, temporaryFolder } from "./support/processes.ts";
 import { differences, fingerprint } from "./support/snapshot-fingerprint.ts";
 import { executed, solveOk } from "./support/solve.ts";
 
 suite("committed snapshots never change", () => {
-  const folder = temporaryFolder("immutability");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("immutability"));
   let daemon: TestDaemon;
 
   before(async () => {
-    daemon = await TestDaemon.start(folder.path);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    daemon = owned.use(await TestDaemon.start(folder.path));
   });
 
   const first = `${shellStage}FROM base AS files

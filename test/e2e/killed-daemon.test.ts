@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { busyboxContext, shellLayer, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
 import { leftovers, leftoversAfter } from "./support/leftovers.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { temporaryFolder } from "./support/processes.ts";
 import { differences, fingerprint } from "./support/snapshot-fingerprint.ts";
 import { executed, type SolveOptions, solveDockerfile, solveOk } from "./support/solve.ts";
@@ -15,26 +16,21 @@ import { StallingRegistry } from "./support/stalling-registry.ts";
 const startLimitMs = 8000;
 
 suite("a daemon that was killed", () => {
-  const folder = temporaryFolder("killed-daemon");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("killed-daemon"));
   let daemon: TestDaemon;
   let registry: StallingRegistry;
   let kept: string;
 
   before(async () => {
-    registry = await StallingRegistry.start();
-    daemon = await TestDaemon.start(folder.path);
+    registry = owned.use(await StallingRegistry.start());
+    daemon = owned.use(await TestDaemon.start(folder.path));
     kept = await busyboxContext(
       folder.path,
       `${shellStage}RUN --mount=type=cache,target=/c echo x >> /c/x && cp /c/x /x\nCOPY file /file\n`,
       { file: "text" },
     );
     await solveOk(daemon, kept);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    await registry[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
   });
 
   /** Starts it again, and checks what every start must leave. */

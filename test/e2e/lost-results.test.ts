@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import type { BuildRequest } from "@buildkit-ts/client";
 import { type Fault, TestRegistry, type TestRequest } from "@buildkit-ts/registry/testing";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { temporaryFolder } from "./support/processes.ts";
 import { executed, type Solved, solveOk } from "./support/solve.ts";
 
@@ -19,7 +20,8 @@ COPY --link --from=base /random /linked
 `;
 
 suite("what a remote cache promised", () => {
-  const folder = temporaryFolder("lost-results");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("lost-results"));
   let registry: TestRegistry;
   let context: string;
   let entry: { readonly type: string; readonly attributes: Readonly<Record<string, string>> };
@@ -33,7 +35,7 @@ suite("what a remote cache promised", () => {
   };
 
   before(async () => {
-    registry = await TestRegistry.start();
+    registry = owned.use(await TestRegistry.start());
     context = await busyboxContext(folder.path, dockerfile);
     entry = { type: "registry", attributes: { ref: `${registry.host}/cache:it` } };
     await using daemon = await freshDaemon();
@@ -41,11 +43,6 @@ suite("what a remote cache promised", () => {
     const cacheExports = [{ ...entry, attributes: { ...entry.attributes, mode: "max" } }];
     await solveOk(daemon, context, { exports, cacheExports });
     original = readFileSync(join(path, "plain"));
-  });
-
-  after(async () => {
-    await registry[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
   });
 
   /** Whether a request asks for a layer's bytes. */

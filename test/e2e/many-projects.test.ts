@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { type RunResult, temporaryFolder } from "./support/processes.ts";
 
 const count = 20;
@@ -22,12 +23,13 @@ RUN cat /left /right && echo nonce=$(cat /proc/sys/kernel/random/uuid)
 }
 
 suite("docker buildx", () => {
-  const folder = temporaryFolder("many-projects");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("many-projects"));
   let daemon: TestDaemon;
   let contexts: string[];
 
   before(async () => {
-    daemon = await TestDaemon.start(folder.path);
+    daemon = owned.use(await TestDaemon.start(folder.path));
     contexts = await Promise.all(
       Array.from({ length: count }, async (_, i) => {
         return await busyboxContext(folder.path, dockerfile(i), { file: `file of ${i}\n` });
@@ -35,11 +37,6 @@ suite("docker buildx", () => {
     );
     // The builder is made once; twenty at the same time would race for its name.
     await daemon.buildx(["inspect"]);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
   });
 
   const buildAll = async (): Promise<{ readonly results: readonly RunResult[]; readonly seconds: number }> => {

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { run, temporaryFolder } from "./support/processes.ts";
 
 const plugins = "/usr/lib/cni";
@@ -49,22 +50,24 @@ async function mountsOf(root: string): Promise<string[]> {
 }
 
 suite("the CNI network", () => {
-  const folder = temporaryFolder("cni");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("cni"));
   let daemon: TestDaemon;
 
   before(async () => {
     const path = join(folder.path, "cni.json");
     writeFileSync(path, JSON.stringify(bridgeConfig));
-    daemon = await TestDaemon.start(
-      folder.path,
-      [`--oci-cni-config-path=${path}`, `--oci-cni-binary-dir=${plugins}`, "--allow-insecure-entitlement=network.host"],
-      ownNetwork,
+    daemon = owned.use(
+      await TestDaemon.start(
+        folder.path,
+        [
+          `--oci-cni-config-path=${path}`,
+          `--oci-cni-binary-dir=${plugins}`,
+          "--allow-insecure-entitlement=network.host",
+        ],
+        ownNetwork,
+      ),
     );
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
   });
 
   test("is what auto means where one is configured, and is the worker's label", async () => {

@@ -1,30 +1,26 @@
 import assert from "node:assert/strict";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import type { Fault, TestRequest } from "@buildkit-ts/registry/testing";
 import { busyboxContext, shellLayer } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
 import { leftovers } from "./support/leftovers.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { temporaryFolder } from "./support/processes.ts";
 import { linesOf, type Solved, solveDockerfile, solveOk } from "./support/solve.ts";
 import { StallingRegistry } from "./support/stalling-registry.ts";
 
 suite("a registry", () => {
-  const folder = temporaryFolder("registry-faults");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("registry-faults"));
   let daemon: TestDaemon;
   let registry: StallingRegistry;
   let layer: Buffer;
   let images = 0;
 
   before(async () => {
-    registry = await StallingRegistry.start();
-    daemon = await TestDaemon.start(folder.path);
+    registry = owned.use(await StallingRegistry.start());
+    daemon = owned.use(await TestDaemon.start(folder.path));
     layer = await shellLayer(folder.path);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    await registry[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
   });
 
   /** An image that the daemon has not seen. */

@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { CertificateAuthority, type KeyPair } from "./support/certificates.ts";
 import { TestDaemon } from "./support/daemon.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { freePort, type RunResult, run, temporaryFolder } from "./support/processes.ts";
 
 suite("a daemon behind TLS", () => {
-  const folder = temporaryFolder("tls");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("tls"));
   let authority: CertificateAuthority;
   let stranger: CertificateAuthority;
   let client: KeyPair;
@@ -22,16 +24,11 @@ suite("a daemon behind TLS", () => {
     client = await authority.sign("client");
     address = `tcp://127.0.0.1:${await freePort()}`;
     const tls = [`--tlscert=${server.cert}`, `--tlskey=${server.key}`, `--tlscacert=${authority.cert}`];
-    daemon = await TestDaemon.start(folder.path, ["--addr", address, ...tls]);
+    daemon = owned.use(await TestDaemon.start(folder.path, ["--addr", address, ...tls]));
     context = join(folder.path, "context");
     mkdirSync(context);
     writeFileSync(join(context, "Dockerfile"), "FROM scratch\nCOPY file /\n");
     writeFileSync(join(context, "file"), Buffer.alloc(3 << 20, "x"));
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
   });
 
   const buildctl = async (flags: readonly string[], ...args: readonly string[]): Promise<RunResult> =>

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { cpSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { type Frontend, inClient } from "@buildkit-ts/frontend";
 import { dockerfileFrontend } from "../../apps/dockerfile-frontend/src/dockerfile-frontend.ts";
 import { buildpacksFrontend } from "../../examples/buildpacks/buildpacks-frontend.ts";
@@ -9,6 +9,7 @@ import { earthfileFrontend } from "../../examples/earthfile/earthfile-frontend.t
 import { justfileFrontend } from "../../examples/justfile/justfile-frontend.ts";
 import { pushBaseImage } from "./support/base-image.ts";
 import { TestDaemon } from "./support/daemon.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { repository, runOk, temporaryFolder } from "./support/processes.ts";
 import { TestRegistry } from "./support/registry.ts";
 import { linesOf, type Solved, solve } from "./support/solve.ts";
@@ -16,21 +17,16 @@ import { linesOf, type Solved, solve } from "./support/solve.ts";
 const nodeFlags = ["--conditions=source", "--disable-warning=ExperimentalWarning"];
 
 suite("a frontend in TypeScript that runs in the client", () => {
-  const folder = temporaryFolder("typescript-frontends");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("typescript-frontends"));
   let daemon: TestDaemon;
   let registry: TestRegistry;
   let base: string;
 
   before(async () => {
-    registry = await TestRegistry.start(folder.path);
+    registry = owned.use(await TestRegistry.start(folder.path));
     base = await pushBaseImage(folder.path, registry.host);
-    daemon = await TestDaemon.start(folder.path);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    await registry[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    daemon = owned.use(await TestDaemon.start(folder.path));
   });
 
   /** A copy of an example's sample whose images are those of the test's registry. */

@@ -2,24 +2,21 @@ import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import { truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
 import { leftoversAfter } from "./support/leftovers.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { type RunOptions, type RunResult, runOk, temporaryFolder } from "./support/processes.ts";
 import { solveOk } from "./support/solve.ts";
 
 suite("when a client is killed", () => {
-  const folder = temporaryFolder("vanished-client");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("vanished-client"));
   let daemon: TestDaemon;
 
   before(async () => {
-    daemon = await TestDaemon.start(folder.path);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    daemon = owned.use(await TestDaemon.start(folder.path));
   });
 
   const clients: readonly (readonly [

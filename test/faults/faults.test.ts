@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
+import { ownedBySuite } from "../e2e/support/owned-by-suite.ts";
 import type { ProxiedRequest } from "./fault-proxy.ts";
 import { applies, lastingFaults, passingFaults, runCell } from "./fault-table.ts";
 import { FaultWorld, reasonOf } from "./fault-world.ts";
@@ -23,14 +24,11 @@ const sample = new Set([
 ]);
 
 suite("servers that fail", { timeout: (minutes + 10) * 60_000 }, () => {
+  const owned = ownedBySuite();
   let world: FaultWorld;
   before(async () => {
-    world = await FaultWorld.open();
+    world = owned.use(await FaultWorld.open());
   });
-  after(async () => {
-    await world[Symbol.asyncDispose]();
-  });
-
   for (const row of [...passingFaults, ...lastingFaults]) {
     for (const operation of operations) {
       const name = `${row.name} × ${operation.name}`;
