@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { before, suite, test } from "node:test";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
+import { allocatedBytes } from "./support/disk-use.ts";
 import { leftoversAfter } from "./support/leftovers.ts";
 import { ownedBySuite } from "./support/owned-by-suite.ts";
-import { type RunOptions, type RunResult, runOk, temporaryFolder } from "./support/processes.ts";
+import { type RunOptions, type RunResult, temporaryFolder } from "./support/processes.ts";
 import { solveOk } from "./support/solve.ts";
 
 suite("when a client is killed", () => {
@@ -69,8 +70,7 @@ suite("when a client is killed", () => {
 
 async function becomesSmall(root: string): Promise<boolean> {
   for (let attempt = 0; attempt < 100; attempt += 1) {
-    const size = Number.parseInt(await runOk("du", ["-sk", "--apparent-size", root]), 10);
-    if (size < 32 * 1024) return true;
+    if (allocatedBytes(root) < 32 * 1024 * 1024) return true;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   return false;

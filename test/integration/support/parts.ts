@@ -50,7 +50,7 @@ export class Parts implements AsyncDisposable {
     const stack = new AsyncDisposableStack();
     const database = stack.use(MetadataDatabase.open(join(root, "state.db"), { reporter }));
     const content = await LocalContentStore.open(root);
-    const snapshotter = new OverlaySnapshotter({ root: join(root, "snapshots"), database, reporter });
+    const snapshotter = stack.use(new OverlaySnapshotter({ root: join(root, "snapshots"), database, reporter }));
     const codec = stack.use(new WorkerLayerCodec());
     const cache = stack.use(await LocalCacheManager.open({ root, database, snapshotter, content, codec }));
     return new Parts({ database, content, cache }, stack);
