@@ -36,6 +36,7 @@ const testPackages = {
   zstd: "zstd",
   xz: "xz-utils",
   bzip2: "bzip2",
+  strace: "strace",
 };
 
 function isOnPath(program) {

@@ -30,7 +30,7 @@ export async function checkRoot(settings: Settings, logger: Logger): Promise<num
   await using resources = new AsyncDisposableStack();
   resources.use(lockRoot(root));
   await makeTemporaryDirectory(root);
-  await unmountBelow(root);
+  await unmountBelow(join(root, "executor"));
   const database = resources.use(MetadataDatabase.open(join(root, "state.db"), { reporter }));
   const snapshotter = resources.use(await openSnapshotter(settings, { database, logger: reporter }));
   const content = await LocalContentStore.open(join(root, "content"));

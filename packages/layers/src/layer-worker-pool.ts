@@ -101,7 +101,10 @@ async function answerOf(worker: Worker, send: () => void): Promise<LayerTaskAnsw
     };
     const onError = (error: unknown): void => {
       settle();
-      reject(new BuildError("internal", "Cannot work on layer: its thread failed", { cause: error }));
+      const { code, message, hint } = BuildError.from(error);
+      const options = { cause: error, ...(hint !== undefined && { hint }) };
+      // Such as a disk that its program cannot be read from.
+      reject(new BuildError(code, `Cannot work on layer: its thread failed: ${message}`, options));
     };
     const onExit = (code: number): void => {
       settle();

@@ -19,13 +19,13 @@ export async function unmountAll(target: string): Promise<void> {
 }
 
 /**
- * Unmounts everything at and below a directory, busy or not: what a killed daemon left behind. A busy mount vanishes from
- * the tree at once and from the kernel with its last user.
+ * Unmounts everything below a directory, busy or not: what a killed daemon left behind. A busy mount vanishes from the tree
+ * at once and from the kernel with its last user. What is mounted at the directory itself stays: it may be its volume.
  *
  * @returns The mount points that were there.
  */
 export async function unmountBelow(directory: string): Promise<string[]> {
-  const mountPoints = mountPointsBelow(directory);
+  const mountPoints = mountPointsBelow(directory).filter((mountPoint) => mountPoint !== directory);
   for (const mountPoint of mountPoints) {
     try {
       await umount(mountPoint, UMOUNT_NOFOLLOW);
@@ -38,7 +38,7 @@ export async function unmountBelow(directory: string): Promise<string[]> {
   return mountPoints;
 }
 
-// Last mounted first: the kernel answers EBUSY for a mount point that still carries another mount.
+// With those at the directory itself. Last mounted first: a mount point that still carries another mount is busy.
 function mountPointsBelow(directory: string): string[] {
   const prefix = directory.endsWith("/") ? directory : `${directory}/`;
   return readMountInfo()

@@ -34,6 +34,7 @@ export async function buildInPhases(
   daemon: TestDaemon,
   request: Omit<BuildRequest, "onStatus">,
   onPhase: (phase: BuildPhase) => void,
+  onLog: (text: string) => void = () => undefined,
 ): Promise<unknown> {
   const seen = new Set<BuildPhase>();
   const look = (text: string): void => {
@@ -49,7 +50,11 @@ export async function buildInPhases(
     const onStatus: BuildRequest["onStatus"] = ({ vertexes, statuses, logs }) => {
       for (const vertex of vertexes) if (vertex.started !== undefined) look(`vertex ${vertex.name}`);
       for (const status of statuses) look(`status ${status.ID}`);
-      for (const log of logs) look(`log ${Buffer.from(log.msg).toString("utf8")}`);
+      for (const log of logs) {
+        const text = Buffer.from(log.msg).toString("utf8");
+        onLog(text);
+        look(`log ${text}`);
+      }
     };
     await client.build({ ...request, onStatus }, { signal });
     return undefined;

@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,6 +16,7 @@ export class CrashScene implements AsyncDisposable {
   readonly #folder: string;
   readonly #registry: StallingRegistry;
   readonly #cgroupParent: string;
+  readonly #resources: AsyncDisposableStack;
   /** In the command line of a process that ignores SIGTERM and would outlive its step. */
   readonly marker: string;
 
@@ -23,20 +25,31 @@ export class CrashScene implements AsyncDisposable {
     readonly folder: string;
     readonly registry: StallingRegistry;
     readonly cgroupParent: string;
+    readonly resources: AsyncDisposableStack;
   }) {
     this.daemon = options.daemon;
     this.#folder = options.folder;
     this.#registry = options.registry;
     this.#cgroupParent = options.cgroupParent;
+    this.#resources = options.resources;
     this.marker = `1000.${options.cgroupParent.replaceAll(/\D/g, "")}`;
   }
 
-  static async open(folder: string): Promise<CrashScene> {
+  /** @param options.diskMb The root lies on a disk of its own of this size. */
+  static async open(folder: string, { diskMb }: { readonly diskMb?: number } = {}): Promise<CrashScene> {
     const cgroupParent = `crash-${process.pid}`;
     const policy = "[[worker.oci.gcpolicy]]\nall = true\nmaxUsedSpace = 60000000\n";
     writeFileSync(join(folder, "none.toml"), `[worker.oci]\ndefaultCgroupParent = "${cgroupParent}"\n${policy}`);
-    const registry = await StallingRegistry.start();
-    return new CrashScene({ daemon: await TestDaemon.start(folder), folder, registry, cgroupParent });
+    await using resources = new AsyncDisposableStack();
+    if (diskMb !== undefined) {
+      const root = join(folder, "root");
+      mkdirSync(root);
+      await runOk("mount", ["-t", "tmpfs", "-o", `size=${diskMb}m`, "none", root]);
+      resources.defer(async () => void (await runOk("umount", [root])));
+    }
+    const registry = resources.use(await StallingRegistry.start());
+    const daemon = resources.use(await TestDaemon.start(folder));
+    return new CrashScene({ daemon, folder, registry, cgroupParent, resources: resources.move() });
   }
 
   /** A build that no other one has anything in common with: an image to pull, files, steps, links, a push. */
@@ -107,9 +120,35 @@ RUN --mount=type=cache,target=/cache cat /all/made/big > /cache/big && cp /cache
     return left;
   }
 
+  /** The same, once what goes on after a build has had its time. */
+  async leftBehindAfter(timeoutMs: number): Promise<string[]> {
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      const left = this.leftBehind();
+      if (left.length === 0 || Date.now() > deadline) return left;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  /** All copies of each file are the same. */
+  assertWhole(files: ReadonlyMap<string, string>): void {
+    const groups = [
+      ["/all/hard", "/all/made/1", "/all/data/1", "/linked/1"],
+      ["/big", "/all/made/big", "/all/data/big"],
+      ...Array.from({ length: 20 }, (_, index) => [`/all/made/d/${2 * index}`, `/linked/d/${2 * index}`]),
+    ];
+    for (const group of groups) {
+      const digests = group.map((path) => files.get(path) ?? `no ${path}`);
+      assert.deepEqual(
+        digests,
+        digests.map(() => digests[0]),
+        group.join(" "),
+      );
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.daemon[Symbol.asyncDispose]();
-    await this.#registry[Symbol.asyncDispose]();
+    await this.#resources.disposeAsync();
   }
 }
 

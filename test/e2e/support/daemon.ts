@@ -39,6 +39,10 @@ export class TestDaemon implements AsyncDisposable {
     return this.#child?.pid ?? 0;
   }
 
+  get isAlive(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
   /** @returns how long it took until it answered, in milliseconds. */
   async start(): Promise<number> {
     const from = performance.now();
