@@ -19,7 +19,7 @@ const checks: readonly (readonly [name: string, command: string, args: readonly 
   [
     "unit tests",
     process.execPath,
-    ["--conditions=source", "--disable-warning=ExperimentalWarning", "--test", ...unitTests],
+    ["--conditions=source", "--disable-warning=ExperimentalWarning", "tools/test/run.ts", ...unitTests],
   ],
 ];
 
