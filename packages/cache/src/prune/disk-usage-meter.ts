@@ -18,6 +18,8 @@ export class DiskUsageMeter {
   readonly #core: CacheCore;
   readonly #flights = new SingleFlight<CacheRecord, number>();
   readonly #limit = new Semaphore(parallelMeasurements);
+  /** Of pinned blobs that are here: a blob's size never changes, and every build's history pins some. */
+  readonly #pinnedBytes = new Map<Digest, number>();
 
   constructor(core: CacheCore) {
     this.#core = core;
@@ -86,8 +88,19 @@ export class DiskUsageMeter {
       const stat = statSync(`${databasePath}${suffix}`, { throwIfNoEntry: false });
       bytes += (stat?.blocks ?? 0) * 512;
     }
-    for (const digest of this.#core.registry.table.pinnedBlobs())
-      if (this.#core.registry.recordsOfBlob(digest).size === 0) bytes += await this.#blobBytes(digest);
+    const pinned = new Set(this.#core.registry.table.pinnedBlobs());
+    for (const digest of this.#pinnedBytes.keys()) if (!pinned.has(digest)) this.#pinnedBytes.delete(digest);
+    for (const digest of pinned)
+      if (this.#core.registry.recordsOfBlob(digest).size === 0) bytes += await this.#pinnedBlobBytes(digest);
+    return bytes;
+  }
+
+  async #pinnedBlobBytes(digest: Digest): Promise<number> {
+    const known = this.#pinnedBytes.get(digest);
+    if (known !== undefined) return known;
+    const bytes = await this.#blobBytes(digest);
+    // Blobs are pinned before they are there.
+    if (bytes > 0) this.#pinnedBytes.set(digest, bytes);
     return bytes;
   }
 

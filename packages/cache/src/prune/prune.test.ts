@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { digestOf } from "@buildkit-ts/oci";
 import fc from "fast-check";
 import type { CompressionOptions, ImmutableRef, RecordType } from "../refs.ts";
 import { commitTree, makeTestRoot, openTestCache, quiet } from "../testing/index.ts";
@@ -52,6 +53,29 @@ test("what is held stays, with all it is built on; the rest goes, and its disk s
     (await Array.fromAsync(opened.snapshotter.walk())).map(({ name }) => name),
     [base.id],
   );
+});
+
+test("blobs that are only pinned count from when they are there until nobody pins them", async () => {
+  using root = makeTestRoot();
+  await using opened = await openTestCache(root.path);
+  const { cache, content } = opened;
+  // The database with its log and its reserve takes less than that.
+  const size = 32 << 20;
+  const isExceeded = async (): Promise<boolean> =>
+    await cache.exceeds(
+      { ...everything, filters: [], all: true, maxUsedSpaceBytes: size, countsOverhead: true },
+      quiet,
+    );
+  const blob = Buffer.alloc(size, 1);
+  await cache.pinBlobs("owner", [digestOf(blob)]);
+  assert.equal(await isExceeded(), false);
+  await using writer = await content.openWriter({ signal });
+  await writer.write(blob);
+  await writer.commit({});
+  assert.equal(await isExceeded(), true);
+  assert.equal(await isExceeded(), true);
+  await cache.unpinBlobs("owner");
+  assert.equal(await isExceeded(), false);
 });
 
 test("a blob that two records name is charged to one of them, and to the other when that is gone", async () => {
