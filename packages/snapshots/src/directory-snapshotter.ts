@@ -76,9 +76,8 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
   }
 
   async view(key: string, parent: string | undefined): Promise<Mount[]> {
-    // A view of a parent needs no directory of its own.
     const makeDirectory = (id: number): void => {
-      if (parent === undefined) this.makeDirectory(id, undefined);
+      if (hasDirectory({ kind: "view", parent })) this.makeDirectory(id, undefined);
     };
     this.table.insert(key, { kind: "view", parent, makeDirectory });
     return this.mountsOf(this.table.get(key));
@@ -96,8 +95,9 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
   }
 
   async remove(key: string): Promise<void> {
-    const { id, changed } = this.table.remove(key);
-    await this.#trees.call({ verb: "remove", path: this.directoryOf(id) }, { signal: never });
+    const { row, changed } = this.table.remove(key);
+    if (hasDirectory(row))
+      await this.#trees.call({ verb: "remove", path: this.directoryOf(row.id) }, { signal: never });
     // Only now: what is measured before the files are gone counts them as shared.
     this.#tellUsageChange(changed);
   }
@@ -280,6 +280,11 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
       .finally(() => this.#background.delete(running));
     this.#background.add(running);
   }
+}
+
+/** A view of a parent needs no directory of its own. */
+function hasDirectory({ kind, parent }: Pick<SnapshotRow, "kind" | "parent">): boolean {
+  return kind !== "view" || parent === undefined;
 }
 
 /** The snapshots whose files a step may have linked. */

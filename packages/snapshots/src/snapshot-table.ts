@@ -176,12 +176,13 @@ export class SnapshotTable {
   }
 
   /**
-   * @returns Its id, and the names of those that are charged now for files that it had in common with them.
+   * @returns Its row, and the names of those that are charged now for files that it had in common with them.
    * @throws {BuildError} `not_found`, or `failed_precondition` if it has children.
    */
-  remove(name: string): { readonly id: number; readonly changed: readonly string[] } {
+  remove(name: string): { readonly row: SnapshotRow; readonly changed: readonly string[] } {
     return this.#database.transaction(() => {
-      const { id } = this.get(name);
+      const row = this.get(name);
+      const { id } = row;
       const child = this.#database.get("SELECT name FROM snapshot WHERE parent = ? LIMIT 1", id);
       if (child !== undefined) {
         throw new BuildError(
@@ -191,7 +192,7 @@ export class SnapshotTable {
       }
       const changed = this.#forgetUsage(id);
       this.#database.run("DELETE FROM snapshot WHERE id = ?", id);
-      return { id, changed };
+      return { row, changed };
     });
   }
 

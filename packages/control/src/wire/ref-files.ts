@@ -158,7 +158,7 @@ async function readTree<T>(
 ): Promise<T> {
   const { signal, session } = options;
   await using held = await tree.mount({ signal, progress: noProgress, session });
-  await using mounted = await mountTemporarily(held.mounts, options);
+  await using mounted = await mountTemporarily(held.mounts, { ...options, onlyReads: true });
   using root = RootedDirectory.open(mounted.path);
   return work(root);
 }
