@@ -8,10 +8,18 @@ export interface BlobInfo {
   readonly createdAt: number;
 }
 
+/** How a blob is written. */
+export interface OpenWriterOptions {
+  readonly signal: AbortSignal;
+  readonly ref?: string;
+  /** Many bytes are to come, in chunks that are the writer's from then on: it may move them to another thread. */
+  readonly takesChunks?: boolean;
+}
+
 /** Reads blobs. Whoever only needs to read takes this, so that a registry can stand where a store does. */
 export interface ContentProvider {
   /**
-   * The blob's bytes from `offset` on.
+   * The blob's bytes from `offset` on. The chunks are the receiver's: nobody else uses their buffers.
    *
    * @throws {BuildError} `not_found`, when the blob is not there.
    */
@@ -25,6 +33,7 @@ export interface ContentProvider {
 export interface ContentWriter extends AsyncDisposable {
   /** Bytes that are there already, from an earlier writer of the same ref. */
   readonly offset: number;
+  /** Leaves the chunk to its caller afterwards, unless the writer was opened to take them. */
   write(chunk: Uint8Array): Promise<void>;
   /** Makes the blob visible. @throws {BuildError} `data_loss`, if digest or size are not the expected ones. */
   commit(expected: { readonly digest?: Digest; readonly size?: number }): Promise<BlobInfo>;
@@ -42,7 +51,7 @@ export interface ContentWriter extends AsyncDisposable {
  */
 export interface ContentStore extends ContentProvider {
   find(digest: Digest): Promise<BlobInfo | undefined>;
-  openWriter(options: { readonly signal: AbortSignal; readonly ref?: string }): Promise<ContentWriter>;
+  openWriter(options: OpenWriterOptions): Promise<ContentWriter>;
   /** Deletes a blob; one that is not there is no error. */
   delete(digest: Digest): Promise<void>;
   walk(): AsyncIterable<BlobInfo>;

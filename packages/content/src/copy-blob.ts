@@ -2,6 +2,9 @@ import type { Descriptor } from "@buildkit-ts/oci";
 import type { BlobInfo, ContentProvider, ContentStore } from "./content-store.ts";
 import { repeatDamaged } from "./repeat-damaged.ts";
 
+/** From here on a thread of its own is worth its messages. */
+const manyBytes = 1 << 20;
+
 /**
  * Brings a blob from a provider into a store, verified, unless the store has it.
  *
@@ -27,7 +30,8 @@ async function copy(
   to: ContentStore,
   { signal, descriptor, onProgress }: Parameters<typeof copyBlob>[2],
 ): Promise<BlobInfo> {
-  await using writer = await to.openWriter({ signal, ref: descriptor.digest });
+  const takesChunks = descriptor.size >= manyBytes;
+  await using writer = await to.openWriter({ signal, ref: descriptor.digest, takesChunks });
   let bytes = writer.offset;
   for await (const chunk of await from.open(descriptor, { signal, offset: writer.offset })) {
     await writer.write(chunk);

@@ -4,8 +4,9 @@ import { dirname, join } from "node:path";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { type Descriptor, type Digest, isDigest } from "@buildkit-ts/oci";
 import { blobFileName, missingBlob } from "../blob-hash.ts";
-import type { BlobInfo, ContentWriter, FileContentStore } from "../content-store.ts";
-import { LocalWriter } from "./local-writer.ts";
+import type { BlobInfo, ContentWriter, FileContentStore, OpenWriterOptions } from "../content-store.ts";
+import { type CommitFile, LocalWriter } from "./local-writer.ts";
+import { ThreadedWriter } from "./threaded-writer.ts";
 
 const readBytes = 256 << 10;
 
@@ -68,12 +69,13 @@ export class LocalContentStore implements FileContentStore {
     return readFrom(path, { signal, offset, digest: descriptor.digest });
   }
 
-  async openWriter(options: { readonly signal: AbortSignal; readonly ref?: string }): Promise<ContentWriter> {
-    options.signal.throwIfAborted();
-    return await LocalWriter.open(this.createIngestPath(), {
-      signal: options.signal,
-      commit: async (path, blob) => await this.#moveIn(path, blob),
-    });
+  async openWriter({ signal, takesChunks = false }: OpenWriterOptions): Promise<ContentWriter> {
+    signal.throwIfAborted();
+    const commit: CommitFile = async (path, blob) => await this.#moveIn(path, blob);
+    const path = this.createIngestPath();
+    return takesChunks
+      ? new ThreadedWriter(path, { signal, commit })
+      : await LocalWriter.open(path, { signal, commit });
   }
 
   async adopt(path: string, blob: { readonly digest: Digest; readonly size: number }): Promise<BlobInfo> {

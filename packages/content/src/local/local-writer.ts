@@ -1,30 +1,30 @@
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { Digest } from "@buildkit-ts/oci";
-import { BlobHash } from "../blob-hash.ts";
+import { BlobHash, type WrittenBlob } from "../blob-hash.ts";
 import type { BlobInfo, ContentWriter } from "../content-store.ts";
 
 /** Moves the finished file to where its digest says. */
-type Commit = (path: string, blob: { readonly digest: Digest; readonly size: number }) => Promise<BlobInfo>;
+export type CommitFile = (path: string, blob: WrittenBlob) => Promise<BlobInfo>;
 
 /** Writes a blob to a file, hashing it on the way. */
 export class LocalWriter implements ContentWriter {
   readonly offset = 0;
   readonly #path: string;
   readonly #signal: AbortSignal;
-  readonly #commit: Commit;
+  readonly #commit: CommitFile;
   readonly #hash = new BlobHash();
   #file: FileHandle | undefined;
   #committed = false;
 
-  private constructor(path: string, file: FileHandle, options: { signal: AbortSignal; commit: Commit }) {
+  private constructor(path: string, file: FileHandle, options: { signal: AbortSignal; commit: CommitFile }) {
     this.#path = path;
     this.#file = file;
     this.#signal = options.signal;
     this.#commit = options.commit;
   }
 
-  static async open(path: string, options: { signal: AbortSignal; commit: Commit }): Promise<LocalWriter> {
+  static async open(path: string, options: { signal: AbortSignal; commit: CommitFile }): Promise<LocalWriter> {
     return new LocalWriter(path, await open(path, "wx", 0o600), options);
   }
 

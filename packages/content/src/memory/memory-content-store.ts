@@ -1,7 +1,7 @@
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { Descriptor, Digest } from "@buildkit-ts/oci";
 import { BlobHash, blobFileName, missingBlob } from "../blob-hash.ts";
-import type { BlobInfo, ContentStore, ContentWriter } from "../content-store.ts";
+import type { BlobInfo, ContentStore, ContentWriter, OpenWriterOptions } from "../content-store.ts";
 
 interface StoredBlob {
   readonly info: BlobInfo;
@@ -23,10 +23,10 @@ export class MemoryContentStore implements ContentStore {
     options.signal.throwIfAborted();
     const blob = this.#blobs.get(descriptor.digest);
     if (blob === undefined) throw missingBlob(descriptor.digest);
-    return await Promise.resolve(once(blob.bytes.subarray(options.offset ?? 0)));
+    return await Promise.resolve(once(Uint8Array.from(blob.bytes.subarray(options.offset ?? 0))));
   }
 
-  async openWriter(options: { readonly signal: AbortSignal; readonly ref?: string }): Promise<ContentWriter> {
+  async openWriter(options: OpenWriterOptions): Promise<ContentWriter> {
     options.signal.throwIfAborted();
     return await Promise.resolve(
       new MemoryWriter(options.signal, (info, bytes) => {
