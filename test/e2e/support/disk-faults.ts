@@ -31,8 +31,10 @@ function fill(fd: number): void {
     }
 }
 
+type FileCalls = "read" | "write" | "link";
+
 /** What a process does to files, and not to its clients' connections. */
-const fileCalls = {
+const fileCalls: Readonly<Record<FileCalls, readonly string[]>> = {
   read: ["openat", "statx", "newfstatat", "getdents64", "pread64"],
   write: ["pwrite64", "fsync", "fdatasync", "ftruncate", "copy_file_range"],
   link: ["rename", "renameat", "renameat2", "mkdir", "mkdirat", "unlink", "unlinkat", "link", "linkat", "symlinkat"],
@@ -41,7 +43,7 @@ const fileCalls = {
 /** Which of a process' calls fail. */
 export interface BrokenCalls {
   /** Those that read, write, or change directories. */
-  readonly kind: keyof typeof fileCalls | "any";
+  readonly kind: FileCalls | "any";
   /** The first so many calls of each thread succeed. */
   readonly after: number;
   /** From then on one call of so many fails. */
