@@ -16,9 +16,9 @@ import { after, before, test } from "node:test";
 import type { ImmutableRef } from "@buildkit-ts/cache";
 import { mountTemporarily } from "@buildkit-ts/mount";
 import { hostPlatform } from "@buildkit-ts/oci";
-import { BlobOrigin, GitSource } from "@buildkit-ts/sources";
+import { BlobOrigin, compatibilityVersionKey, GitSource } from "@buildkit-ts/sources";
 import { endProcess, freePort } from "../e2e/support/processes.ts";
-import { Parts } from "./support/parts.ts";
+import { Parts, treeOf } from "./support/parts.ts";
 
 const gitPath = execFileSync("git", ["--exec-path"], { encoding: "utf8" }).trim();
 const hasDaemon = existsSync(join(gitPath, "git-daemon"));
@@ -85,23 +85,33 @@ test("a repository by branch, tag, commit and directory", { skip: !hasDaemon && 
     const context = parts.context(session);
     const branch = open("");
     assert.equal((await branch.cacheKey(0, context)).key, second);
-    await using head = await branch.snapshot(context);
+    await using head = await treeOf(branch, context);
     assert.equal(await inTree(head, (path) => readFileSync(join(path, "a.txt"), "utf8")), "two");
     assert.ok(await inTree(head, (path) => !existsSync(join(path, ".git"))));
-    await using again = await open("#main").snapshot(context);
+    await using again = await treeOf(open("#main"), context);
     assert.equal(again.id, head.id, "the same commit is checked out once");
 
     const tagged = open("#v1:docs");
     const key = await tagged.cacheKey(0, context);
     assert.deepEqual([key.key, key.pin], [`${first}:docs`, tag]);
-    await using docs = await tagged.snapshot(context);
+    await using docs = await treeOf(tagged, context);
     assert.deepEqual(await inTree(docs, (path) => readdirSync(path)), ["b.txt"]);
 
-    await using old = await open(`#${first}`, { "git.mtime": "commit" }).snapshot(context);
+    await using old = await treeOf(open(`#${first}`, { "git.mtime": "commit" }), context);
     const seconds = Number(git("log", "-1", "--format=%ct", first));
     assert.equal(await inTree(old, (path) => lstatSync(join(path, "docs/b.txt")).mtimeMs / 1000), seconds);
 
-    await using kept = await open("#v1", { "git.keepgitdir": "true" }).snapshot(context);
+    const version10 = { ...context, values: (key: string) => (key === compatibilityVersionKey ? [10] : []) };
+    for (const [with10, mode] of [
+      [version10, 0o666],
+      [context, 0o644],
+    ] as const) {
+      await using tree = await treeOf(open(`#${first}`), with10);
+      const modeOf = (path: string): number => lstatSync(join(path, "docs/b.txt")).mode & 0o777;
+      assert.equal(await inTree(tree, modeOf), mode);
+    }
+
+    await using kept = await treeOf(open("#v1", { "git.keepgitdir": "true" }), context);
     const described = await inTree(kept, (path) =>
       execFileSync("git", ["-c", "safe.directory=*", "-C", path, "describe", "--tags"], { encoding: "utf8" }).trim(),
     );

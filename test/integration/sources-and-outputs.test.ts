@@ -26,7 +26,7 @@ import {
   type SourceRequest,
 } from "@buildkit-ts/sources";
 import { TestRegistry } from "../e2e/support/registry.ts";
-import { Parts } from "./support/parts.ts";
+import { Parts, treeOf } from "./support/parts.ts";
 
 let folder: string;
 let parts: Parts;
@@ -74,7 +74,7 @@ async function readTree(ref: ImmutableRef): Promise<Map<string, string>> {
 
 test("a local source gives a version for each sync; an unchanged one is the same version", async () => {
   const session = await parts.connect([shareDirectories({ context })]);
-  await using first = await local().snapshot(parts.context(session));
+  await using first = await treeOf(local(), parts.context(session));
   assert.deepEqual(
     [...(await readTree(first))],
     [
@@ -82,10 +82,10 @@ test("a local source gives a version for each sync; an unchanged one is the same
       ["sub/b.txt", "b"],
     ],
   );
-  await using again = await local().snapshot(parts.context(session));
+  await using again = await treeOf(local(), parts.context(session));
   assert.equal(again.id, first.id);
   writeFileSync(join(context, "a.txt"), "changed");
-  await using second = await local().snapshot(parts.context(session));
+  await using second = await treeOf(local(), parts.context(session));
   assert.notEqual(second.id, first.id);
   assert.equal((await readTree(second)).get("a.txt"), "changed");
   assert.equal((await readTree(first)).get("a.txt"), "a", "a version in use does not change");
@@ -95,16 +95,16 @@ test("a local source gives a version for each sync; an unchanged one is the same
 
 test("a version that nobody uses is gone after the next sync", async () => {
   const session = await parts.connect([shareDirectories({ context })], "other");
-  const first = await local().snapshot(parts.context(session));
+  const first = await treeOf(local(), parts.context(session));
   await first[Symbol.asyncDispose]();
   writeFileSync(join(context, "a.txt"), "third");
-  await using _second = await local().snapshot(parts.context(session));
+  await using _second = await treeOf(local(), parts.context(session));
   await assert.rejects(parts.cache.get(first.id, parts), { code: "not_found" });
 });
 
 test("an image is pushed, found again, pulled lazily, and its tree is the same", async () => {
   const session = await parts.connect([shareDirectories({ context })]);
-  await using ref = await local().snapshot(parts.context(session));
+  await using ref = await treeOf(local(), parts.context(session));
   const name = `${registry.host}/team/app:1`;
   const exporter = new ImageExporter(parts.services).resolve({ name, push: "true", compression: "zstd" });
   const { response, finalize } = await exporter.export(input(ref), parts.context(session));
@@ -132,7 +132,7 @@ test("an image is pushed, found again, pulled lazily, and its tree is the same",
   const quick = await instance.cacheKey(0, fresh.context(other));
   const exact = await instance.cacheKey(1, fresh.context(other));
   assert.deepEqual([quick.pin, quick.done, exact.done], [digest, false, true]);
-  await using pulled = await instance.snapshot(fresh.context(other));
+  await using pulled = await treeOf(instance, fresh.context(other));
   assert.equal(pulled.isLazy, true);
   const output = new ImageExporter(fresh.services);
   await output.resolve({ name: "unpacked" }).export(input(pulled), fresh.context(other));
@@ -149,6 +149,24 @@ test("an image is pushed, found again, pulled lazily, and its tree is the same",
   const copied = await copy.export(input(pulled), fresh.context(other));
   await copied.finalize?.(fresh.context(other));
   skopeo("inspect", "--tls-verify=false", `docker://${registry.host}/team/copy:1`);
+});
+
+test("an image without layers is an empty tree", async () => {
+  const session = await parts.connect([]);
+  const name = `${registry.host}/team/empty:1`;
+  const exporter = new ImageExporter(parts.services).resolve({
+    name,
+    push: "true",
+    "containerimage.config": JSON.stringify({ os: "linux", architecture: "amd64", config: { User: "me" } }),
+  });
+  const { finalize } = await exporter.export(input(undefined), parts.context(session));
+  await finalize?.(parts.context(session));
+  const inspected = execFileSync("skopeo", ["inspect", "--config", "--tls-verify=false", `docker://${name}`]);
+  assert.equal(JSON.parse(inspected.toString()).config.User, "me", "the client's config is the image's");
+  const source = new ImageSource({ ...parts.services, origin: new RegistryOrigin(parts.services) });
+  const amd64 = { os: "linux", architecture: "amd64" };
+  const request = { identifier: `docker-image://${name}`, attributes: {}, platform: amd64, vertex: "" };
+  assert.equal(await source.resolve(request).snapshot(parts.context(session)), undefined);
 });
 
 function imageQuery(name: string, resolveMode: string): [SourceRequest, MetadataRequest] {
@@ -187,7 +205,7 @@ test("outputs reach the client: oci, docker, tar, local", async () => {
       ]),
     ),
   ]);
-  await using ref = await local().snapshot(parts.context(session));
+  await using ref = await treeOf(local(), parts.context(session));
   const resolved = [
     new ArchiveExporter({ ...parts.services, variant: "oci" }).resolve({ name: "app:1" }),
     new ArchiveExporter({ ...parts.services, variant: "docker" }).resolve({ name: "app:1" }),

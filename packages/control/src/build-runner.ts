@@ -4,7 +4,7 @@ import type { Digest } from "@buildkit-ts/oci";
 import { type ProgressWriter, withStatus } from "@buildkit-ts/progress";
 import type { SessionManager } from "@buildkit-ts/session";
 import type { CachedResult, Job, OpContext } from "@buildkit-ts/solver";
-import { BuildResolves, buildResolvesKey } from "@buildkit-ts/sources";
+import { BuildResolves, buildResolvesKey, compatibilityVersionKey } from "@buildkit-ts/sources";
 import { type BridgeRef, type BridgeResult, treesOf } from "./bridge/bridge-ref.ts";
 import type { BridgeRegistry } from "./bridge/bridge-registry.ts";
 import { BuildBridge, type BuiltinFrontend, evaluateAll, evaluateSourceKey } from "./bridge/build-bridge.ts";
@@ -102,6 +102,7 @@ export class BuildRunner {
     readParallelismLimit(job, request.message.FrontendAttrs);
     await using resolves = new BuildResolves();
     job.setValue(buildResolvesKey, resolves);
+    job.setValue(compatibilityVersionKey, request.compatibilityVersion);
     const recorder = new BuildRecorder({ job, request, history, traces: this.#options.traces, context: options.trace });
     await using statements = new ProvenanceStatements(request, this.#options.provenanceEnvironment);
     try {

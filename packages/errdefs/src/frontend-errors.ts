@@ -21,3 +21,16 @@ export class UnsupportedSubrequestError extends BuildError {
     this.subrequest = subrequest;
   }
 }
+
+/** A client wants a build as an older release made it, with something that the release did not have. */
+export class UnsupportedCompatibilityFeatureError extends BuildError {
+  override readonly name = "UnsupportedCompatibilityFeatureError";
+  readonly version: number;
+  readonly feature: string;
+
+  constructor(version: number, feature: string) {
+    super("unimplemented", `unsupported compatibility-version ${version} feature ${feature}`);
+    this.version = version;
+    this.feature = feature;
+  }
+}

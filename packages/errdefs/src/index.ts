@@ -11,7 +11,11 @@ export {
   UnknownJobError,
   VertexError,
 } from "./detailed-errors.ts";
-export { UnsupportedFrontendCapError, UnsupportedSubrequestError } from "./frontend-errors.ts";
+export {
+  UnsupportedCompatibilityFeatureError,
+  UnsupportedFrontendCapError,
+  UnsupportedSubrequestError,
+} from "./frontend-errors.ts";
 export { type IncompleteMaterial, IncompleteMaterialsError } from "./incomplete-materials-error.ts";
 export {
   ExecError,

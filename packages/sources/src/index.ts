@@ -10,7 +10,14 @@ export { ImageSource, type ImageSourceOptions } from "./image/image-source.ts";
 export { LayoutSource, type LayoutSourceOptions } from "./image/layout-source.ts";
 export { RegistryOrigin } from "./image/registry-origin.ts";
 export { LocalSource, type LocalSourceOptions } from "./local/local-source.ts";
-export type { Source, SourceCacheKey, SourceContext, SourceInstance, SourceRequest } from "./source.ts";
+export {
+  compatibilityVersionKey,
+  type Source,
+  type SourceCacheKey,
+  type SourceContext,
+  type SourceInstance,
+  type SourceRequest,
+} from "./source.ts";
 export type {
   AttestationChain,
   ChecksumRequest,

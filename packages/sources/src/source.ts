@@ -3,6 +3,9 @@ import type { Platform } from "@buildkit-ts/oci";
 import type { ProgressWriter } from "@buildkit-ts/progress";
 import type { MetadataRequest, SourceMetadata } from "./source-metadata.ts";
 
+/** The name under which builds hold the compatibility version that their clients want, a number. */
+export const compatibilityVersionKey = "compatibility-version";
+
 /** What a source is given while it works. */
 export interface SourceContext {
   readonly signal: AbortSignal;
@@ -36,7 +39,8 @@ export interface SourceCacheKey {
 /** One resolved use of a source. */
 export interface SourceInstance {
   cacheKey(index: number, context: SourceContext): Promise<SourceCacheKey>;
-  snapshot(context: SourceContext): Promise<ImmutableRef>;
+  /** Undefined for an empty tree. */
+  snapshot(context: SourceContext): Promise<ImmutableRef | undefined>;
 }
 
 /** A kind of source, for the schemes it names (without `://`). */

@@ -1,7 +1,8 @@
+import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { duplexPair } from "node:stream";
-import { LocalCacheManager } from "@buildkit-ts/cache";
+import { type ImmutableRef, LocalCacheManager } from "@buildkit-ts/cache";
 import { LocalContentStore } from "@buildkit-ts/content";
 import type { ExportContext } from "@buildkit-ts/exporters";
 import { WorkerLayerCodec } from "@buildkit-ts/layers";
@@ -12,7 +13,14 @@ import { RegistryClient } from "@buildkit-ts/registry";
 import { LocalSessionManager } from "@buildkit-ts/session";
 import { type Attachable, ClientSession } from "@buildkit-ts/session/serving";
 import { OverlaySnapshotter } from "@buildkit-ts/snapshots";
-import type { SourceContext } from "@buildkit-ts/sources";
+import type { SourceContext, SourceInstance } from "@buildkit-ts/sources";
+
+/** What a source gives, which is no empty tree. */
+export async function treeOf(instance: SourceInstance, context: SourceContext): Promise<ImmutableRef> {
+  const ref = await instance.snapshot(context);
+  assert.ok(ref);
+  return ref;
+}
 
 const reporter = {
   report: (error: unknown): void => {

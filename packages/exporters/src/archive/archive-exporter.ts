@@ -11,6 +11,7 @@ import { normalizeName, outputNames } from "../image/image-names.ts";
 import { describeImage } from "../image/image-response.ts";
 import { type CommittedImage, ImageWriter } from "../image/image-writer.ts";
 import type { LayerRewriter } from "../image/layer-rewriter.ts";
+import { withAttributeMetadata } from "../options/attribute-metadata.ts";
 import { parseFlag } from "../options/attributes.ts";
 import { type ImageOptions, parseImageOptions, withCompatibleTypes } from "../options/image-options.ts";
 import { copyToClientStore } from "./client-store.ts";
@@ -40,6 +41,8 @@ export class ArchiveExporter implements Exporter {
   }
 }
 
+const knownKeys: ReadonlySet<string> = new Set(["tar"]);
+
 class ArchiveExporterInstance implements ExporterInstance {
   readonly name: string;
   readonly compression: ImageOptions["compression"];
@@ -61,11 +64,12 @@ class ArchiveExporterInstance implements ExporterInstance {
     this.#sessions = options.sessions;
   }
 
-  async export(input: ExportInput, context: ExportContext): Promise<ExportOutput> {
+  async export(result: ExportInput, context: ExportContext): Promise<ExportOutput> {
+    const input = withAttributeMetadata(result, this.#image.rest, knownKeys);
     if (this.#variant === "docker" && input.refs.size > 0)
       throw new BuildError("invalid_argument", "docker exporter does not currently support exporting manifest lists");
     const isAttested = this.#variant === "oci" || input.attestations.size > 0;
-    const options = withCompatibleTypes(this.#image, { ...context, isAttested });
+    const options = withCompatibleTypes(this.#image, { ...context, isAttested, exporter: this.#variant });
     const image = await this.#writer.commit(input, options, context);
     const descriptor = this.#withCreated(image.descriptor);
     const names = outputNames(this.#image.name, input.metadata).map(normalizeName);

@@ -6,6 +6,7 @@ import type { RegistryClient } from "@buildkit-ts/registry";
 import { SessionCredentials, type SessionManager } from "@buildkit-ts/session";
 import type { BlobPins } from "../blob-pins.ts";
 import type { ExportContext, Exporter, ExporterInstance, ExportInput, ExportOutput } from "../exporter.ts";
+import { withAttributeMetadata } from "../options/attribute-metadata.ts";
 import { parseFlag } from "../options/attributes.ts";
 import { type ImageOptions, parseImageOptions, withCompatibleTypes } from "../options/image-options.ts";
 import { findRef, resultPlatforms } from "../options/result-platforms.ts";
@@ -49,13 +50,24 @@ interface Naming {
   readonly danglingEmptyOnly: boolean;
 }
 
+/** Settings of an image store, which clients send to every worker. */
+const storeKeys = ["store", "unsafe-internal-store-allow-incomplete", "name-canonical"];
+const knownKeys: ReadonlySet<string> = new Set([
+  ...storeKeys,
+  "push",
+  "push-by-digest",
+  "registry.insecure",
+  "unpack",
+  "dangling-name-prefix",
+  "danging-name-empty-only",
+]);
+
 function parseNaming(rest: ReadonlyMap<string, string>): Naming {
   const flag = (key: string, absent: boolean): boolean => {
     const value = rest.get(key);
     return value === undefined ? absent : parseFlag(key, value);
   };
-  // Settings of an image store, which clients send to every worker.
-  for (const key of ["store", "unsafe-internal-store-allow-incomplete", "name-canonical"]) flag(key, false);
+  for (const key of storeKeys) flag(key, false);
   return {
     push: flag("push", false),
     pushByDigest: flag("push-by-digest", false),
@@ -80,11 +92,12 @@ class ImageExporterInstance implements ExporterInstance {
     this.#options = options;
   }
 
-  async export(input: ExportInput, context: ExportContext): Promise<ExportOutput> {
+  async export(result: ExportInput, context: ExportContext): Promise<ExportOutput> {
     if (this.#naming.unpack && this.#image.rewriteTimestamp)
       throw new BuildError("invalid_argument", 'exporter option "rewrite-timestamp" conflicts with "unpack"');
+    const input = withAttributeMetadata(result, this.#image.rest, knownKeys);
     const isAttested = input.attestations.size > 0;
-    const options = withCompatibleTypes(this.#image, { ...context, isAttested });
+    const options = withCompatibleTypes(this.#image, { ...context, isAttested, exporter: "image" });
     const image = await new ImageWriter(this.#options).commit(input, options, context);
     const names = this.#withDangling(outputNames(this.#image.name, input.metadata), image.descriptor);
     if (this.#naming.unpack) await unpack(input, { names, context });

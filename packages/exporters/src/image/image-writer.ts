@@ -12,7 +12,7 @@ import { AttestationWriter } from "./attestation-writer.ts";
 import { checkAnnotations, checkImagePlatforms, needsIndex } from "./check-image.ts";
 import { DocumentWriter, type DocumentWriterOptions } from "./document-writer.ts";
 import { diffIdsOf, patchImageConfig } from "./image-config.ts";
-import { withMediaTypeOf, withPublicAnnotations } from "./layer-media-type.ts";
+import { withMediaTypeOf, withoutUrls, withPublicAnnotations } from "./layer-media-type.ts";
 import type { LayerRewriter } from "./layer-rewriter.ts";
 import { orderDescriptor } from "./order-descriptor.ts";
 
@@ -91,8 +91,14 @@ export class ImageWriter {
   ): Promise<(Remote | undefined)[]> {
     const { compression } = image.options;
     const refOptions = { signal: context.signal, progress: context.progress, session: context.sessions() };
-    const toRemote = async (ref: ImmutableRef | undefined): Promise<Remote | undefined> =>
-      await ref?.remote(compression, refOptions);
+    const toRemote = async (ref: ImmutableRef | undefined): Promise<Remote | undefined> => {
+      const remote = await ref?.remote(compression, refOptions);
+      if (remote === undefined || image.options.preferNonDistributable) return remote;
+      return {
+        ...remote,
+        layers: remote.layers.map((layer) => ({ ...layer, descriptor: withoutUrls(layer.descriptor) })),
+      };
+    };
     return await withStatus(context.progress, "exporting layers", async () => {
       const settled = await Promise.allSettled(image.platforms.map((p) => toRemote(findRef(input, p.id))));
       return settled.map((one) => {

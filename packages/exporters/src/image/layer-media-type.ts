@@ -18,6 +18,20 @@ export function withMediaTypeOf(layer: Descriptor, family: "oci" | "docker"): De
   return { ...layer, mediaType };
 }
 
+const distributable: ReadonlyMap<string, string> = new Map([
+  [mediaTypes.ociLayerNonDistributable, mediaTypes.ociLayer],
+  [mediaTypes.ociLayerNonDistributableGzip, mediaTypes.ociLayerGzip],
+  [mediaTypes.ociLayerNonDistributableZstd, mediaTypes.ociLayerZstd],
+  [mediaTypes.dockerForeignLayer, mediaTypes.dockerLayer],
+  [mediaTypes.dockerForeignLayerGzip, mediaTypes.dockerLayerGzip],
+]);
+
+/** The layer as one that goes with its image like any other: without its URLs, and of a type that is pushed. */
+export function withoutUrls(layer: Descriptor): Descriptor {
+  const { urls: _urls, ...rest } = layer;
+  return { ...rest, mediaType: distributable.get(layer.mediaType) ?? layer.mediaType };
+}
+
 /** Whether a layer's bytes must not be pushed (OCI image spec, "Non-Distributable Layers"). */
 export function isNonDistributable(mediaType: string): boolean {
   return mediaType.includes(".nondistributable.") || mediaType.includes(".foreign.");

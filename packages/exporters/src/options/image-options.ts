@@ -1,5 +1,5 @@
 import type { CompressionOptions } from "@buildkit-ts/cache";
-import { BuildError } from "@buildkit-ts/errdefs";
+import { BuildError, UnsupportedCompatibilityFeatureError } from "@buildkit-ts/errdefs";
 import type { Compression } from "@buildkit-ts/oci";
 import { type Annotation, parseAnnotation } from "./annotations.ts";
 import { type Epoch, parseBoolAttribute, parseEpoch, parseFlag } from "./attributes.ts";
@@ -18,6 +18,8 @@ export interface ImageOptions {
   readonly ociArtifact: boolean;
   /** Whether attestations that are only for images make a single image one of an index. */
   readonly attestationInline: boolean;
+  /** Whether layers that somebody else distributes stay so: named by their URLs, and not pushed. */
+  readonly preferNonDistributable: boolean;
   /** Which of the media types the client left to the daemon. */
   readonly isDefault: { readonly ociMediaTypes: boolean; readonly ociArtifact: boolean };
   /** Attributes that are not for the image itself; those that nobody knows become metadata of the result. */
@@ -41,12 +43,11 @@ export function parseImageOptions(
   const ociMediaTypes = bool("oci-mediatypes", true);
   const compression = parseCompression(attributes, ociMediaTypes);
   if (!ociMediaTypes && bool("oci-artifact", false)) throw conflict("oci-artifact=true", "oci-mediatypes=false");
-  // Checked, although nothing here depends on it.
-  bool("prefer-nondist-layers", false);
+  const annotations = new Map(Object.entries(attributes).map(([key, value]) => [key, parseAnnotation(key, value)]));
   return {
     name: attributes["name"] ?? "",
     compression,
-    annotations: Object.entries(attributes).flatMap(([key, value]) => parseAnnotation(key, value) ?? []),
+    annotations: [...annotations.values()].filter((annotation) => annotation !== undefined),
     epoch: epoch === undefined ? undefined : parseEpoch(epoch, "invalid source-date-epoch"),
     rewriteTimestamp: bool("rewrite-timestamp", false),
     ociMediaTypes,
@@ -56,22 +57,37 @@ export function parseImageOptions(
       ociArtifact: attributes["oci-artifact"] === undefined,
     },
     attestationInline: bool("attestation-inline", defaults.attestationInline),
-    rest: new Map(Object.entries(attributes).filter(([key]) => !imageKeys.has(key))),
+    preferNonDistributable: bool("prefer-nondist-layers", false),
+    rest: new Map(Object.entries(attributes).filter(([key]) => !imageKeys.has(key) && !annotations.get(key))),
   };
 }
 
 /** Since when images have OCI's media types, and attestations are artifacts, unless the client says otherwise. */
 const ociVersion = 30;
 
+/** Since when the bytes of zstd layers are promised to stay as they are. */
+const zstdVersion = 20;
+
+/** What decides about the defaults of an image. */
+export interface CompatibleResult {
+  readonly compatibilityVersion: number;
+  readonly isAttested: boolean;
+  /** The kind of output, as clients name it. */
+  readonly exporter: string;
+}
+
 /**
  * The options with the defaults of an older compatibility version: Docker's media types, but where attestations need
  * OCI's, and attestations that look like images.
+ *
+ * @throws {UnsupportedCompatibilityFeatureError} for what that version did not have.
  */
-export function withCompatibleTypes(
-  options: ImageOptions,
-  result: { readonly compatibilityVersion: number; readonly isAttested: boolean },
-): ImageOptions {
-  if (result.compatibilityVersion >= ociVersion) return options;
+export function withCompatibleTypes(options: ImageOptions, result: CompatibleResult): ImageOptions {
+  const { compatibilityVersion, exporter } = result;
+  const { type } = options.compression;
+  if (compatibilityVersion < zstdVersion && type === "zstd")
+    throw new UnsupportedCompatibilityFeatureError(compatibilityVersion, `${exporter} exporter compression=${type}`);
+  if (compatibilityVersion >= ociVersion) return options;
   const { isDefault } = options;
   const ociMediaTypes = isDefault.ociMediaTypes ? result.isAttested : options.ociMediaTypes;
   return {

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formatGoJson } from "@buildkit-ts/gotext";
+import { digestOf, mediaTypes } from "@buildkit-ts/oci";
 import fc from "fast-check";
+import { withoutUrls } from "../image/layer-media-type.ts";
 import { parseAnnotation, selectAnnotations } from "./annotations.ts";
+import { withAttributeMetadata } from "./attribute-metadata.ts";
 import { parseImageOptions, withCompatibleTypes } from "./image-options.ts";
 import { joinMembers, splitMembers } from "./json-members.ts";
 import { resultPlatforms } from "./result-platforms.ts";
@@ -51,7 +54,7 @@ test("parseImageOptions() refuses values that it cannot use", () => {
 });
 
 test("withCompatibleTypes() has the older defaults, and leaves what the client chose", () => {
-  const older = { compatibilityVersion: 20, isAttested: false };
+  const older = { compatibilityVersion: 20, isAttested: false, exporter: "image" };
   const types = (attributes: Record<string, string>, result: typeof older): boolean[] => {
     const { ociMediaTypes, ociArtifact, compression } = withCompatibleTypes(
       parseImageOptions(attributes, image),
@@ -63,6 +66,44 @@ test("withCompatibleTypes() has the older defaults, and leaves what the client c
   assert.deepEqual(types({}, { ...older, isAttested: true }), [true, false, true]);
   assert.deepEqual(types({}, { ...older, compatibilityVersion: 30 }), [true, true, true]);
   assert.deepEqual(types({ "oci-mediatypes": "true", "oci-artifact": "true" }, older), [true, true, true]);
+});
+
+test("withCompatibleTypes() refuses what the wanted version did not have", () => {
+  const result = { compatibilityVersion: 10, isAttested: false, exporter: "oci" };
+  const zstd = parseImageOptions({ compression: "zstd" }, image);
+  assert.throws(() => withCompatibleTypes(zstd, result), {
+    name: "UnsupportedCompatibilityFeatureError",
+    message: "unsupported compatibility-version 10 feature oci exporter compression=zstd",
+  });
+  assert.equal(withCompatibleTypes(zstd, { ...result, compatibilityVersion: 20 }).compression.type, "zstd");
+});
+
+test("attributes that no output knows are the result's metadata, over the frontend's", () => {
+  const metadata = new Map([
+    ["containerimage.config", Buffer.from("frontend")],
+    ["image.name", Buffer.from("n")],
+  ]);
+  const input = { ref: undefined, refs: new Map(), metadata, attestations: new Map() };
+  const attributes = { "containerimage.config": "client", push: "true", "annotation.k": "v", compression: "gzip" };
+  const { rest } = parseImageOptions(attributes, image);
+  const result = withAttributeMetadata(input, rest, new Set(["push"]));
+  const texts = [...result.metadata].map(([key, value]) => [key, Buffer.from(value).toString()]);
+  assert.deepEqual(texts, [
+    ["containerimage.config", "client"],
+    ["image.name", "n"],
+  ]);
+  assert.equal(withAttributeMetadata(input, new Map([["push", "true"]]), new Set(["push"])), input);
+});
+
+test("withoutUrls() makes a layer that is elsewhere one like any other", () => {
+  const urls = ["https://host/layer"];
+  const digest = digestOf("layer");
+  for (const [foreign, plain] of [
+    [mediaTypes.dockerForeignLayerGzip, mediaTypes.dockerLayerGzip],
+    [mediaTypes.ociLayerNonDistributableZstd, mediaTypes.ociLayerZstd],
+    [mediaTypes.ociLayerGzip, mediaTypes.ociLayerGzip],
+  ] as const)
+    assert.deepEqual(withoutUrls({ mediaType: foreign, digest, size: 5, urls }), { mediaType: plain, digest, size: 5 });
 });
 
 test("annotations of a platform go over those for all, and only to that platform", () => {

@@ -9,6 +9,7 @@ import {
   type SolveFailure,
   SourceError,
   type SourceFile,
+  UnsupportedCompatibilityFeatureError,
   UnsupportedFrontendCapError,
   UnsupportedSubrequestError,
   VertexError,
@@ -53,6 +54,8 @@ function detailsOf(error: unknown): RpcErrorDetail[] {
     return [typedDetail("errdefs.Subrequest", { name: error.subrequest })];
   if (error instanceof UnsupportedFrontendCapError)
     return [typedDetail("errdefs.FrontendCap", { name: error.capability })];
+  if (error instanceof UnsupportedCompatibilityFeatureError)
+    return [typedDetail("errdefs.CompatibilityFeature", { version: error.version, feature: error.feature })];
   if (error instanceof SolveError) return [typedDetail("errdefs.Solve", solveDetail(error.failure))];
   if (error instanceof FrontendError)
     return [

@@ -1,7 +1,7 @@
 import { lstat, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { BuildError } from "@buildkit-ts/errdefs";
-import { AT_FDCWD, utimesAt } from "@buildkit-ts/sys";
+import { addWriteModes, setTimes } from "./checkout-attributes.ts";
 import type { GitCommand } from "./git-command.ts";
 import { type GitIdentifier, isCommitId, redactUrls } from "./git-identifier.ts";
 import { explain, type ResolvedRef } from "./resolve-ref.ts";
@@ -14,6 +14,8 @@ export interface CheckoutRequest {
   readonly mirror: string;
   /** An empty directory. */
   readonly target: string;
+  /** Whether files that nobody executes can be written to by all, as builds of compatibility version 10 had them. */
+  readonly hasOldModes: boolean;
 }
 
 /** Writes the files of a commit. */
@@ -38,6 +40,7 @@ export async function checkOut(
     });
   }
   if (id.subdirectory !== "") await moveUp(workTree, { subdirectory: id.subdirectory, target });
+  if (request.hasOldModes) await addWriteModes(target);
   if (id.mtime === "commit") {
     const seconds = await git
       .at({ gitDirectory: mirror })
@@ -89,12 +92,4 @@ async function moveUp(
   for (const name of await readdir(path, { encoding: "buffer" }))
     await rename(Buffer.concat([Buffer.from(`${path}/`), name]), Buffer.concat([Buffer.from(`${target}/`), name]));
   await rm(workTree, { recursive: true });
-}
-
-/** Sets the times of a whole tree: children first, then their directories. */
-async function setTimes(root: string, ns: bigint): Promise<void> {
-  const entries = await readdir(root, { recursive: true, withFileTypes: true, encoding: "buffer" });
-  const paths = entries.map((entry) => Buffer.concat([Buffer.from(entry.parentPath), Buffer.from("/"), entry.name]));
-  for (const path of [...paths.toReversed(), Buffer.from(root)])
-    utimesAt({ fd: AT_FDCWD, path }, { accessNs: ns, modificationNs: ns });
 }

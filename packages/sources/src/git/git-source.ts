@@ -7,7 +7,14 @@ import type { BlobOrigin } from "../blob/blob-origin.ts";
 import { resolveOnce } from "../build-resolves.ts";
 import { KeyedLocks } from "../keyed-locks.ts";
 import { getPlainDirectory } from "../plain-directory.ts";
-import type { Source, SourceCacheKey, SourceContext, SourceInstance, SourceRequest } from "../source.ts";
+import {
+  compatibilityVersionKey,
+  type Source,
+  type SourceCacheKey,
+  type SourceContext,
+  type SourceInstance,
+  type SourceRequest,
+} from "../source.ts";
 import type { MetadataRequest, SourceMetadata } from "../source-metadata.ts";
 import { type GitAccess, openGitAccess } from "./git-access.ts";
 import { stageBundle, writeBundle } from "./git-bundle.ts";
@@ -18,6 +25,9 @@ import { type ResolvedRef, resolveRef } from "./resolve-ref.ts";
 import { type SignedObjects, verifyGitSignature } from "./verify-signature.ts";
 
 const snapshotKey = "git.snapshot";
+
+/** The compatibility version whose checkouts everybody could write to. */
+const oldModesVersion = 10;
 
 /** What {@linkcode GitSource} works with. */
 export interface GitSourceOptions {
@@ -91,14 +101,16 @@ class GitInstance implements SourceInstance {
     if (this.#id.signature !== undefined) await this.#verified(resolved, context);
     const { cache, locks } = this.#services;
     const { signal } = context;
-    const key = `${gitCacheKey(this.#id, resolved.commit, resolved.ref)}:${this.#id.subdirectory}`;
+    const hasOldModes = !this.#id.checkOutBundle && context.values(compatibilityVersionKey).includes(oldModesVersion);
+    const tree = `${gitCacheKey(this.#id, resolved.commit, resolved.ref)}:${this.#id.subdirectory}`;
+    const key = hasOldModes ? `${tree}:old-modes` : tree;
     using _lock = await locks.acquire(key, { signal });
     for (const id of cache.search(snapshotKey, key)) {
       const ref = await this.#find(id, signal);
       if (ref !== undefined) return ref;
     }
     await using access = await this.#openAccess(context);
-    return await this.#checkOut(access, { resolved, key }, context);
+    return await this.#checkOut(access, { resolved, key, hasOldModes }, context);
   }
 
   async #resolve(context: SourceContext): Promise<ResolvedRef> {
@@ -157,7 +169,7 @@ class GitInstance implements SourceInstance {
 
   async #checkOut(
     access: GitAccess,
-    wanted: { readonly resolved: ResolvedRef; readonly key: string },
+    wanted: { readonly resolved: ResolvedRef; readonly key: string; readonly hasOldModes: boolean },
     context: SourceContext,
   ): Promise<ImmutableRef> {
     const { cache } = this.#services;
@@ -176,6 +188,7 @@ class GitInstance implements SourceInstance {
         resolved: wanted.resolved,
         mirror: mirror.directory,
         target: getPlainDirectory(target),
+        hasOldModes: wanted.hasOldModes,
       };
       if (this.#id.checkOutBundle)
         await writeBundle(access.git, { ...request, directory: access.directory }, { signal });

@@ -119,9 +119,11 @@ class ImageInstance implements SourceInstance {
     return { key, pin: image.root.digest, done: index > 0 };
   }
 
-  async snapshot(context: SourceContext): Promise<ImmutableRef> {
+  async snapshot(context: SourceContext): Promise<ImmutableRef | undefined> {
     const image = await this.#resolve(context);
     const ref = await this.#refOf(image, context);
+    // Without layers there is no record that its documents could go with: they are resolved anew.
+    if (ref === undefined) return undefined;
     try {
       await this.#keepMetadata(image, { owner: ref.id, context });
       return ref;
@@ -148,7 +150,7 @@ class ImageInstance implements SourceInstance {
     }
   }
 
-  async #refOf(image: ResolvedImage, context: SourceContext): Promise<ImmutableRef> {
+  async #refOf(image: ResolvedImage, context: SourceContext): Promise<ImmutableRef | undefined> {
     const { cache, resolver, isRegistry } = this.#services;
     const { layerLimit, recordType } = this.#request;
     const options = {
@@ -157,10 +159,7 @@ class ImageInstance implements SourceInstance {
       recordType,
     };
     const layers = layersOf(image, isRegistry).slice(0, layerLimit);
-    if (layers.length === 0) {
-      await using empty = await cache.create(undefined, options);
-      return await empty.commit();
-    }
+    if (layers.length === 0) return undefined;
     // The sessions of whoever needs the bytes: this build's may be long gone by then.
     const lazy: LazyProvider = (session) =>
       resolver.provider(image, { sessions: () => toSessionIds(session), progress: noProgress });
