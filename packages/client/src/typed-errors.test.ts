@@ -26,6 +26,25 @@ suite("typedError()", () => {
     assert.equal(failureDetails(new Error("context", { cause: remote })).vertex, "sha256:1");
   });
 
+  test("tells which frontend failed, what a process ended with, and keeps what it does not know", () => {
+    const solve = detail("errdefs.Solve", { inputIDs: ["w::1"] });
+    const remote = new RpcError("unknown", "exit code: 3", {
+      details: [
+        detail("errdefs.Frontend", { name: "gateway.v0", source: "me/frontend" }),
+        detail("errdefs.Frontend", { name: "dockerfile.v0" }),
+        detail("gatewayapi.ExitMessage", { Code: 3 }),
+        solve,
+      ],
+    });
+    const { frontends, exitCode, others } = failureDetails(remote);
+    assert.deepEqual(frontends, [
+      { name: "gateway.v0", source: "me/frontend" },
+      { name: "dockerfile.v0", source: "" },
+    ]);
+    assert.equal(exitCode, 3);
+    assert.deepEqual(others, [solve]);
+  });
+
   test("gives a vertex without a place, and passes all else on", () => {
     const remote = new RpcError("unknown", "exit code: 1", {
       details: [detail("errdefs.Vertex", { digest: "sha256:2" })],

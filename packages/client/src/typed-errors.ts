@@ -14,6 +14,12 @@ export interface FailureDetails {
   readonly denials: readonly string[];
   /** Remote stack traces, as JSON. */
   readonly stacks: readonly unknown[];
+  /** The frontends that failed, the outermost first; a source is the image of one. */
+  readonly frontends: readonly { readonly name: string; readonly source: string }[];
+  /** What a process ended with. */
+  readonly exitCode: number | undefined;
+  /** Details of other types, as they came. */
+  readonly others: readonly RpcErrorDetail[];
 }
 
 /** Reads the details of a failure, of whatever depth in its causes. */
@@ -21,7 +27,10 @@ export function failureDetails(error: unknown): FailureDetails {
   const sources: { file: SourceFile; ranges: SourceRange[] }[] = [];
   const denials: string[] = [];
   const stacks: unknown[] = [];
+  const frontends: { name: string; source: string }[] = [];
+  const others: RpcErrorDetail[] = [];
   let vertex: string | undefined;
+  let exitCode: number | undefined;
   for (const detail of detailsOf(error)) {
     const value = parseJson(detail);
     switch (typeName(detail)) {
@@ -36,11 +45,18 @@ export function failureDetails(error: unknown): FailureDetails {
       case "stack.Stack+json":
         stacks.push(value);
         break;
+      case "errdefs.Frontend+json":
+        frontends.push({ name: textOf(value["name"]), source: textOf(value["source"]) });
+        break;
+      case "gatewayapi.ExitMessage+json":
+        exitCode ??= Number(value["Code"] ?? 0);
+        break;
       default:
         if (typeName(detail).endsWith("DecisionResponse+json")) denials.push(...parseDenials(value));
+        else others.push(detail);
     }
   }
-  return { sources, vertex, denials, stacks };
+  return { sources, vertex, denials, stacks, frontends, exitCode, others };
 }
 
 /** A daemon's failure as the error that says most about it; the original is its cause. */

@@ -5,8 +5,8 @@ export class UnsupportedFrontendCapError extends BuildError {
   override readonly name = "UnsupportedFrontendCapError";
   readonly capability: string;
 
-  constructor(capability: string) {
-    super("unimplemented", `unsupported frontend capability ${capability}`);
+  constructor(capability: string, options: ErrorOptions = {}) {
+    super("unimplemented", `unsupported frontend capability ${capability}`, options);
     this.capability = capability;
   }
 }
@@ -16,8 +16,8 @@ export class UnsupportedSubrequestError extends BuildError {
   override readonly name = "UnsupportedSubrequestError";
   readonly subrequest: string;
 
-  constructor(subrequest: string) {
-    super("unimplemented", `unsupported request ${subrequest}`);
+  constructor(subrequest: string, options: ErrorOptions = {}) {
+    super("unimplemented", `unsupported request ${subrequest}`, options);
     this.subrequest = subrequest;
   }
 }
@@ -32,5 +32,17 @@ export class UnsupportedCompatibilityFeatureError extends BuildError {
     super("unimplemented", `unsupported compatibility-version ${version} feature ${feature}`);
     this.version = version;
     this.feature = feature;
+  }
+}
+
+/** A policy has put something else in the place of an image of which a config was asked for. */
+export class NotAnImageError extends BuildError {
+  override readonly name = "NotAnImageError";
+  /** Identifier of the source that is there instead, with its scheme. */
+  readonly updated: string;
+
+  constructor(reference: string, updated: string) {
+    super("invalid_argument", `ref mutated by policy to non-image: docker-image://${reference} -> ${updated}`);
+    this.updated = updated;
   }
 }

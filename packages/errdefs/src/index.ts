@@ -12,6 +12,7 @@ export {
   VertexError,
 } from "./detailed-errors.ts";
 export {
+  NotAnImageError,
   UnsupportedCompatibilityFeatureError,
   UnsupportedFrontendCapError,
   UnsupportedSubrequestError,
@@ -20,6 +21,7 @@ export { type IncompleteMaterial, IncompleteMaterialsError } from "./incomplete-
 export {
   ExecError,
   FileActionError,
+  ForeignDetailError,
   FrontendError,
   InputKeyError,
   SolveError,

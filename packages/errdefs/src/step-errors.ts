@@ -89,3 +89,17 @@ export class FrontendError extends Annotation {
     this.source = source;
   }
 }
+
+/** A failure of which somebody else said more than is known here: passed on as it came. */
+export class ForeignDetailError extends Annotation {
+  override readonly name: string = "ForeignDetailError";
+  /** Name of the detail's type, as a `google.protobuf.Any` has it. */
+  readonly typeUrl: string;
+  readonly value: Uint8Array;
+
+  constructor(cause: unknown, detail: { readonly typeUrl: string; readonly value: Uint8Array }) {
+    super(cause);
+    this.typeUrl = detail.typeUrl;
+    this.value = detail.value;
+  }
+}

@@ -67,6 +67,48 @@ test("errorFromStatus() keeps code and text when a detail is not readable", () =
   assert.equal(back.message, "gone");
 });
 
+test("details that nothing here looks at are passed on as they are, in their places", () => {
+  const detail = (type: string, value: string) => ({
+    $typeName: "google.protobuf.Any" as const,
+    typeUrl: `github.com/moby/buildkit/${type}`,
+    value: Buffer.from(value),
+  });
+  const sent = statusFromError(new BuildError("unknown", "no"));
+  sent.details = [
+    detail("errdefs.Frontend+json", '{"name":"gateway.v0","source":"x"}'),
+    detail("errdefs.Source+json", "not JSON"),
+    detail("errdefs.Vertex+json", '{"digest":"sha256:1"}'),
+    detail("errdefs.Solve+json", '{"inputIDs":["a"],"op":{"inputs":[]}}'),
+    { ...detail("", "\u0000\u0001"), typeUrl: "type.googleapis.com/google.rpc.DebugInfo" },
+  ];
+  const told = statusFromError(errorFromStatus(sent)).details.filter(({ typeUrl }) => !typeUrl.includes("stack.Stack"));
+  const text = (details: readonly { readonly typeUrl: string; readonly value: Uint8Array }[]) =>
+    details.map(({ typeUrl, value }) => [typeUrl, Buffer.from(value).toString()]);
+  assert.deepEqual(text(told), text(sent.details));
+});
+
+test("errorFromStatus() makes of details with other fields than they should have what it can", () => {
+  for (const json of ["5", "[]", '{"ranges":5,"info":[],"digest":{},"denyMessages":[null],"Code":"x","name":7}']) {
+    const status = statusFromError(new BuildError("not_found", "gone"));
+    const types = ["errdefs.Vertex", "errdefs.Source", "gatewayapi.ExitMessage", "policysession.DecisionResponse"];
+    status.details = types.map((type) => ({
+      $typeName: "google.protobuf.Any",
+      typeUrl: `github.com/moby/buildkit/${type}+json`,
+      value: Buffer.from(json),
+    }));
+    assert.equal(errorFromStatus(status).message, "gone");
+  }
+});
+
+test("errorFromStatus() keeps no more foreign details than headers can hold", () => {
+  const value = Buffer.alloc(40 << 10);
+  const status = statusFromError(new BuildError("unknown", "no"));
+  const foreign = { $typeName: "google.protobuf.Any" as const, typeUrl: "x/other", value };
+  status.details = Array.from({ length: 1000 }, () => foreign);
+  const kept = statusFromError(errorFromStatus(status)).details.filter(({ typeUrl }) => typeUrl === "x/other");
+  assert.equal(kept.length, 3);
+});
+
 test("statusFromError() gives a failed build the code unknown, which Go's clients print as the text alone", () => {
   for (const code of ["invalid_argument", "not_found", "unavailable", "data_loss"] as const)
     assert.equal(statusFromError(new BuildError(code, "no"), "build").code, 2, code);

@@ -2,6 +2,7 @@ import { fromBinary, toJson } from "@bufbuild/protobuf";
 import { opspb, policypb } from "@buildkit-ts/api";
 import {
   ExitError,
+  ForeignDetailError,
   FrontendError,
   IncompleteMaterialsError,
   PolicyDeniedError,
@@ -49,6 +50,7 @@ export function typedDetail(type: string, value: object): RpcErrorDetail {
 }
 
 function detailsOf(error: unknown): RpcErrorDetail[] {
+  if (error instanceof ForeignDetailError) return [{ typeUrl: error.typeUrl, value: error.value }];
   if (error instanceof VertexError) return [typedDetail("errdefs.Vertex", { digest: error.vertex })];
   if (error instanceof UnsupportedSubrequestError)
     return [typedDetail("errdefs.Subrequest", { name: error.subrequest })];
