@@ -1,4 +1,5 @@
-import { BuildError } from "@buildkit-ts/errdefs";
+import type { ResolveSourceMetaResponse } from "@buildkit-ts/api/buildkit/gateway";
+import { NotAnImageError } from "@buildkit-ts/errdefs";
 import { platformToProto } from "@buildkit-ts/llb";
 import {
   type Digest,
@@ -33,7 +34,11 @@ export interface ImageRequest {
 
 const layoutResolver = 1;
 
-/** Asks the daemon for an image's config, by the call that it knows. */
+/**
+ * Asks the daemon for an image's config, by the call that it knows.
+ *
+ * @throws {NotAnImageError} if a policy has put another kind of source in the image's place.
+ */
 export async function resolveImage(
   gateway: GatewayClient,
   request: ImageRequest & { readonly reference: string; readonly hasMetadata: boolean },
@@ -56,11 +61,14 @@ export async function resolveImage(
   const attrs: Record<string, string> =
     store === undefined ? {} : { "oci.session": store.sessionId, "oci.store": store.storeId };
   const source = { identifier: `${scheme}://${reference}`, attrs };
-  const { Image: image, Source } = await gateway.resolveSourceMetadata({ ...common, Source: source }, options);
-  // A policy may have put another kind of source in the image's place.
-  if (image === undefined) throw new BuildError("failed_precondition", `Cannot resolve image "${reference}": no image`);
-  const ref = (Source?.identifier ?? "").replace(/^[\w-]+:\/\//, "");
-  return { digest: parseDigest(image.Digest), config: image.Config, ref: ref || reference };
+  return readAnswer(await gateway.resolveSourceMetadata({ ...common, Source: source }, options), reference);
+}
+
+function readAnswer({ Image, Source }: ResolveSourceMetaResponse, reference: string): ResolvedImage {
+  const identifier = Source?.identifier ?? "";
+  if (Image === undefined) throw new NotAnImageError(reference, identifier);
+  const ref = identifier.replace(/^[\w-]+:\/\//, "");
+  return { digest: parseDigest(Image.Digest), config: Image.Config, ref: ref || reference };
 }
 
 function qualify(reference: string): string {

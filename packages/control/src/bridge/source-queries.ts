@@ -1,6 +1,6 @@
 import { clone, create } from "@bufbuild/protobuf";
 import { gatewaypb, opspb } from "@buildkit-ts/api";
-import { BuildError } from "@buildkit-ts/errdefs";
+import { BuildError, NotAnImageError } from "@buildkit-ts/errdefs";
 import { platformFromProto } from "@buildkit-ts/llb";
 import { type Digest, digestOf, formatPlatformAll, hostPlatform } from "@buildkit-ts/oci";
 import type { ImageMaterial } from "@buildkit-ts/provenance";
@@ -72,16 +72,16 @@ export class SourceQueries {
     });
   }
 
-  /** @throws {BuildError} `invalid_argument`, if a policy made something else of the image. */
+  /** @throws {NotAnImageError} if a policy made something else of the image. */
   async resolveImage(
     request: gatewaypb.ResolveSourceMetaRequest,
     options: { readonly signal: AbortSignal },
   ): Promise<ImageMetadata> {
     const { Source, Image } = await this.resolve(request, options);
-    const identifier = Source?.identifier ?? "";
+    const withoutScheme = (identifier = ""): string => identifier.slice(identifier.indexOf("://") + 3);
+    const ref = withoutScheme(Source?.identifier);
     if (Image === undefined)
-      throw new BuildError("invalid_argument", `Cannot read image config of "${identifier}": it is no image`);
-    const ref = identifier.slice(identifier.indexOf("://") + 3);
+      throw new NotAnImageError(withoutScheme(request.Source?.identifier), Source?.identifier ?? "");
     return { ref, digest: Image.Digest as Digest, config: Image.Config };
   }
 

@@ -1,6 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { opspb } from "@buildkit-ts/api";
-import { BuildError, type Code } from "@buildkit-ts/errdefs";
+import { BuildError, type Code, NotAnImageError } from "@buildkit-ts/errdefs";
 import type { Definition } from "@buildkit-ts/llb";
 import { digestOf } from "@buildkit-ts/oci";
 import type {
@@ -21,6 +21,8 @@ export interface MemoryWorld {
   /** Image configs by qualified reference. */
   readonly images: Readonly<Record<string, string>>;
   readonly capabilities: ReadonlySet<string>;
+  /** What a policy puts in the place of images: identifiers by qualified reference. */
+  readonly converted?: Readonly<Record<string, string>>;
   /** Metadata of sources by identifier. */
   readonly sources?: Readonly<Record<string, ResolvedSource>>;
   /** How solves with another frontend fail; `unavailable` by default. */
@@ -58,6 +60,8 @@ export class MemoryFrontendClient implements FrontendClient {
 
   resolveImage(reference: string, request: Parameters<FrontendClient["resolveImage"]>[1]): Promise<ResolvedImage> {
     this.resolves.push({ ...request, reference });
+    const converted = this.#world.converted?.[reference];
+    if (converted !== undefined) return Promise.reject(new NotAnImageError(reference, converted));
     const config = this.#world.images[reference];
     if (config === undefined) return Promise.reject(new BuildError("not_found", `${reference}: not found`));
     return Promise.resolve({ ref: reference, digest: digestOf(config), config: new TextEncoder().encode(config) });

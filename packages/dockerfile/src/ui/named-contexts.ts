@@ -1,3 +1,4 @@
+import { NotAnImageError } from "@buildkit-ts/errdefs";
 import { quote } from "@buildkit-ts/gotext";
 import { http, image, local, ociLayout, type State, scratch, stateFromDefinition } from "@buildkit-ts/llb";
 import {
@@ -30,7 +31,12 @@ interface Target {
   /** What the client gave: `docker-image://…`, `local:…`. */
   readonly input: string;
   readonly request: NamedContextRequest & { readonly resolveMode: string };
+  /** How often a policy has put something else in its place. */
+  readonly conversions: number;
 }
+
+/** As many conversions as a policy may make of one context: more are a cycle. */
+const maxConversions = 10;
 
 /** Contexts that the client gives in place of images and stages: `context:<name>[::<platform>]`. */
 export class NamedContexts {
@@ -51,21 +57,32 @@ export class NamedContexts {
     for (const key of [`${name}::${platform}`, name]) {
       const input = this.#client.options[`context:${key}`];
       if (input === undefined) continue;
-      const target = { name, key, input, request: { ...request, resolveMode: this.#resolveMode } };
+      const mode = { resolveMode: this.#resolveMode };
+      const target = { name, key, input, request: { ...request, ...mode }, conversions: 0 };
       return { load: (options) => this.#load(target, options) };
     }
     return undefined;
   }
 
   async #load(target: Target, options: { readonly signal: AbortSignal }): Promise<Loaded> {
-    const { input, key } = target;
+    const { input, key, conversions } = target;
+    if (conversions > maxConversions) {
+      const cycle = "context recursion limit exceeded; this may indicate a cycle in the provided source policies";
+      throw invalid(`${cycle}: ${input}`);
+    }
     const colon = input.indexOf(":");
     if (colon < 0) throw invalid(`invalid context specifier ${input} for ${key}`);
     const scheme = input.startsWith("git@") ? "git" : input.slice(0, colon);
     const rest = input.slice(colon + 1);
     switch (scheme) {
       case "docker-image":
-        return await this.#loadImage(target, rest.replace(/^\/\//, ""), options);
+        try {
+          return await this.#loadImage(target, rest.replace(/^\/\//, ""), options);
+        } catch (error) {
+          if (!(error instanceof NotAnImageError)) throw error;
+          const converted = error.updated.replace(/^local:\/\//, "local:");
+          return await this.#load({ ...target, input: converted, conversions: conversions + 1 }, options);
+        }
       case "git":
       case "http":
       case "https":
