@@ -52,8 +52,9 @@ export class CacheCore {
   }
 
   #forgetSize(snapshot: string): void {
-    const record = this.registry.find(snapshot.split("-")[0] ?? snapshot);
-    if (record?.values.sizeBytes !== undefined) this.registry.update(record, { sizeBytes: undefined });
+    const owner = this.registry.find(snapshot.split("-")[0] ?? snapshot);
+    for (const record of new Set([owner, ...this.registry.recordsOfSnapshot(snapshot)]))
+      if (record?.values.sizeBytes !== undefined) this.registry.update(record, { sizeBytes: undefined });
   }
 
   /** @throws {BuildError} `not_found` */
@@ -88,7 +89,8 @@ export class CacheCore {
       throw new BuildError("failed_precondition", `Cannot remove cache record "${record.id}": it is in use`);
     const { snapshot, blobs } = record.values;
     this.registry.remove(record);
-    if (snapshot !== undefined) await this.snapshotter.remove(snapshot);
+    if (snapshot !== undefined && this.registry.recordsOfSnapshot(snapshot).size === 0)
+      await this.snapshotter.remove(snapshot);
     if (record.structure.kind === "merge") await this.#removeSteps(record);
     await this.blobs.unpin(record.id);
     await this.blobs.deleteUnnamed(blobs.map(({ digest }) => digest));

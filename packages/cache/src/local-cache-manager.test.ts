@@ -23,6 +23,14 @@ const write =
   (name: string, text = name) =>
   (directory: string): void =>
     writeFileSync(join(directory, name), text);
+const everything = {
+  filters: [],
+  all: true,
+  keepDurationMs: 0,
+  reservedSpaceBytes: 0,
+  maxUsedSpaceBytes: 0,
+  minFreeSpaceBytes: 0,
+};
 const noLazy = (): never => {
   throw new Error("nothing may be fetched");
 };
@@ -95,6 +103,38 @@ for (const driver of ["overlay", "native"] as const) {
     assert.deepEqual(await readTree(pulled, (path) => readFileSync(join(path, "d/more"), "utf8")), "more");
     await using equal = await target.cache.getByLayers(remote.layers, noLazy, named("again"));
     assert.equal(equal.id, pulled.id);
+  });
+
+  test(`${driver}: layers that are equal but for their compression keep their blobs and share their tree`, async () => {
+    using root = makeTestRoot();
+    using otherRoot = makeTestRoot();
+    await using source = await openTestCache(root.path, driver);
+    await using base = await commitTree(source.cache, undefined, { run: write("a") });
+    await using top = await commitTree(source.cache, base, { run: write("b") });
+    const fast = await top.remote(gzip, quiet);
+    const small = await top.remote({ type: "zstd", force: true, ociMediaTypes: true }, quiet);
+
+    await using target = await openTestCache(otherRoot.path, driver);
+    const { cache } = target;
+    const first = await cache.getByLayers(fast.layers, () => fast.provider, named("first"));
+    await first.extract(quiet);
+    await using second = await cache.getByLayers(small.layers, noLazy, named("second"));
+    assert.equal(second.isLazy, false, "the tree is there");
+    assert.equal(second.chainId, first.chainId);
+    await using built = await commitTree(cache, second, { run: write("c") });
+    const blobs = (await built.remote(gzip, quiet)).layers.map(({ descriptor }) => descriptor.digest);
+    assert.deepEqual(
+      blobs.slice(0, 2),
+      small.layers.map(({ descriptor }) => descriptor.digest),
+    );
+    const usage = await cache.diskUsage({ signal });
+    const shared = usage.filter(({ id }) => id === first.id || id === second.id).map(({ sizeBytes }) => sizeBytes);
+    assert.ok(shared.some((size) => size > 0) && Math.min(...shared) < Math.max(...shared), "one pays for the tree");
+    await first[Symbol.asyncDispose]();
+    for await (const _gone of cache.prune({ ...everything, signal }));
+    await assert.rejects(cache.get(first.id, { signal }), { code: "not_found" });
+    assert.deepEqual(await listRoot(second), ["a", "b"], "the tree stays for whoever has it");
+    assert.deepEqual(await listRoot(built), ["a", "b", "c"]);
   });
 
   test(`${driver}: a merge shows its parts one over the other, and keeps their layers`, async () => {

@@ -125,6 +125,8 @@ export class LocalCacheManager implements CacheManager, AsyncDisposable {
             ...(layer.createdAt !== undefined && { createdAt: layer.createdAt }),
             diffId: layer.diffId,
             blobs: [layer.descriptor],
+            // Unpacked already, from other blobs: this record says which blobs the image has.
+            snapshot: chainId === undefined ? undefined : registry.findTree(chainId),
           },
         );
       // The newest provider: those of earlier builds may have lost their sessions.

@@ -36,18 +36,16 @@ export class DiskUsageMeter {
     using _permit = await this.#limit.acquire({ signal });
     const before = record.values;
     const { snapshot, blobs } = before;
-    let bytes = snapshot === undefined ? 0 : await this.#snapshotBytes(snapshot, signal);
+    const { registry } = this.#core;
+    const paysTree = snapshot !== undefined && isFirst(record, registry.recordsOfSnapshot(snapshot));
+    let bytes = paysTree ? await this.#snapshotBytes(snapshot, signal) : 0;
     if (record.structure.kind === "merge" && snapshot !== undefined) bytes += await this.#stepBytes(record, signal);
-    for (const { digest } of blobs) if (this.#pays(record, digest)) bytes += await this.#blobBytes(digest);
+    for (const { digest } of blobs)
+      if (isFirst(record, registry.recordsOfBlob(digest))) bytes += await this.#blobBytes(digest);
     const isStable = !(record.values.mutable && record.holds > 0);
     // What changed meanwhile was not measured, or in part.
-    if (isStable && record.values === before) this.#core.registry.update(record, { sizeBytes: bytes });
+    if (isStable && record.values === before) registry.update(record, { sizeBytes: bytes });
     return bytes;
-  }
-
-  /** A blob that several records name is charged to one of them, whatever is done to the others. */
-  #pays(record: CacheRecord, digest: Digest): boolean {
-    return [...this.#core.registry.recordsOfBlob(digest)].every(({ id }) => record.id <= id);
   }
 
   async #blobBytes(digest: Digest): Promise<number> {
@@ -131,6 +129,11 @@ export class DiskUsageMeter {
       }),
     );
   }
+}
+
+/** What several records name is charged to one of them, whatever is done to the others. */
+function isFirst(record: CacheRecord, sharing: ReadonlySet<CacheRecord>): boolean {
+  return [...sharing].every(({ id }) => record.id <= id);
 }
 
 /** Those that are held, and all they are built on. */

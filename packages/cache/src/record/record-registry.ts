@@ -9,6 +9,7 @@ export class RecordRegistry {
   readonly #records = new Map<string, CacheRecord>();
   readonly #byChainId = new Map<ChainId, Set<CacheRecord>>();
   readonly #byBlob = new Map<Digest, Set<CacheRecord>>();
+  readonly #bySnapshot = new Map<string, Set<CacheRecord>>();
   /** Called when there may be more on the disk than before. */
   onGrowth: (() => void) | undefined;
   /** Called with the id of each record that is gone. */
@@ -103,9 +104,11 @@ export class RecordRegistry {
     this.#records.delete(record.id);
     this.#leaveIndexes(record);
     for (const parent of record.parents) parent.children -= 1;
-    // Blobs that others name too are charged to one of those now.
-    for (const { digest } of record.values.blobs)
-      for (const other of Array.from(this.recordsOfBlob(digest))) this.update(other, { sizeBytes: undefined });
+    // What others name too is charged to one of those now.
+    const { blobs, snapshot } = record.values;
+    const sharing = blobs.flatMap(({ digest }) => [...this.recordsOfBlob(digest)]);
+    if (snapshot !== undefined) sharing.push(...this.recordsOfSnapshot(snapshot));
+    for (const other of sharing) this.update(other, { sizeBytes: undefined });
     this.onRemoved?.(record.id);
   }
 
@@ -117,16 +120,27 @@ export class RecordRegistry {
     return this.#records.values();
   }
 
-  /**
-   * The record of a layer. The ChainID alone is a claim of whoever made the image: it is believed where the layer was
-   * unpacked, and so verified, or where the blob is the same.
-   */
+  /** The record of a layer that has this blob: one that is unpacked, where there is one. */
   findLayer(chainId: ChainId, blob: Digest): CacheRecord | undefined {
-    const records = [...(this.#byChainId.get(chainId) ?? [])];
-    return (
-      records.find(({ values }) => values.snapshot !== undefined) ??
-      records.find(({ values }) => values.blobs.some(({ digest }) => digest === blob))
+    const records = [...(this.#byChainId.get(chainId) ?? [])].filter(({ values }) =>
+      values.blobs.some(({ digest }) => digest === blob),
     );
+    return records.find(({ values }) => values.snapshot !== undefined) ?? records[0];
+  }
+
+  /**
+   * The tree of a stack of layers, whatever blobs it was unpacked from. A ChainID is a claim of whoever made an image: where
+   * it was unpacked, it was verified.
+   */
+  findTree(chainId: ChainId): string | undefined {
+    for (const { values } of this.#byChainId.get(chainId) ?? [])
+      if (values.snapshot !== undefined) return values.snapshot;
+    return undefined;
+  }
+
+  /** Those whose tree it is: layers that are equal but for their blobs have one in common. */
+  recordsOfSnapshot(name: string): ReadonlySet<CacheRecord> {
+    return this.#bySnapshot.get(name) ?? new Set();
   }
 
   recordsOfBlob(digest: Digest): ReadonlySet<CacheRecord> {
@@ -142,13 +156,17 @@ export class RecordRegistry {
   #enterIndexes(record: CacheRecord): void {
     const chainId = indexedChainId(record);
     if (chainId !== undefined) addTo(this.#byChainId, chainId, record);
-    for (const { digest } of record.values.blobs) addTo(this.#byBlob, digest, record);
+    const { blobs, snapshot } = record.values;
+    for (const { digest } of blobs) addTo(this.#byBlob, digest, record);
+    if (snapshot !== undefined) addTo(this.#bySnapshot, snapshot, record);
   }
 
   #leaveIndexes(record: CacheRecord): void {
     const chainId = indexedChainId(record);
     if (chainId !== undefined) removeFrom(this.#byChainId, chainId, record);
-    for (const { digest } of record.values.blobs) removeFrom(this.#byBlob, digest, record);
+    const { blobs, snapshot } = record.values;
+    for (const { digest } of blobs) removeFrom(this.#byBlob, digest, record);
+    if (snapshot !== undefined) removeFrom(this.#bySnapshot, snapshot, record);
   }
 }
 

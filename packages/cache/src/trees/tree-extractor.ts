@@ -53,10 +53,15 @@ export class TreeExtractor {
 
   async #make(record: CacheRecord, options: RefOptions): Promise<void> {
     if (record.values.snapshot !== undefined) return;
-    const { snapshotter } = this.#services;
+    const { snapshotter, registry } = this.#services;
     // What an attempt left behind that failed after it had committed.
     if ((await snapshotter.find(record.id)) !== undefined) await snapshotter.remove(record.id);
-    const { structure } = record;
+    const { structure, chainId } = record;
+    const known = structure.kind === "layer" && chainId !== undefined ? registry.findTree(chainId) : undefined;
+    if (known !== undefined) {
+      registry.update(record, { snapshot: known, sizeBytes: undefined });
+      return;
+    }
     switch (structure.kind) {
       case "layer":
         await this.#unpackLayer(record, structure.parent, options);
@@ -70,7 +75,7 @@ export class TreeExtractor {
       default:
         structure satisfies never;
     }
-    this.#services.registry.update(record, { snapshot: record.id, sizeBytes: undefined });
+    registry.update(record, { snapshot: record.id, sizeBytes: undefined });
   }
 
   /** Fetches and unpacks the layer beside its parents: only committing waits for them. */
