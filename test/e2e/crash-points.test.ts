@@ -25,7 +25,7 @@ suite("a daemon that is killed at any point of a build", () => {
     using folder = temporaryFolder("crash-points");
     await using scene = await CrashScene.open(folder.path);
     const undisturbed = await scene.prepareBuild("undisturbed");
-    assert.equal(await buildInPhases(scene.daemon, undisturbed, () => undefined), undefined);
+    assert.equal(await buildInPhases(scene.daemon, undisturbed), undefined);
     const expected = await scene.pushedFiles("undisturbed");
     scene.assertWhole(expected);
     const starts: Start[] = [];
@@ -83,14 +83,15 @@ async function crashOnce(
   const before = fingerprint(daemon.root);
   const killed = Promise.withResolvers<void>();
   let isReached = false;
-  const building = buildInPhases(daemon, request, (seen) => {
+  const onPhase = (seen: BuildPhase): void => {
     if (isReached || (seen !== phase && seen !== "end")) return;
     isReached = true;
     if (prunes) daemon.buildctl(["prune", "--all"]).then(() => undefined, killed.reject);
     delay(seen === "end" ? 0 : delayMs)
       .then(async () => await daemon.kill())
       .then(killed.resolve, killed.reject);
-  });
+  };
+  const building = buildInPhases(daemon, request, { onPhase });
   await killed.promise;
   await building;
   const load = new MachineLoad();
@@ -101,7 +102,7 @@ async function crashOnce(
   assert.deepEqual(scene.leftBehind(), []);
   assert.deepEqual(await brokenPromises(daemon.root), []);
   assert.deepEqual(differences(before, fingerprint(daemon.root)), [], "what was committed is as it was");
-  const failure = await buildInPhases(daemon, request, () => undefined);
+  const failure = await buildInPhases(daemon, request);
   assert.equal(failure, undefined, `the build fails after the crash: ${String(failure)}`);
   const files = await scene.pushedFiles(name);
   assert.deepEqual([...files.keys()].toSorted(), paths.toSorted());

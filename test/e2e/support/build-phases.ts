@@ -29,12 +29,17 @@ const signs: readonly (readonly [BuildPhase, RegExp])[] = [
   ["push", /status pushing layers/],
 ];
 
+/** Who follows a build. */
+export interface BuildListeners {
+  readonly onPhase?: (phase: BuildPhase) => void;
+  readonly onLog?: (text: string) => void;
+}
+
 /** Builds, and calls back at the first sign of each phase. @returns the failure, if there was one. */
 export async function buildInPhases(
   daemon: TestDaemon,
   request: Omit<BuildRequest, "onStatus">,
-  onPhase: (phase: BuildPhase) => void,
-  onLog: (text: string) => void = () => undefined,
+  { onPhase = () => undefined, onLog = () => undefined }: BuildListeners = {},
 ): Promise<unknown> {
   const seen = new Set<BuildPhase>();
   const look = (text: string): void => {

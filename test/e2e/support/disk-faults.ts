@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { endProcess } from "./processes.ts";
@@ -48,6 +48,11 @@ export interface BrokenCalls {
   readonly after: number;
   /** From then on one call of so many fails. */
   readonly every: number;
+}
+
+/** Whether this machine lets processes be traced; hardened ones do not. */
+export function canBreakDisk(): boolean {
+  return spawnSync("strace", ["-o", "/dev/null", "-e", "inject=getuid:error=EIO", "true"]).status === 0;
 }
 
 /** Lets calls of a process, of all of its threads and of what it starts meanwhile, fail as on a disk that cannot be read or written. */
