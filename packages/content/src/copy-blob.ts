@@ -34,8 +34,9 @@ async function copy(
   await using writer = await to.openWriter({ signal, ref: descriptor.digest, takesChunks });
   let bytes = writer.offset;
   for await (const chunk of await from.open(descriptor, { signal, offset: writer.offset })) {
-    await writer.write(chunk);
+    // Counted first: a writer that takes the chunk leaves it empty.
     bytes += chunk.byteLength;
+    await writer.write(chunk);
     onProgress?.(bytes);
   }
   return await writer.commit({ digest: descriptor.digest, size: descriptor.size });

@@ -36,7 +36,9 @@ test("copyBlob() moves a large blob's chunks to the thread, and leaves those of 
   await writer.write(bytes);
   const { digest, size } = await writer.commit({});
   const descriptor = { mediaType: "application/octet-stream", digest, size };
-  await copyBlob(from, store, { signal, descriptor });
+  let arrived = 0;
+  await copyBlob(from, store, { signal, descriptor, onProgress: (count) => void (arrived = count) });
+  assert.equal(arrived, size);
   const options = { signal, maxBytes: size };
   assert.ok((await readBlob(store, descriptor, options)).equals(bytes));
   assert.ok((await readBlob(from, descriptor, options)).equals(bytes));
