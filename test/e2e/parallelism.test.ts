@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
+import { inClient } from "@buildkit-ts/frontend";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
 import { temporaryFolder } from "./support/processes.ts";
-import { type SolveOptions, solveOk } from "./support/solve.ts";
+import { type Solved, type SolveOptions, solve, solveOk } from "./support/solve.ts";
 
 suite("steps at a time", () => {
   const folder = temporaryFolder("parallelism");
@@ -65,4 +66,31 @@ suite("steps at a time", () => {
     await large;
     assert.deepEqual(ended, ["small", "large"]);
   });
+
+  for (const places of [1, 2])
+    test(`leave a worker's places, ${places} in all, while they wait for a locked cache mount`, async () => {
+      await using daemon = await start(`locked-${places}`, ["--oci-max-parallelism", String(places)]);
+      const build = async (run: string, options: SolveOptions = {}): Promise<Solved> =>
+        await solveOk(daemon, await busyboxContext(folder.path, `${shellStage}RUN ${run}\n`), options);
+      const waiter = async (index: number, onWaiting: () => void): Promise<Solved> =>
+        await build(`--mount=type=cache,id=lock,target=/l,sharing=locked echo ${index}`, {
+          onProgress: ({ statuses }) => (statuses.has("waiting for cache mount /lock") ? onWaiting() : undefined),
+        });
+      let waiters: Promise<Solved>[] = [];
+      const { error } = await solve(daemon, {
+        // A container of a frontend's has the directory, and needs no place.
+        run: inClient(async (client) => {
+          const cache = { id: "/lock", sharing: "locked" } as const;
+          const mounts = [{ target: "/" }, { target: "/l", cache }];
+          await using _holder = await client.openContainer({ mounts }, { signal: AbortSignal.timeout(60_000) });
+          const waiting = Array.from({ length: places }, () => Promise.withResolvers<void>());
+          waiters = waiting.map(async ({ resolve }, index) => await waiter(index, resolve));
+          await Promise.all(waiting.map(async ({ promise }) => await promise));
+          await build("echo others go on");
+          return { ref: undefined, refs: new Map(), metadata: new Map() };
+        }),
+      });
+      assert.equal(error, undefined);
+      await Promise.all(waiters);
+    });
 });

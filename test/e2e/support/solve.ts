@@ -22,6 +22,8 @@ export interface Solved {
   /** By name. */
   readonly steps: ReadonlyMap<string, SeenStep>;
   readonly logs: string;
+  /** What steps said that they were doing. */
+  readonly statuses: ReadonlySet<string>;
   /** Short texts, as they came. */
   readonly warnings: readonly string[];
 }
@@ -39,6 +41,7 @@ export async function solve(daemon: TestDaemon, options: SolveOptions): Promise<
   const { signal = AbortSignal.timeout(60_000), onProgress, run, ...request } = options;
   const steps = new Map<string, SeenStep>();
   const names = new Map<string, string>();
+  const statuses = new Set<string>();
   const warnings: string[] = [];
   let logs = "";
   const onStatus: BuildRequest["onStatus"] = (status) => {
@@ -51,16 +54,17 @@ export async function solve(daemon: TestDaemon, options: SolveOptions): Promise<
       step.error ||= vertex.error;
       steps.set(vertex.name, step);
     }
+    for (const { ID: id } of status.statuses) statuses.add(id);
     for (const log of status.logs) logs += Buffer.from(log.msg).toString("utf8");
     for (const warning of status.warnings) warnings.push(Buffer.from(warning.short).toString("utf8"));
-    onProgress?.({ steps, logs, warnings });
+    onProgress?.({ steps, logs, statuses, warnings });
   };
   await using client = await BuildkitClient.connect(daemon.address, { signal });
   try {
     const response = await client.build({ ...request, onStatus }, { signal, ...(run !== undefined && { run }) });
-    return { response, error: undefined, steps, logs, warnings };
+    return { response, error: undefined, steps, logs, statuses, warnings };
   } catch (error) {
-    return { response: undefined, error, steps, logs, warnings };
+    return { response: undefined, error, steps, logs, statuses, warnings };
   }
 }
 

@@ -6,6 +6,7 @@ import type { Executor, ProcessMeta, ProcessStreams } from "@buildkit-ts/executo
 import { mountTemporarily } from "@buildkit-ts/mount";
 import type { OpContext } from "@buildkit-ts/solver";
 import { requireEntitlement } from "../definition/load-definition.ts";
+import { lockCacheMounts } from "../mounts/lock-cache-mounts.ts";
 import { type MountDeps, type PreparedMounts, prepareMounts } from "../mounts/prepare-mounts.ts";
 import { loadSecretEnv } from "../mounts/session-secret.ts";
 import { defaultPath, networkOf, securityOf, traceParentOf, windowsPath, withDefault } from "../ops/process-meta.ts";
@@ -83,7 +84,9 @@ export class StepContainer implements AsyncDisposable {
     networkOf(request.network);
     const { mounts, inputs, context } = request;
     await using stack = new AsyncDisposableStack();
-    const prepared = stack.use(await prepareMounts({ mounts, inputs, cwd: "", name: request.name, context }, deps));
+    const wanted = { mounts, inputs, cwd: "", name: request.name, context };
+    const scope = stack.use(await lockCacheMounts(wanted, deps));
+    const prepared = stack.use(await prepareMounts(wanted, { ...deps, scope }));
     const files = request.files === undefined ? undefined : await ReadonlyFiles.create(request.files, deps);
     if (files !== undefined) stack.use(files);
     const container = new StepContainer(request, deps, { prepared, files });

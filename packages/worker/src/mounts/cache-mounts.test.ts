@@ -2,10 +2,14 @@ import assert from "node:assert/strict";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { opspb } from "@buildkit-ts/api";
 import { commitTree, makeTestRoot, openTestCache, quiet } from "@buildkit-ts/cache/testing";
 import { mountTemporarily } from "@buildkit-ts/mount";
 import type { StatusUpdate } from "@buildkit-ts/progress";
 import { CacheMounts } from "./cache-mounts.ts";
+import { lockCacheMounts } from "./lock-cache-mounts.ts";
+import type { MountRequest } from "./prepare-mounts.ts";
 
 const { signal } = new AbortController();
 
@@ -69,5 +73,38 @@ test("a step that waits for a locked directory says so, and goes on when it is f
       ["waiting for cache mount locked", false],
       ["waiting for cache mount locked", true],
     ],
+  );
+});
+
+test("steps that lock the same directories in different orders do not wait for each other for ever", async () => {
+  using root = makeTestRoot();
+  await using opened = await openTestCache(root.path);
+  const cacheMounts = new CacheMounts(opened.cache, { temporaryDirectory: root.path });
+  const { progress } = quiet;
+  const context = { signal, progress, sessions: () => [], values: () => [] };
+  const request = (ids: readonly string[]): MountRequest => ({
+    mounts: ids.map((id) =>
+      create(opspb.MountSchema, {
+        input: -1n,
+        dest: `/${id}`,
+        output: -1n,
+        mountType: opspb.MountType.CACHE,
+        cacheOpt: { ID: id, sharing: opspb.CacheSharingOpt.LOCKED },
+      }),
+    ),
+    inputs: [],
+    cwd: "/",
+    name: "step",
+    context,
+  });
+  const orders = [
+    ["a", "b", "c"],
+    ["c", "b", "a"],
+    ["b", "c", "a"],
+  ];
+  await Promise.all(
+    orders.map(async (ids) => {
+      await using _scope = await lockCacheMounts(request(ids), { cacheMounts });
+    }),
   );
 });

@@ -248,6 +248,7 @@ export class CacheMountScope implements AsyncDisposable {
   }
 }
 
-function mountKey({ id, base }: CacheMountRequest): string {
+/** Requests with equal keys are for one directory. */
+export function mountKey({ id, base }: CacheMountRequest): string {
   return base === undefined ? id : `${id}:${base.id}`;
 }

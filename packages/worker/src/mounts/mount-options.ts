@@ -1,4 +1,5 @@
 import { opspb } from "@buildkit-ts/api";
+import type { ImmutableRef } from "@buildkit-ts/cache";
 import type { Mount } from "@buildkit-ts/mount";
 import { invalid } from "../definition/validate-op.ts";
 import type { CacheSharing } from "./cache-mounts.ts";
@@ -22,4 +23,14 @@ export function sharingOf(sharing: opspb.CacheSharingOpt): CacheSharing {
     default:
       throw invalid(`invalid cache sharing option: ${sharing}`);
   }
+}
+
+/** What a mount starts from; undefined for nothing. @throws {BuildError} `invalid_argument`. */
+export function inputOf(
+  { input }: opspb.Mount,
+  inputs: readonly (ImmutableRef | undefined)[],
+): ImmutableRef | undefined {
+  if (input === -1n) return undefined;
+  if (input < 0n || input >= BigInt(inputs.length)) throw invalid(`missing input ${input}`);
+  return inputs[Number(input)];
 }

@@ -6,7 +6,8 @@ import { compareText, rootedPath } from "../content-selector.ts";
 import { invalid, rootMount } from "../definition/validate-op.ts";
 import { refOptions } from "../ref-options.ts";
 import type { CacheMountScope } from "./cache-mounts.ts";
-import { sharingOf, tmpfs } from "./mount-options.ts";
+import { cacheMountRequest } from "./lock-cache-mounts.ts";
+import { inputOf, tmpfs } from "./mount-options.ts";
 import type { MountDeps, MountRequest, MountView, PreparedMounts } from "./prepare-mounts.ts";
 import { createSecretFile } from "./secret-file.ts";
 import { fetchSecret } from "./session-secret.ts";
@@ -39,10 +40,11 @@ export class MountPreparation implements AsyncDisposable {
   readonly #mounts: ContainerMount[] = [];
   #root: { readonly mounts: readonly Mount[]; readonly readonly: boolean } | undefined;
 
-  constructor(request: MountRequest, deps: MountDeps) {
+  /** @param options.scope The step's cache directories; those that it locks are in it already. */
+  constructor(request: MountRequest, { scope, ...deps }: MountDeps & { readonly scope: CacheMountScope }) {
     this.#request = request;
     this.#deps = deps;
-    this.#scope = this.#refs.use(deps.cacheMounts.createScope());
+    this.#scope = this.#refs.use(scope);
   }
 
   async add(mount: opspb.Mount): Promise<void> {
@@ -50,7 +52,7 @@ export class MountPreparation implements AsyncDisposable {
     if (isRoot && mount.mountType !== opspb.MountType.BIND) {
       throw invalid(`invalid mount type ${typeNames[mount.mountType] ?? mount.mountType} for ${mount.dest}`);
     }
-    const prepared = await this.#prepare(mount, this.#input(mount));
+    const prepared = await this.#prepare(mount, inputOf(mount, this.#request.inputs));
     this.#prepared.push(prepared);
     if (prepared === undefined) return;
     const { mounts } = prepared;
@@ -67,13 +69,6 @@ export class MountPreparation implements AsyncDisposable {
       readonly: mount.readonly,
       ...(mount.selector !== "" && { selector: mount.selector }),
     });
-  }
-
-  #input(mount: opspb.Mount): ImmutableRef | undefined {
-    if (mount.input === -1n) return undefined;
-    const { inputs } = this.#request;
-    if (mount.input < 0n || mount.input >= BigInt(inputs.length)) throw invalid(`missing input ${mount.input}`);
-    return inputs[Number(mount.input)];
   }
 
   async #prepare(mount: opspb.Mount, ref: ImmutableRef | undefined): Promise<Prepared | undefined> {
@@ -122,16 +117,7 @@ export class MountPreparation implements AsyncDisposable {
   }
 
   async #cache(mount: opspb.Mount, ref: ImmutableRef | undefined): Promise<Prepared> {
-    if (mount.cacheOpt === undefined) throw invalid("missing cache mount options");
-    const { ID: id, sharing } = mount.cacheOpt;
-    const suffix = id === mount.dest ? "" : ` with id ${JSON.stringify(id)}`;
-    const held = await this.#scope.mount({
-      id,
-      sharing: sharingOf(sharing),
-      base: ref,
-      description: `cached mount ${mount.dest} from ${this.#request.name}${suffix}`,
-      ...refOptions(this.#request.context),
-    });
+    const held = await this.#scope.mount(cacheMountRequest(mount, this.#request));
     if (mount.output !== -1n && ref !== undefined) this.#outputs.push({ kind: "input", ref });
     const prepared = withoutTree(this.#hold(held));
     return ref === undefined ? prepared : { ...prepared, tree: { kind: "input", ref } };

@@ -4,7 +4,7 @@ import type { ContainerMount } from "@buildkit-ts/executor";
 import type { Mount } from "@buildkit-ts/mount";
 import type { SessionManager } from "@buildkit-ts/session";
 import type { OpContext } from "@buildkit-ts/solver";
-import type { CacheMounts } from "./cache-mounts.ts";
+import type { CacheMountScope, CacheMounts } from "./cache-mounts.ts";
 import { MountPreparation } from "./mount-preparation.ts";
 
 /** What mounts of steps are made with. */
@@ -47,8 +47,16 @@ export interface PreparedMounts extends AsyncDisposable {
 /** Opens a mount for reading. */
 export type MountView = () => Promise<HeldMounts>;
 
-/** Makes everything that a step is to see. @throws {BuildError} `invalid_argument`, for mounts that make no sense. */
-export async function prepareMounts(request: MountRequest, deps: MountDeps): Promise<PreparedMounts> {
+/**
+ * Makes everything that a step is to see.
+ *
+ * @param deps.scope What `lockCacheMounts()` gave for the same request; disposed with the mounts.
+ * @throws {BuildError} `invalid_argument`, for mounts that make no sense.
+ */
+export async function prepareMounts(
+  request: MountRequest,
+  deps: MountDeps & { readonly scope: CacheMountScope },
+): Promise<PreparedMounts> {
   await using stack = new AsyncDisposableStack();
   const preparation = stack.use(new MountPreparation(request, deps));
   for (const mount of request.mounts) await preparation.add(mount);

@@ -10,7 +10,8 @@ import type { ContentCache } from "../content-selector.ts";
 import { operationOf } from "../definition/llb-operation.ts";
 import { invalid } from "../definition/validate-op.ts";
 import { keepFailedStep } from "../failed-step.ts";
-import { type MountDeps, type PreparedMounts, prepareMounts } from "../mounts/prepare-mounts.ts";
+import { lockCacheMounts } from "../mounts/lock-cache-mounts.ts";
+import { type MountDeps, type MountRequest, type PreparedMounts, prepareMounts } from "../mounts/prepare-mounts.ts";
 import { loadSecretEnv } from "../mounts/session-secret.ts";
 import { createStepLogs, type StepLogLimits } from "../step-log.ts";
 import { refOfResult, WorkerResult } from "../worker-result.ts";
@@ -47,10 +48,14 @@ export class ExecOperation implements Op {
   }
 
   async exec(inputs: readonly Result[], context: OpContext): Promise<Result[]> {
-    using _slot = await this.#deps.slots.acquire(context);
     const { meta } = this.#op;
     if (meta === undefined) throw invalid("invalid exec op with no meta");
-    await using prepared = await this.#prepare(meta, { inputs, context });
+    const request = this.#mountRequest(meta, inputs, context);
+    // First what may take as long as another step: who waits for a directory must not keep a place from others.
+    await using scope = await this.#unlessFailed(inputs, request, lockCacheMounts(request, this.#deps));
+    using _slot = await this.#deps.slots.acquire(context);
+    const preparing = prepareMounts(request, { ...this.#deps, scope });
+    await using prepared = await this.#unlessFailed(inputs, request, preparing);
     await this.#run(meta, prepared, context).catch(async (error: unknown) => {
       context.signal.throwIfAborted();
       const trees = { inputs: this.#mountInputs(inputs), left: async () => await prepared.commitFailed() };
@@ -60,20 +65,16 @@ export class ExecOperation implements Op {
     return refs.map((ref) => new WorkerResult(this.#deps.workerId, ref));
   }
 
-  async #prepare(
-    meta: opspb.Meta,
-    { inputs, context }: { readonly inputs: readonly Result[]; readonly context: OpContext },
-  ): Promise<PreparedMounts> {
-    const request = {
-      mounts: this.#op.mounts,
-      inputs: inputs.map(refOfResult),
-      cwd: meta.cwd,
-      name: `exec ${meta.args.join(" ")}`,
-      context,
-    };
-    return await prepareMounts(request, this.#deps).catch((error: unknown) => {
+  #mountRequest(meta: opspb.Meta, inputs: readonly Result[], context: OpContext): MountRequest {
+    const { mounts } = this.#op;
+    const name = `exec ${meta.args.join(" ")}`;
+    return { mounts, inputs: inputs.map(refOfResult), cwd: meta.cwd, name, context };
+  }
+
+  /** A part of the preparation. Where it fails nothing was run, so each mount would show what it was given. */
+  async #unlessFailed<T>(inputs: readonly Result[], { context }: MountRequest, preparing: Promise<T>): Promise<T> {
+    return await preparing.catch((error: unknown) => {
       context.signal.throwIfAborted();
-      // Nothing was run, so each mount would show what it was given.
       const given = this.#mountInputs(inputs).map((result) => result?.id ?? "");
       throw new ExecError(error, { inputs: given, mounts: given });
     });
