@@ -1,20 +1,15 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
 import type { Duplex } from "node:stream";
 import { Health, HealthCheckResponse_ServingStatus } from "@buildkit-ts/api/grpc/health";
-import { abortable, type Clock } from "@buildkit-ts/async";
+import type { Clock } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
+import { type HealthPolicy, HealthWatch, healthPolicy } from "./health-watch.ts";
 import type { SessionCaller } from "./session.ts";
 import { bulkSessionOptions, widenWindow } from "./wire/http2-settings.ts";
 import { allValues, firstValue, type Metadata } from "./wire/metadata.ts";
 import { callUnary, openStream } from "./wire/rpc-client.ts";
-
-interface HealthPolicy {
-  readonly intervalMs: number;
-  readonly timeoutMs: number;
-  readonly failures: number;
-}
 
 /** One client's session: an HTTP/2 client on the connection that the client opened. */
 export class SessionConnection implements SessionCaller {
@@ -28,6 +23,7 @@ export class SessionConnection implements SessionCaller {
   readonly #clock: Clock;
   readonly #policy: HealthPolicy;
   #transport: Transport | undefined;
+  #receivedBytes = 0;
 
   constructor(connection: Duplex, metadata: Metadata, clock: Clock) {
     this.id = firstValue(metadata, "x-docker-expose-session-uuid") ?? "";
@@ -40,6 +36,10 @@ export class SessionConnection implements SessionCaller {
     this.#clock = clock;
     this.http2 = connect("http://localhost", { ...bulkSessionOptions, createConnection: () => connection });
     this.http2.once("connect", widenWindow);
+    // After HTTP/2 has taken the stream over: it decides when it flows.
+    connection.on("data", (chunk: Buffer) => {
+      this.#receivedBytes += chunk.length;
+    });
     this.http2.on("error", (error) => this.close(error));
     this.http2.once("close", () => this.close());
     connection.once("close", () => this.close());
@@ -74,51 +74,28 @@ export class SessionConnection implements SessionCaller {
 
   /** Asks the client regularly whether it is alive, until the session ends. */
   async watchHealth(): Promise<void> {
-    const signal = this.#closed.signal;
-    let failures = 0;
-    let lastMs = 0;
-    while (!signal.aborted) {
-      if (!(await this.#pause(this.#policy.intervalMs))) return;
-      const started = this.#clock.now();
-      try {
-        await this.#check(Math.max(this.#policy.timeoutMs, lastMs * 1.5));
-        failures = 0;
-      } catch (error) {
-        failures += 1;
-        if (failures >= this.#policy.failures) {
-          const message = `Cannot keep session "${this.id}": health checks failed`;
-          this.close(new BuildError("unavailable", message, { cause: error }));
-        }
-      }
-      lastMs = this.#clock.now() - started;
-    }
-  }
-
-  async #pause(ms: number): Promise<boolean> {
+    const closed = this.#closed.signal;
+    const watch = new HealthWatch({
+      policy: this.#policy,
+      clock: this.#clock,
+      check: async (signal) => await this.#check(signal),
+      receivedBytes: () => this.#receivedBytes,
+    });
     try {
-      await this.#clock.sleep(ms, { signal: this.#closed.signal });
-      return true;
+      await watch.run({ signal: closed });
     } catch (error) {
-      if (this.#closed.signal.aborted) return false;
-      throw error;
+      if (closed.aborted) return;
+      const message = `Cannot keep session "${this.id}": health checks failed`;
+      this.close(new BuildError("unavailable", message, { cause: error }));
     }
   }
 
-  async #check(timeoutMs: number): Promise<void> {
-    const signal = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(timeoutMs)]);
-    const call = callUnary(this.http2, { method: Health.method.check, request: {} }, { signal });
-    const { status } = await abortable(call, signal);
+  async #check(signal: AbortSignal): Promise<void> {
+    const { status } = await callUnary(this.http2, { method: Health.method.check, request: {} }, { signal });
     if (status !== HealthCheckResponse_ServingStatus.SERVING) {
       throw new BuildError("unavailable", `Cannot use session "${this.id}": the client does not serve`);
     }
   }
-}
-
-function healthPolicy(custom: string | undefined): HealthPolicy {
-  const ms = /^\d{1,9}$/.test(custom ?? "") ? Number(custom) : 0;
-  if (ms === 0) return { intervalMs: 5000, timeoutMs: 15_000, failures: 2 };
-  const bounded = Math.max(ms, 1000);
-  return { intervalMs: bounded, timeoutMs: bounded, failures: 1 };
 }
 
 function transportOn(session: SessionConnection): Transport {

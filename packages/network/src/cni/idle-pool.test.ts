@@ -1,33 +1,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import type { Clock } from "@buildkit-ts/async";
+import { ManualClock } from "@buildkit-ts/async/testing";
 import { IdlePool } from "./idle-pool.ts";
-
-/** Time passes when the test says so, and only once somebody waits for it. */
-class ManualClock implements Clock {
-  #now = 0;
-  #sleeping: { readonly until: number; readonly wake: () => void }[] = [];
-
-  now(): number {
-    return this.#now;
-  }
-
-  async sleep(ms: number, options: { readonly signal: AbortSignal }): Promise<void> {
-    options.signal.throwIfAborted();
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    options.signal.addEventListener("abort", () => reject(options.signal.reason as Error), { once: true });
-    this.#sleeping.push({ until: this.#now + ms, wake: resolve });
-    await promise;
-  }
-
-  async advance(ms: number): Promise<void> {
-    this.#now += ms;
-    const due = this.#sleeping.filter(({ until }) => until <= this.#now);
-    this.#sleeping = this.#sleeping.filter(({ until }) => until > this.#now);
-    for (const { wake } of due) wake();
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
 
 function fixture(targetSize = 0) {
   let made = 0;

@@ -62,16 +62,16 @@ export class RpcServer {
     // A lost connection is no failure of ours: the call that needed it tells.
     session.on("error", () => undefined);
     await new Promise<void>((resolve) => {
-      // A session does not always close with the stream it is on, nor the other way round.
+      // A session does not always close with the stream it is on, nor the other way round. The stream goes first: Node
+      // throws when a session says farewell on one that is about to end.
       const end = (): void => {
-        session.destroy();
         connection.destroy();
       };
       signal.addEventListener("abort", end, { once: true });
       session.once("close", end);
       connection.once("close", () => {
         signal.removeEventListener("abort", end);
-        end();
+        session.destroy();
         resolve();
       });
     });
