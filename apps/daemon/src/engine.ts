@@ -8,72 +8,46 @@ import {
   type CacheContext,
   type CacheExporter,
   type CheckedRegistry,
-  evaluateSourceKey,
   type LoadOptions,
   type SourceQuery,
   userAgent,
   type WorkerIdentity,
 } from "@buildkit-ts/control";
 import { DeviceRegistry } from "@buildkit-ts/devices";
-import { BuildError } from "@buildkit-ts/errdefs";
-import { RuncExecutor } from "@buildkit-ts/executor";
-import { StepExplainer, StepStore } from "@buildkit-ts/explain";
-import {
-  ArchiveExporter,
-  type Exporter,
-  ImageExporter,
-  LayerRewriter,
-  LocalExporter,
-  TarExporter,
-} from "@buildkit-ts/exporters";
+import { type Exporter, LayerRewriter } from "@buildkit-ts/exporters";
 import { ThreadedFileBackend } from "@buildkit-ts/fileop";
 import { WorkerLayerCodec } from "@buildkit-ts/layers";
 import { definitionFromProto } from "@buildkit-ts/llb";
 import { MetadataDatabase } from "@buildkit-ts/metadata";
-import {
-  HostNetworkProvider,
-  type NetworkProvider,
-  NoneNetworkProvider,
-  openNetworkProvider,
-} from "@buildkit-ts/network";
-import { type Platform, parsePlatform } from "@buildkit-ts/oci";
 import { RegistryClient } from "@buildkit-ts/registry";
 import { type LocalSessionManager, SessionCredentials } from "@buildkit-ts/session";
-import {
-  type CacheStore,
-  type Edge,
-  GraphSolver,
-  type Job,
-  type OpResolver,
-  type Result,
-  type Solver,
-  SqliteCacheStore,
-} from "@buildkit-ts/solver";
+import { type CacheStore, type Edge, type Result, type Solver } from "@buildkit-ts/solver";
 import { type MetadataRequest, type Source, type SourceContext, type SourceMetadata } from "@buildkit-ts/sources";
 import {
   CacheMounts,
   createOpResolver,
-  detectPlatforms,
   ensureWorkerId,
   findSource,
-  formatResultId,
   ignoredCacheMounts,
   loadDefinition,
-  type NestedSolve,
   refOfResult,
   StepContainer,
   type StepContainerDeps,
   type StepContainerRequest,
   WorkerResultLoader,
   WorkerSlots,
-  workerLabels,
 } from "@buildkit-ts/worker";
+import { createExporters } from "./create-exporters.ts";
 import type { Logger } from "./logger.ts";
+import { createNestedSolve } from "./nested-solve.ts";
+import { openExecutor, openNetwork } from "./open-executor.ts";
+import { openSolver } from "./open-solver.ts";
 import { makeTemporaryDirectory, openSnapshotter } from "./open-stores.ts";
 import { registryConfig } from "./registry-config.ts";
 import { RemoteCaches } from "./remote-caches.ts";
 import type { Settings } from "./settings.ts";
 import { openSources } from "./sources.ts";
+import { identifyWorker } from "./worker-identity.ts";
 
 /** What the parts are put together from. */
 interface Parts {
@@ -96,7 +70,7 @@ interface Parts {
   readonly garbage: GarbageCollector | undefined;
 }
 
-/** One worker with all that it needs, constructed from the settings. The only place that constructs implementations. */
+/** One worker with all that it needs, constructed from the settings. */
 export class Engine implements BuildEngine, AsyncDisposable {
   readonly #parts: Parts;
 
@@ -149,7 +123,12 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const garbage = startGarbageCollector(settings, { cache, logger, resources });
     const rewriter = new LayerRewriter({ content, codec });
     const exporters = createExporters({ content, cache, registry, sessions, rewriter });
-    const worker = identify(settings, { workerId, snapshotter: snapshotter.name, network: network.name, devices });
+    const worker = identifyWorker(settings, {
+      workerId,
+      snapshotter: snapshotter.name,
+      network: network.name,
+      devices,
+    });
     const solver = resources.use(openSolver({ resolveOp, results, workerId, database, cache, sessions, logger }));
     return new Engine({
       settings,
@@ -252,97 +231,6 @@ export class Engine implements BuildEngine, AsyncDisposable {
   }
 }
 
-/** The solver with what it keeps: keys of results, and what they were made of. Both go with the records. */
-function openSolver(parts: {
-  readonly resolveOp: OpResolver;
-  readonly results: WorkerResultLoader;
-  readonly workerId: string;
-  readonly database: MetadataDatabase;
-  readonly cache: LocalCacheManager;
-  readonly sessions: LocalSessionManager;
-  readonly logger: Logger;
-}): GraphSolver {
-  const { resolveOp, results, workerId, sessions, logger } = parts;
-  const database = parts.database.sqlite;
-  const store = new SqliteCacheStore({ id: workerId, database, results });
-  const steps = new StepStore({ database });
-  // A key of a record that is gone would be found, and missed, again and again; and the database would only grow.
-  parts.cache.onRemoved((id) => {
-    const result = formatResultId(workerId, id);
-    store.release(result).catch((error: unknown) => logger.report(error, "forget cache keys"));
-    steps.markGone(result);
-  });
-  const explainer = new StepExplainer({
-    store: steps,
-    reporter: logger,
-    exists: async (result) => await results.exists(result),
-    // Builds of one directory have one key, and so name the same steps.
-    projectOf: (step) => sessions.find(String(step.values("session")[0]))?.sharedKey ?? "",
-  });
-  return new GraphSolver({ resolveOp, cache: store, reporter: logger, explainer });
-}
-
-function createExporters(parts: {
-  readonly content: ContentStore;
-  readonly cache: LocalCacheManager;
-  readonly registry: RegistryClient;
-  readonly sessions: LocalSessionManager;
-  readonly rewriter: LayerRewriter;
-}): Map<string, Exporter> {
-  const { content, cache: pins, registry, sessions, rewriter } = parts;
-  return new Map<string, Exporter>([
-    ["image", new ImageExporter({ content, pins, registry, sessions, rewriter })],
-    ["oci", new ArchiveExporter({ variant: "oci", content, pins, sessions, rewriter })],
-    ["docker", new ArchiveExporter({ variant: "docker", content, pins, sessions, rewriter })],
-    ["local", new LocalExporter({ sessions })],
-    ["tar", new TarExporter({ sessions })],
-  ]);
-}
-
-/** What an op's result describes is built within the build that waits for the op. */
-function createNestedSolve(devices: DeviceRegistry): NestedSolve {
-  return async (definition, context) => {
-    const [job] = context.values("job") as readonly Job[];
-    if (job === undefined) throw new BuildError("internal", "Cannot build nested definition: no build waits for it");
-    const [entitlements = new Set<string>()] = context.values("entitlements") as readonly ReadonlySet<string>[];
-    // Every build that waits for the result has its say in what it is made of.
-    const policies = (context.values(evaluateSourceKey) as readonly LoadOptions["evaluateSource"][]).filter(
-      (evaluate) => evaluate !== undefined,
-    );
-    const edge = await loadDefinition(definition, {
-      signal: context.signal,
-      entitlements,
-      devices,
-      ...(policies.length > 0 && {
-        evaluateSource: async (op, options) => {
-          let isChanged = false;
-          for (const evaluate of policies) isChanged = (await evaluate(op, options)) || isChanged;
-          return isChanged;
-        },
-      }),
-    });
-    return await job.build(edge, context);
-  };
-}
-
-async function openNetwork(settings: Settings, logger: Logger): Promise<NetworkProvider> {
-  const directory = join(settings.root, "network");
-  return await openNetworkProvider(settings.network, { directory, reporter: logger, env: process.env });
-}
-
-async function openExecutor(
-  settings: Settings,
-  { sandbox, traceSocket }: { readonly sandbox: NetworkProvider; readonly traceSocket: string },
-): Promise<RuncExecutor> {
-  return await RuncExecutor.open({
-    directory: join(settings.root, "executor"),
-    networks: { sandbox, host: new HostNetworkProvider(), none: new NoneNetworkProvider() },
-    host: { defaultCgroupParent: settings.cgroupParent, traceSocket },
-    ...(settings.runtimeBinary !== undefined && { binary: settings.runtimeBinary }),
-    ...(settings.dns !== undefined && { dns: settings.dns }),
-  });
-}
-
 function startGarbageCollector(
   settings: Settings,
   options: { readonly cache: LocalCacheManager; readonly logger: Logger; readonly resources: AsyncDisposableStack },
@@ -352,28 +240,4 @@ function startGarbageCollector(
   const garbage = resources.use(new GarbageCollector(cache, { policies: settings.gcRules, reporter: logger }));
   garbage.start();
   return garbage;
-}
-
-function identify(
-  settings: Settings,
-  options: {
-    readonly workerId: string;
-    readonly snapshotter: string;
-    readonly network: string;
-    readonly devices: DeviceRegistry;
-  },
-): WorkerIdentity {
-  const configured = settings.platforms?.map((text) => parsePlatform(text));
-  return {
-    id: options.workerId,
-    labels: workerLabels({
-      snapshotter: options.snapshotter,
-      network: options.network,
-      processMode: "sandbox",
-      labels: settings.labels,
-    }),
-    platforms: (): readonly Platform[] => configured ?? detectPlatforms(),
-    gcRules: settings.gcRules,
-    devices: () => options.devices.list(),
-  };
 }

@@ -1,7 +1,7 @@
 import { BuildError } from "@buildkit-ts/errdefs";
 import { resultPlatforms } from "@buildkit-ts/exporters";
 import { formatPlatformAll, hostPlatform, normalizePlatform, type Platform, parsePlatform } from "@buildkit-ts/oci";
-import type { BridgeResult } from "./bridge/bridge-ref.ts";
+import type { BridgeResult } from "../bridge/bridge-ref.ts";
 
 /**
  * What users should know of a result whose platforms are not those that they asked for.

@@ -5,8 +5,8 @@ import {
   type SessionExport,
   type SessionManager,
 } from "@buildkit-ts/session";
-import { type BridgeResult, treesOf } from "./bridge/bridge-ref.ts";
-import type { BuildRequest } from "./build-request.ts";
+import { type BridgeResult, treesOf } from "../bridge/bridge-ref.ts";
+import type { BuildRequest } from "../build-request.ts";
 
 /** How long a client may take to come up: builds and sessions begin side by side. */
 const lookupTimeoutMs = 5000;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type BridgeRef, type BridgeResult, emptyResult } from "./bridge/bridge-ref.ts";
+import { type BridgeRef, type BridgeResult, emptyResult } from "../bridge/bridge-ref.ts";
 import { platformWarnings } from "./platform-warnings.ts";
 
 const ref = {} as BridgeRef;

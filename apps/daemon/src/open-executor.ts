@@ -1,0 +1,30 @@
+import { join } from "node:path";
+import { RuncExecutor } from "@buildkit-ts/executor";
+import {
+  HostNetworkProvider,
+  type NetworkProvider,
+  NoneNetworkProvider,
+  openNetworkProvider,
+} from "@buildkit-ts/network";
+import type { Logger } from "./logger.ts";
+import type { Settings } from "./settings.ts";
+
+/** What gives steps their networks, unless they ask for the host's or for none. */
+export async function openNetwork(settings: Settings, logger: Logger): Promise<NetworkProvider> {
+  const directory = join(settings.root, "network");
+  return await openNetworkProvider(settings.network, { directory, reporter: logger, env: process.env });
+}
+
+/** What runs steps, in containers of the configured runtime. */
+export async function openExecutor(
+  settings: Settings,
+  { sandbox, traceSocket }: { readonly sandbox: NetworkProvider; readonly traceSocket: string },
+): Promise<RuncExecutor> {
+  return await RuncExecutor.open({
+    directory: join(settings.root, "executor"),
+    networks: { sandbox, host: new HostNetworkProvider(), none: new NoneNetworkProvider() },
+    host: { defaultCgroupParent: settings.cgroupParent, traceSocket },
+    ...(settings.runtimeBinary !== undefined && { binary: settings.runtimeBinary }),
+    ...(settings.dns !== undefined && { dns: settings.dns }),
+  });
+}
