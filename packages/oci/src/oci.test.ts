@@ -56,7 +56,10 @@ test("parseReference refuses what is no name, in distribution's words", () => {
   ]) {
     assert.throws(() => parseReference(name), { code: "invalid_argument", message: /invalid reference format$/ }, name);
   }
-  assert.throws(() => parseReference("Busybox"), /invalid reference format: repository name must be lowercase/);
+  assert.throws(
+    () => parseReference("Busybox"),
+    /invalid reference format: repository name \(library\/Busybox\) must be lowercase/,
+  );
 });
 
 test("parseReference ends on any text, and what it accepts it reads back", () => {

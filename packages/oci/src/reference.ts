@@ -29,14 +29,15 @@ export function parseReference(name: string): Reference {
   const { domain, rest } = splitDomain(named);
   const colon = rest.lastIndexOf(":");
   const tag = colon < 0 ? undefined : rest.slice(colon + 1);
-  const path = colon < 0 ? rest : rest.slice(0, colon);
+  const given = colon < 0 ? rest : rest.slice(0, colon);
+  const path = domain === "docker.io" && !given.includes("/") ? `library/${given}` : given;
   if (path.toLowerCase() !== path && pathPattern.test(path.toLowerCase()))
-    throw invalid(name, "repository name must be lowercase");
+    throw invalid(name, `repository name (${path.slice(0, 255)}) must be lowercase`);
   const isValid = pathPattern.test(path) && path.length <= 255 && domainPattern.test(domain);
   if (!isValid || (tag !== undefined && !tagPattern.test(tag))) throw invalid(name);
   return {
     domain,
-    path: domain === "docker.io" && !path.includes("/") ? `library/${path}` : path,
+    path,
     ...(tag !== undefined && { tag }),
     ...(digest !== undefined && { digest }),
   };

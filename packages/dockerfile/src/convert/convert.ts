@@ -48,7 +48,7 @@ export async function convert(
   data: Uint8Array,
   options: { readonly settings: ConvertSettings; readonly world: ConvertWorld; readonly signal: AbortSignal },
 ): Promise<Conversion> {
-  if (data.length === 0) throw invalid("the Dockerfile cannot be empty");
+  if (data.length === 0) throw locate(invalid("the Dockerfile cannot be empty"), lineRanges(1));
   const linter = createLinter(data, options.settings);
   const dockerfile = parseDockerfile(data);
   for (const line of dockerfile.emptyContinuations) linter.report(noEmptyContinuation, lineRanges(line));
@@ -62,10 +62,11 @@ export async function convert(
 
 function createLinter(data: Uint8Array, settings: ConvertSettings): Linter {
   if (settings.lint !== undefined) return new Linter(settings.lint, settings.warn);
+  const check = findDirective("check", data);
   try {
-    return new Linter(parseLintOptions(findDirective("check", data)?.reference ?? ""), settings.warn);
+    return new Linter(parseLintOptions(check?.reference ?? ""), settings.warn);
   } catch (error) {
-    throw prefixError("failed to parse check options", error);
+    throw locate(prefixError("failed to parse check options", error), check?.location ?? lineRanges(1));
   }
 }
 
@@ -81,7 +82,10 @@ async function prepare(
   const { world } = options;
   const { escape } = dockerfile;
   const { stages, globalArgs } = readStages(dockerfile, linter);
-  if (stages.length === 0) throw invalid("dockerfile contains no stages to build");
+  if (stages.length === 0) {
+    const end = dockerfile.lines.at(-1)?.endLine ?? 1;
+    throw locate(invalid("dockerfile contains no stages to build"), lineRanges(end));
+  }
   lintStages(stages, linter);
   const platforms = platformContext(options.settings);
   const targetName = options.settings.target || (stages.at(-1)?.stageName ?? "");

@@ -12,7 +12,7 @@ import {
   type State,
   scratch,
 } from "@buildkit-ts/llb";
-import { parseDigest } from "@buildkit-ts/oci";
+import { type Digest, isDigest } from "@buildkit-ts/oci";
 import type { AddInstruction, CopyInstruction, InlineSource } from "../instructions/instruction.ts";
 import { copyIgnoredFile } from "../lint/rules.ts";
 import { invalid } from "../text/located-error.ts";
@@ -98,6 +98,17 @@ function readMode(text: string): number | string {
   return text;
 }
 
+/** @throws {BuildError} `invalid_argument`, with the texts of Go's digest library. */
+function readChecksum(text: string): Digest {
+  const [, algorithm = ""] = /^([a-z0-9]+(?:[.+_-][a-z0-9]+)*):[\w=-]+$/.exec(text) ?? [];
+  if (algorithm === "") throw invalid("invalid checksum digest format");
+  const digits = { sha256: 64, sha384: 96, sha512: 128 }[algorithm];
+  if (digits === undefined) throw invalid("unsupported digest algorithm");
+  if (text.length !== algorithm.length + 1 + digits) throw invalid("invalid checksum digest length");
+  if (!isDigest(text)) throw invalid("invalid checksum digest format");
+  return text;
+}
+
 function checkChecksum(instruction: AddInstruction | CopyInstruction): void {
   if (instruction.kind !== "add" || instruction.checksum === "") return;
   const [source = ""] = instruction.sources;
@@ -153,7 +164,7 @@ function addUrl(action: FileAction, transfer: Transfer, source: string): FileAct
   const state = http(source, {
     filename,
     customName: transfer.name,
-    ...(checksum !== "" && { checksum: parseDigest(checksum) }),
+    ...(checksum !== "" && { checksum: readChecksum(checksum) }),
     description: { "com.docker.dockerfile.v1.command": "" },
   });
   const paths = { src: filename, dest: transfer.destination };

@@ -47,12 +47,20 @@ export class StageList {
       });
     if (instruction.kind !== "copy" || instruction.from === "") return [];
     const { from, location } = instruction;
-    if (expandWord(from, emptyEnvironment, { escape }).result !== from)
+    try {
+      return [this.#copiedFrom(from, { escape, location })];
+    } catch (error) {
+      throw locate(error, location);
+    }
+  }
+
+  #copiedFrom(from: string, at: { readonly escape: string; readonly location: Instruction["location"] }): BuildStage {
+    if (expandWord(from, emptyEnvironment, { escape: at.escape }).result !== from)
       throw invalid(
         "variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround",
       );
-    if (/^[-+]?\d+$/.test(from)) return [this.at(Number(from))];
-    return [this.find(from) ?? implicitStage(from, location)];
+    if (/^[-+]?\d+$/.test(from)) return this.at(Number(from));
+    return this.find(from) ?? implicitStage(from, at.location);
   }
 
   /** Makes a stage wait for what its command needs. */

@@ -115,9 +115,10 @@ const byRule: Readonly<Record<string, Locate>> = {
   UndefinedArgInFrom: quotedWord(/argument '(.+)' is/),
 };
 
-/** Words that an error names: an instruction, a flag, a stage, a quoted text. */
+/** Words that an error names: an instruction, a flag, a stage, a value, a quoted text (and not what an apostrophe ends). */
 const namedByError: Locate = ({ message, whole, text }) => {
-  for (const [, word = ""] of message.matchAll(/(?:instruction:? |flag:? |"|')([^"'\s]+)/g)) {
+  const named = /(?:instruction:? |flag:? |specified: |value for \w+: |(?<!\w)["'])([^"'\s]*[^"'\s,:])/g;
+  for (const [, word = ""] of message.matchAll(named)) {
     const range = text.find(word.replace(/^\$/, ""), whole);
     if (range !== undefined) return { range, fixes: [] };
   }

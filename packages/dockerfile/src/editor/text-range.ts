@@ -23,8 +23,9 @@ export class TextLines {
     const first = location[0]?.start.line ?? 1;
     const last = Math.max(first, ...location.map(({ end }) => end.line));
     const text = this.line(first);
+    const indent = text.trim() === "" ? 0 : text.length - text.trimStart().length;
     return {
-      start: { line: first, character: text.length - text.trimStart().length },
+      start: { line: first, character: indent },
       end: { line: last, character: this.line(last).trimEnd().length },
     };
   }

@@ -50,9 +50,15 @@ export function readInstruction(line: ParsedLine): Instruction | Stage {
   const reader = Object.hasOwn(readers, keyword) ? readers[keyword] : undefined;
   try {
     if (reader !== undefined) return reader(line);
-    const upper = keywords.map((name) => name.toUpperCase());
-    throw invalid(`unknown instruction: ${line.keyword}${suggestion(line.keyword, upper, true)}`);
+    throw invalid(`unknown instruction: ${line.keyword}${suggestion(line.keyword, likelyFirst(keyword), true)}`);
   } catch (error) {
     throw locate(error, rangesOf(line));
   }
+}
+
+/** Of instructions that are as near, the one with the same first letter is meant: RUN by RNU, not ENV. */
+function likelyFirst(keyword: string): string[] {
+  const isLikely = (name: string): boolean => name.startsWith(keyword.slice(0, 1));
+  const sorted = [...keywords.filter(isLikely), ...keywords.filter((name) => !isLikely(name))];
+  return sorted.map((name) => name.toUpperCase());
 }

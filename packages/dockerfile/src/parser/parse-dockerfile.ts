@@ -61,13 +61,14 @@ class Parser {
     this.#comments = [];
   }
 
+  /** Of the line that comes next. */
   #readDirective(line: string): boolean {
     try {
       const directive = this.#directives.read(line);
       if (directive?.name === "escape") this.#setEscape(directive.value);
       return directive !== undefined;
     } catch (error) {
-      throw locate(error, lineRanges(this.#line));
+      throw locate(error, lineRanges(this.#line + 1));
     }
   }
 
