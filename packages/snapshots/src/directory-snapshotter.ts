@@ -76,10 +76,8 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
   }
 
   async view(key: string, parent: string | undefined): Promise<Mount[]> {
-    const makeDirectory = (id: number): void => {
-      if (hasDirectory({ kind: "view", parent })) this.makeDirectory(id, undefined);
-    };
-    this.table.insert(key, { kind: "view", parent, makeDirectory });
+    if (parent !== undefined) this.table.insertView(key, parent);
+    else this.table.insert(key, { kind: "view", parent, makeDirectory: (id) => this.makeDirectory(id, undefined) });
     return this.mountsOf(this.table.get(key));
   }
 

@@ -1,6 +1,7 @@
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { MetadataDatabase, Row } from "@buildkit-ts/metadata";
 import type { SnapshotInfo, SnapshotKind, SnapshotUsage } from "./snapshotter.ts";
+import { ViewList } from "./view-list.ts";
 
 /** A row of the table. The id names the snapshot's directory and is never used twice. */
 export interface SnapshotRow extends SnapshotInfo {
@@ -41,6 +42,7 @@ export class SnapshotTable {
   readonly #database: MetadataDatabase;
   readonly #driver: string;
   readonly #boot: string;
+  readonly #views = new ViewList();
 
   constructor(database: MetadataDatabase, options: { readonly driver: string; readonly boot: string }) {
     this.#database = database;
@@ -50,6 +52,8 @@ export class SnapshotTable {
   }
 
   find(name: string): SnapshotRow | undefined {
+    const view = this.#views.find(name);
+    if (view !== undefined) return view;
     const row = this.#database.get(
       `SELECT ${columns} FROM snapshot s WHERE s.driver = ? AND s.name = ?`,
       this.#driver,
@@ -66,9 +70,8 @@ export class SnapshotTable {
   }
 
   all(): SnapshotRow[] {
-    return this.#database
-      .all(`SELECT ${columns} FROM snapshot s WHERE s.driver = ? ORDER BY s.id`, this.#driver)
-      .map(toSnapshot);
+    const rows = this.#database.all(`SELECT ${columns} FROM snapshot s WHERE s.driver = ? ORDER BY s.id`, this.#driver);
+    return [...rows.map(toSnapshot), ...this.#views.all()];
   }
 
   /** Ids of every driver, as these may share a directory. */
@@ -78,6 +81,8 @@ export class SnapshotTable {
 
   /** Ids of a snapshot and its ancestors, the snapshot's own first. */
   chain(name: string): number[] {
+    const view = this.#views.find(name);
+    if (view?.parent !== undefined) return [view.id, ...this.chain(view.parent)];
     const { id } = this.get(name);
     const rows = this.#database.all(
       `WITH RECURSIVE chain (id, parent, depth) AS (
@@ -104,13 +109,7 @@ export class SnapshotTable {
   ): number {
     return this.#database.transaction(() => {
       this.ensureFree(name);
-      const parent = options.parent === undefined ? undefined : this.get(options.parent);
-      if (parent !== undefined && parent.kind !== "committed") {
-        throw new BuildError(
-          "failed_precondition",
-          `Cannot use snapshot "${parent.name}" as a parent: it is ${parent.kind}`,
-        );
-      }
+      const parent = this.#committed(options.parent);
       const row = this.#database.get(
         "INSERT INTO snapshot (driver, name, kind, parent, boot) VALUES (?, ?, ?, ?, ?) RETURNING id",
         this.#driver,
@@ -123,6 +122,20 @@ export class SnapshotTable {
       options.makeDirectory(id);
       return id;
     });
+  }
+
+  /** Shows a snapshot under another name until it is removed, or the process ends. @throws as {@linkcode SnapshotTable.insert} */
+  insertView(name: string, parent: string): void {
+    this.ensureFree(name);
+    this.#committed(parent);
+    this.#views.add(name, parent);
+  }
+
+  #committed(name: string | undefined): SnapshotRow | undefined {
+    const row = name === undefined ? undefined : this.get(name);
+    if (row !== undefined && row.kind !== "committed")
+      throw new BuildError("failed_precondition", `Cannot use snapshot "${row.name}" as a parent: it is ${row.kind}`);
+    return row;
   }
 
   /** @throws {BuildError} `already_exists`. */
@@ -180,16 +193,19 @@ export class SnapshotTable {
    * @throws {BuildError} `not_found`, or `failed_precondition` if it has children.
    */
   remove(name: string): { readonly row: SnapshotRow; readonly changed: readonly string[] } {
+    const view = this.#views.find(name);
+    if (view !== undefined) {
+      this.#views.remove(name);
+      return { row: view, changed: [] };
+    }
     return this.#database.transaction(() => {
       const row = this.get(name);
       const { id } = row;
-      const child = this.#database.get("SELECT name FROM snapshot WHERE parent = ? LIMIT 1", id);
-      if (child !== undefined) {
-        throw new BuildError(
-          "failed_precondition",
-          `Cannot remove snapshot "${name}": "${String(child["name"])}" is based on it`,
-        );
-      }
+      const child =
+        this.#views.findViewOf(name)?.name ??
+        this.#database.get("SELECT name FROM snapshot WHERE parent = ? LIMIT 1", id)?.["name"];
+      if (child !== undefined)
+        throw new BuildError("failed_precondition", `Cannot remove snapshot "${name}": "${child}" is based on it`);
       const changed = this.#forgetUsage(id);
       this.#database.run("DELETE FROM snapshot WHERE id = ?", id);
       return { row, changed };
