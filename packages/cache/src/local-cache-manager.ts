@@ -15,6 +15,7 @@ import type { ContentListing } from "./content-digest/content-listing.ts";
 import type { FileQuestion } from "./content-digest/list-content.ts";
 import { LocalImmutableRef } from "./local-immutable-ref.ts";
 import { LocalMutableRef } from "./local-mutable-ref.ts";
+import type { SpaceState } from "./prune/keep-bytes.ts";
 import { Pruner } from "./prune/pruner.ts";
 import type { CacheRecord, RecordStructure, RecordValues } from "./record/cache-record.ts";
 import { loadRecords } from "./record/load-records.ts";
@@ -214,9 +215,9 @@ export class LocalCacheManager implements CacheManager, AsyncDisposable {
     return await this.#pruner.explain(options);
   }
 
-  /** Whether a prune would have a reason to remove something: there is no limit, or more than it. */
-  async exceeds(options: PruneOptions, context: { readonly signal: AbortSignal }): Promise<boolean> {
-    return await this.#pruner.exceeds(options, context);
+  /** What the limits of a collector are compared with. */
+  async measureSpace(options: { readonly signal: AbortSignal }): Promise<SpaceState> {
+    return await this.#pruner.measureSpace(options);
   }
 
   /** Calls back when there may be more on the disk than before; for a collector that keeps a limit while builds run. */

@@ -1,7 +1,7 @@
 import type { ErrorReporter } from "@buildkit-ts/async";
 import type { LocalCacheManager } from "../local-cache-manager.ts";
 import type { PruneOptions } from "../refs.ts";
-import { hasLimits } from "./keep-bytes.ts";
+import { exceedsLimits, hasLimits, type SpaceState } from "./keep-bytes.ts";
 
 const startDelayMs = 1000;
 /** How soon after the cache grew its limits are looked at. */
@@ -77,13 +77,18 @@ export class GarbageCollector implements AsyncDisposable {
 
   /** Runs the policies that are due. */
   async run(options: { readonly signal: AbortSignal }): Promise<void> {
+    // Until something is removed it is the same for all policies.
+    let space: SpaceState | undefined;
     for (const policy of this.#policies) {
-      if (performance.now() < policy.pausedUntil || !(await this.#cache.exceeds(policy.options, options))) continue;
+      if (performance.now() < policy.pausedUntil) continue;
+      space ??= await this.#cache.measureSpace(options);
+      if (!exceedsLimits(policy.options, space)) continue;
       let removed = 0;
       for await (const _removed of this.#cache.prune({ ...policy.options, signal: options.signal })) {
         options.signal.throwIfAborted();
         removed += 1;
       }
+      if (removed > 0) space = undefined;
       pause(policy, removed > 0);
     }
   }

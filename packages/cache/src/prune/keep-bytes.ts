@@ -33,3 +33,9 @@ export function keepBytes(limits: SpaceLimits, state: SpaceState): number | unde
   } else if (minFreeSpaceBytes !== 0 && keep === 0) keep = state.usedBytes;
   return Math.max(keep, reservedSpaceBytes);
 }
+
+/** Whether the limits ask for something to go; always, where there are none. */
+export function exceedsLimits(limits: SpaceLimits, state: SpaceState): boolean {
+  const keep = keepBytes(limits, state);
+  return keep === undefined || state.usedBytes > keep;
+}

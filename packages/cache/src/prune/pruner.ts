@@ -47,11 +47,10 @@ export class Pruner {
     }
   }
 
-  /** Whether the limits ask for something to go; always, where there are none. */
-  async exceeds(options: PruneOptions, { signal }: { readonly signal: AbortSignal }): Promise<boolean> {
-    const space = await this.#space(options, signal);
-    const keep = keepBytes(options, space);
-    return keep === undefined || space.usedBytes > keep;
+  /** What the limits of options that count the overhead are compared with. */
+  async measureSpace({ signal }: { readonly signal: AbortSignal }): Promise<SpaceState> {
+    const [usedBytes, freeBytes] = await Promise.all([this.#usedBytes(true, signal), this.#freeBytes()]);
+    return { usedBytes, freeBytes };
   }
 
   /** What {@linkcode Pruner.prune} would do now with each record, and why. Nothing is removed. */
@@ -90,11 +89,13 @@ export class Pruner {
 
   async #space(options: PruneOptions, signal: AbortSignal): Promise<SpaceState> {
     if (!hasLimits(options)) return { usedBytes: 0, freeBytes: 0 };
+    const usedBytes = await this.#usedBytes(options.countsOverhead === true, signal);
+    return { usedBytes, freeBytes: options.minFreeSpaceBytes === 0 ? 0 : await this.#freeBytes() };
+  }
+
+  async #usedBytes(withOverhead: boolean, signal: AbortSignal): Promise<number> {
     const records = await this.#core.usage.total({ signal });
-    const overhead =
-      options.countsOverhead === true ? await this.#core.usage.overhead(join(this.#directory, "state.db")) : 0;
-    const freeBytes = options.minFreeSpaceBytes === 0 ? 0 : await this.#freeBytes();
-    return { usedBytes: records + overhead, freeBytes };
+    return withOverhead ? records + (await this.#core.usage.overhead(join(this.#directory, "state.db"))) : records;
   }
 
   /** What is left for us: the rest is kept for the system's administrator. */
