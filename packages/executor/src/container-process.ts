@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -90,7 +91,8 @@ export class ContainerProcess {
   /** The process's id, as soon as the runtime has made it; undefined if the runtime ended first. */
   async #pid(): Promise<number | undefined> {
     while (!this.#ended) {
-      const text = await readFile(this.#pidPath, "utf8").catch(() => "");
+      // Asked many times before it is there, and this costs a fiftieth of a failed read in the thread pool.
+      const text = existsSync(this.#pidPath) ? await readFile(this.#pidPath, "utf8").catch(() => "") : "";
       if (/^\d+$/.test(text.trim())) return Number(text);
       await sleep(pidPollMs);
     }

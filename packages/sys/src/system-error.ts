@@ -74,8 +74,12 @@ const furtherErrnos: Readonly<Record<number, string>> = {
   122: "EDQUOT",
 };
 
+// Node makes a new map of a hundred entries at each call.
+let knownErrnos: ReturnType<typeof getSystemErrorMap> | undefined;
+
 function describeErrno(errno: number): { code: string; text: string } {
-  const known = getSystemErrorMap().get(-errno);
+  knownErrnos ??= getSystemErrorMap();
+  const known = knownErrnos.get(-errno);
   const code = furtherErrnos[errno] ?? known?.[0] ?? `E${errno}`;
   return { code, text: texts[code] ?? known?.[1] ?? "unknown error" };
 }

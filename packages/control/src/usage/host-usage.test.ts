@@ -35,27 +35,31 @@ class ManualClock implements Clock {
   }
 }
 
-const read = async (now: number): Promise<{ readonly timestamp: string }> =>
-  await Promise.resolve({ timestamp: String(now) });
+const read = (now: number): { readonly timestamp: string } => ({ timestamp: String(now) });
 
 test("HostUsage looks every two seconds, less often in a long build, and once more when it is asked", async () => {
   const clock = new ManualClock();
   await using usage = new HostUsage({ clock, read });
-  assert.deepEqual(await usage.samples({ signal }), [{ timestamp: "0" }]);
+  assert.deepEqual(usage.samples({ signal }), [{ timestamp: "0" }]);
   await clock.advance(2000);
   await clock.advance(1000);
-  assert.deepEqual(await usage.samples({ signal }), [{ timestamp: "2000" }, { timestamp: "3000" }]);
+  assert.deepEqual(usage.samples({ signal }), [{ timestamp: "2000" }, { timestamp: "3000" }]);
   for (let seconds = 3; seconds < 3600; seconds++) await clock.advance(1000);
-  const samples = (await usage.samples({ signal })) ?? [];
+  const samples = usage.samples({ signal }) ?? [];
   assert.ok(samples.length <= 21 && samples.length > 5, String(samples.length));
   assert.equal(samples.at(-1)?.timestamp, "3600000");
 });
 
 test("HostUsage has nothing to say where the machine does not tell, and fails nothing", async () => {
   const clock = new ManualClock();
-  await using usage = new HostUsage({ clock, read: async () => await Promise.reject(new Error("no /proc")) });
+  await using usage = new HostUsage({
+    clock,
+    read: () => {
+      throw new Error("no /proc");
+    },
+  });
   await clock.advance(2000);
-  assert.equal(await usage.samples({ signal }), undefined);
+  assert.equal(usage.samples({ signal }), undefined);
 });
 
 test("readHostSample() reads the kernel's files, and leaves out what it does not know", async (t) => {
@@ -66,7 +70,7 @@ test("readHostSample() reads the kernel's files, and leaves out what it does not
     "cpu  100 20 300 4000 5 6 7 8 9 10\ncpu0 1 1\nctxt 77\nprocesses 8\nprocs_running 2\n",
   );
   writeFileSync(join(directory, "meminfo"), "MemTotal:  1000 kB\nMemFree: 20 kB\nSwapTotal: 5 kB\n");
-  const sample = await readHostSample(0, { signal, directory });
+  const sample = readHostSample(0, { signal, directory });
   assert.deepEqual(sample, {
     timestamp: "1970-01-01T00:00:00.000Z",
     cpuStat: {
@@ -86,12 +90,12 @@ test("readHostSample() reads the kernel's files, and leaves out what it does not
   });
   mkdirSync(join(directory, "pressure"));
   writeFileSync(join(directory, "pressure/cpu"), "some avg10=1.50 avg60=0.20 avg300=0.00 total=123\n");
-  const pressed = await readHostSample(0, { signal, directory });
+  const pressed = readHostSample(0, { signal, directory });
   assert.deepEqual(pressed.cpuPressure, { some: { avg10: 1.5, avg60: 0.2, avg300: 0, total: 123 }, full: null });
 });
 
 test("readHostSample() of this machine adds up", async () => {
-  const { memoryStat, procStat } = await readHostSample(Date.now(), { signal });
+  const { memoryStat, procStat } = readHostSample(Date.now(), { signal });
   assert.ok(Number(memoryStat?.["total"]) > Number(memoryStat?.["free"]));
   assert.ok(Number(procStat?.["processCreated"]) > 0);
 });

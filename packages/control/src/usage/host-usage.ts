@@ -6,7 +6,7 @@ const shortestIntervalMs = 2000;
 const maxSamples = 20;
 
 /** Reads one sample. */
-export type ReadSample = (now: number, options: { readonly signal: AbortSignal }) => Promise<SystemSample>;
+export type ReadSample = (now: number, options: { readonly signal: AbortSignal }) => SystemSample;
 
 /**
  * What the machine did during a build: a look every two seconds, and less often the longer the build takes, so that there
@@ -29,9 +29,9 @@ export class HostUsage implements AsyncDisposable {
   }
 
   /** All samples, the last one of now; undefined, where the machine does not tell. */
-  async samples(options: { readonly signal: AbortSignal }): Promise<SystemSample[] | undefined> {
+  samples(options: { readonly signal: AbortSignal }): SystemSample[] | undefined {
     try {
-      const last = await this.#read(this.#clock.now(), options);
+      const last = this.#read(this.#clock.now(), options);
       return [...this.#samples.map(({ sample }) => sample), last];
     } catch {
       options.signal.throwIfAborted();
@@ -44,7 +44,7 @@ export class HostUsage implements AsyncDisposable {
     for (;;) {
       await this.#clock.sleep(this.#intervalMs, { signal });
       const at = this.#clock.now();
-      this.#samples.push({ at, sample: await this.#read(at, { signal }) });
+      this.#samples.push({ at, sample: this.#read(at, { signal }) });
       if (this.#samples.length >= maxSamples) this.#thinOut();
     }
   }
