@@ -1,4 +1,4 @@
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, systemClock } from "@buildkit-ts/async";
 import type { FileContentStore } from "@buildkit-ts/content";
@@ -36,6 +36,7 @@ import type {
   RefOptions,
   UsageRecord,
 } from "./refs.ts";
+import { removeUnpacked } from "./trees/remove-unpacked.ts";
 
 /** What a {@linkcode LocalCacheManager} works with. All of it stays the caller's. */
 export interface LocalCacheOptions {
@@ -64,7 +65,7 @@ export class LocalCacheManager implements CacheManager, AsyncDisposable {
   static async open(options: LocalCacheOptions): Promise<LocalCacheManager> {
     const { root, database, snapshotter, content } = options;
     const stagingDirectory = join(root, "staging");
-    await rm(stagingDirectory, { recursive: true, force: true });
+    await removeUnpacked(stagingDirectory);
     await mkdir(stagingDirectory, { recursive: true, mode: 0o700 });
     const registry = new RecordRegistry(new RecordTable(database));
     await loadRecords(registry, { snapshotter, content });

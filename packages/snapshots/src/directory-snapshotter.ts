@@ -1,10 +1,10 @@
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ErrorReporter, WorkerCalls } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { MetadataDatabase } from "@buildkit-ts/metadata";
 import type { Mount } from "@buildkit-ts/mount";
-import { syncFileSystem } from "@buildkit-ts/sys";
+import { AT_FDCWD, removeTreeAt, syncFileSystem } from "@buildkit-ts/sys";
 import { addInodes, readInodes } from "./inode-list.ts";
 import { mergeStepsOf, type SnapshotMergeStep } from "./snapshot-merge-steps.ts";
 import { type SnapshotRow, SnapshotTable, unfinishedPrefix } from "./snapshot-table.ts";
@@ -71,7 +71,7 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
   /** An empty directory for a snapshot; a transaction that is tried again on a full disk comes here twice. */
   protected makeFresh(id: number): void {
     const path = this.directoryOf(id);
-    rmSync(path, { recursive: true, force: true });
+    removeTreeAt({ fd: AT_FDCWD, path });
     mkdirSync(path, { mode: 0o700 });
   }
 

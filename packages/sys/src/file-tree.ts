@@ -1,21 +1,7 @@
 import { closeSync, constants, fchmodSync, fchownSync } from "node:fs";
-import {
-  AT_REMOVEDIR,
-  type At,
-  chmodAt,
-  chownAt,
-  mknodAt,
-  openAt,
-  readlinkAt,
-  symlinkAt,
-  unlinkAt,
-  utimesAt,
-  utimesOf,
-} from "./at-calls.ts";
+import { type At, chmodAt, chownAt, mknodAt, openAt, readlinkAt, symlinkAt, utimesAt, utimesOf } from "./at-calls.ts";
 import { copyFileData } from "./copy-file-data.ts";
 import { type FileStat, S_IFMT, S_IFSOCK, statOf } from "./file-stat.ts";
-import { O_PATH } from "./open-in-root.ts";
-import { readNames } from "./rooted-directory.ts";
 import { hasErrno, SystemError } from "./system-error.ts";
 import { findXattr, listXattrs, pathOfAt, setXattr, type XattrTarget } from "./xattrs.ts";
 
@@ -28,43 +14,6 @@ export type AbortCheck = () => void;
 /** Opens a directory in a directory; a symbolic link is `ENOTDIR` or `ELOOP`. */
 export function openDirectoryAt(at: At): number {
   return openAt(at, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-}
-
-/** Removes a file or a whole directory without following any symbolic link. A name that is not there is fine. */
-export function removeTreeAt(at: At, checkAborted?: AbortCheck): void {
-  try {
-    unlinkAt(at);
-    return;
-  } catch (error) {
-    if (hasErrno(error, "ENOENT")) return;
-    // POSIX says EPERM for a directory, Linux EISDIR.
-    if (!hasErrno(error, "EISDIR", "EPERM")) throw error;
-    if (hasErrno(error, "EPERM") && !isDirectoryAt(at)) throw error;
-  }
-  clearDirectoryAt(at, checkAborted);
-  unlinkAt(at, AT_REMOVEDIR);
-}
-
-/** Removes all that a directory holds, and keeps the directory. */
-export function clearDirectoryAt(at: At, checkAborted?: AbortCheck): void {
-  const fd = openDirectoryAt(at);
-  try {
-    for (const name of readNames(fd)) {
-      checkAborted?.();
-      removeTreeAt({ fd, path: name }, checkAborted);
-    }
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function isDirectoryAt(at: At): boolean {
-  const fd = openAt(at, O_PATH | O_NOFOLLOW);
-  try {
-    return statOf(fd).isDirectory();
-  } finally {
-    closeSync(fd);
-  }
 }
 
 /** Owner, mode and times that a copy gets. */

@@ -45,12 +45,10 @@ export {
   applyAttributesAt,
   attributesOf,
   type CopyEntryOptions,
-  clearDirectoryAt,
   copyEntryAt,
   copyXattrs,
   type FileAttributes,
   openDirectoryAt,
-  removeTreeAt,
 } from "./file-tree.ts";
 export { type Koffi, type LibraryHandle, loadKoffi, type NativeFunction } from "./load-koffi.ts";
 export { type AllocatorLimits, limitAllocator, releaseFreedMemory } from "./memory-calls.ts";
@@ -102,6 +100,7 @@ export {
   unlock,
 } from "./process-calls.ts";
 export { openPseudoTerminal, type PseudoTerminal, setTerminalSize } from "./pseudo-terminal.ts";
+export { clearDirectoryAt, removeTreeAt } from "./remove-tree.ts";
 export { OpenFile, RootedDirectory, readNames } from "./rooted-directory.ts";
 export { findExit, type ProcessExit, type SpawnRequest, spawnProcess } from "./spawn-process.ts";
 export { errnoNumber, errnoText, hasErrno, SystemError } from "./system-error.ts";

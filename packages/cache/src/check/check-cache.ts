@@ -1,4 +1,4 @@
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { FileContentStore } from "@buildkit-ts/content";
 import { BuildError } from "@buildkit-ts/errdefs";
@@ -7,6 +7,7 @@ import type { MetadataDatabase } from "@buildkit-ts/metadata";
 import type { Descriptor, Digest } from "@buildkit-ts/oci";
 import type { Snapshotter } from "@buildkit-ts/snapshots";
 import { RecordTable, type StoredRecord } from "../record/record-table.ts";
+import { removeUnpacked } from "../trees/remove-unpacked.ts";
 import { digestOfFile } from "./digest-of-file.ts";
 import { findTreeDifference } from "./tree-difference.ts";
 
@@ -112,7 +113,7 @@ class CacheChecker implements CacheCheck {
   ): Promise<string | undefined> {
     const { root, codec, content } = this.#cache;
     const unpacked = join(root, "staging", "check");
-    await rm(unpacked, { recursive: true, force: true });
+    await removeUnpacked(unpacked);
     await mkdir(unpacked, { recursive: true, mode: 0o755 });
     try {
       const blob = { path: content.pathOf(layer.digest), mediaType: layer.mediaType };
@@ -120,7 +121,7 @@ class CacheChecker implements CacheCheck {
       await codec.apply(blob, { directory: unpacked, form }, { signal: this.#signal });
       return await findTreeDifference(unpacked, tree.directory, { signal: this.#signal });
     } finally {
-      await rm(unpacked, { recursive: true, force: true });
+      await removeUnpacked(unpacked);
     }
   }
 }

@@ -1,4 +1,4 @@
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Semaphore, SingleFlight, TaskGroup } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
@@ -10,6 +10,7 @@ import { CacheRecord } from "../record/cache-record.ts";
 import { newId } from "../record/record-registry.ts";
 import type { RefOptions } from "../refs.ts";
 import { moveTreeInto } from "./move-tree-into.ts";
+import { removeUnpacked } from "./remove-unpacked.ts";
 import type { TreeServices } from "./tree-services.ts";
 
 const parallelUnpacks = 4;
@@ -103,7 +104,7 @@ export class TreeExtractor {
         else await this.#applyMounted(record, key, options);
       });
     } finally {
-      await rm(staging, { recursive: true, force: true });
+      await removeUnpacked(staging);
     }
   }
 

@@ -10,6 +10,7 @@ import {
   mknodAt,
   OpenFile,
   openAt,
+  removeTreeAt,
   S_IFBLK,
   S_IFCHR,
   S_IFIFO,
@@ -19,7 +20,6 @@ import {
 import { parseWhiteout, splitTarName, type TarHeader, type TarVisitor } from "@buildkit-ts/tar";
 import { nameBytes } from "../make/tree-change.ts";
 import { setFileAttributes, setNameAttributes, timesOf } from "./entry-attributes.ts";
-import { removeTree } from "./remove-tree.ts";
 import type { TargetDirectory, TargetTree } from "./target-tree.ts";
 import { mergedForm, overlayForm, type WhiteoutForm } from "./whiteouts.ts";
 
@@ -141,7 +141,7 @@ export class LayerUnpacker implements TarVisitor, Disposable {
 
   #remove(at: At): void {
     // What was removed may have been a directory on the way to others, or a symbolic link to one.
-    if (removeTree(at)) this.#tree.forget();
+    if (removeTreeAt(at)) this.#tree.forget();
   }
 
   #makeDirectory(at: At): void {

@@ -6,12 +6,12 @@ import {
   mknodAt,
   pathOfAt,
   readNames,
+  removeTreeAt,
   S_IFCHR,
   setXattr,
 } from "@buildkit-ts/sys";
 import { openChildDirectory } from "../make/same-file.ts";
 import { nameText } from "../make/tree-change.ts";
-import { removeTree } from "./remove-tree.ts";
 import type { TargetDirectory } from "./target-tree.ts";
 
 /** How what a layer deletes is put into effect in its target. */
@@ -56,7 +56,7 @@ function markOpaque(path: Parameters<typeof setXattr>[0]): void {
 
 /** A tree that holds the lower layers too: what is deleted is removed. */
 export const mergedForm: WhiteoutForm = {
-  delete: (at, isOfThisLayer) => (isOfThisLayer ? false : removeTree(at)),
+  delete: (at, isOfThisLayer) => (isOfThisLayer ? false : removeTreeAt(at)),
   makeOpaque: (at, _directory, isOfThisLayer) => clearLower(at, isOfThisLayer),
   directoryMade: () => undefined,
 };
@@ -68,7 +68,7 @@ function clearLower(at: At, isOfThisLayer: (id: string, name: string) => boolean
   let removed = false;
   for (const name of readNames(directory.fd)) {
     const child = { fd: directory.fd, path: name };
-    if (!isOfThisLayer(id, nameText(name))) removed = removeTree(child) || removed;
+    if (!isOfThisLayer(id, nameText(name))) removed = removeTreeAt(child) || removed;
     else if (lstatAt(child).isDirectory()) removed = clearLower(child, isOfThisLayer) || removed;
   }
   return removed;

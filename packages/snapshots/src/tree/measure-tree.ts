@@ -1,5 +1,21 @@
 import { closeSync } from "node:fs";
-import { type AbortCheck, AT_FDCWD, lstatAt, openDirectoryAt, readNames } from "@buildkit-ts/sys";
+import {
+  type AbortCheck,
+  AT_FDCWD,
+  type FilePath,
+  type FileStat,
+  lstatAt,
+  openDirectoryAt,
+  readNames,
+  statOf,
+} from "@buildkit-ts/sys";
+
+/** A directory on the way down, of which some names are still to come. */
+interface Level {
+  readonly inode: bigint;
+  readonly names: readonly FilePath[];
+  next: number;
+}
 
 /**
  * Allocated bytes and inodes of a directory with all below it. A file with several names counts once; of one that has names
@@ -7,30 +23,51 @@ import { type AbortCheck, AT_FDCWD, lstatAt, openDirectoryAt, readNames } from "
  */
 export function measureTree(path: string, checkAborted: AbortCheck): { sizeBytes: number; inodes: number } {
   const seen = new Set<bigint>();
-  let sizeBytes = lstatAt({ fd: AT_FDCWD, path }).allocatedBytes;
-  let inodes = 1;
-  const walk = (fd: number): void => {
-    for (const name of readNames(fd)) {
-      checkAborted();
-      const stat = lstatAt({ fd, path: name });
-      const isDirectory = stat.isDirectory();
-      sizeBytes += isDirectory ? stat.allocatedBytes : stat.allocatedBytes / Math.max(1, stat.linkCount);
-      if (stat.linkCount > 1 && !isDirectory) {
-        if (seen.has(stat.inode)) continue;
-        seen.add(stat.inode);
-      }
-      inodes += 1;
-      if (isDirectory) withDirectory({ fd, path: name }, walk);
+  let sizeBytes = 0;
+  let inodes = 0;
+  const count = (stat: FileStat): void => {
+    const isDirectory = stat.isDirectory();
+    sizeBytes += isDirectory ? stat.allocatedBytes : stat.allocatedBytes / Math.max(1, stat.linkCount);
+    if (stat.linkCount > 1 && !isDirectory) {
+      if (seen.has(stat.inode)) return;
+      seen.add(stat.inode);
     }
+    inodes += 1;
   };
-  withDirectory({ fd: AT_FDCWD, path }, walk);
+  walk(path, (stat) => {
+    checkAborted();
+    count(stat);
+  });
   return { sizeBytes, inodes };
 }
 
-function withDirectory(at: Parameters<typeof openDirectoryAt>[0], use: (fd: number) => void): void {
-  const fd = openDirectoryAt(at);
+/** Visits a directory and all below it, with one open descriptor and no recursion: steps make trees of any depth. */
+function walk(path: string, visit: (stat: FileStat) => void): void {
+  let fd = openDirectoryAt({ fd: AT_FDCWD, path });
+  const move = (name: FilePath): FileStat => {
+    const next = openDirectoryAt({ fd, path: name });
+    closeSync(fd);
+    fd = next;
+    return statOf(fd);
+  };
   try {
-    use(fd);
+    const top = statOf(fd);
+    visit(top);
+    const levels: Level[] = [{ inode: top.inode, names: readNames(fd), next: 0 }];
+    for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
+      const name = level.names[level.next];
+      level.next += 1;
+      if (name !== undefined) {
+        const stat = lstatAt({ fd, path: name });
+        visit(stat);
+        if (stat.isDirectory()) levels.push({ inode: move(name).inode, names: readNames(fd), next: 0 });
+        continue;
+      }
+      levels.pop();
+      const above = levels.at(-1);
+      // Moved meanwhile by a step that still runs: what is counted is as true as anything.
+      if (above !== undefined && move("..").inode !== above.inode) return;
+    }
   } finally {
     closeSync(fd);
   }
