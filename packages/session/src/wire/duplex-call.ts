@@ -43,6 +43,8 @@ export class DuplexCall<I extends DescMessage, O extends DescMessage> implements
   /** What the other side sends. Throws its failure at the end. */
   async *messages(): AsyncGenerator<MessageShape<O>, void, undefined> {
     for await (const message of messagesOf(this.#stream)) yield fromBinary(this.#method.output, message);
+    // The stream is open as long as one side is: who has said all would wait for us, and we for its end.
+    this.end();
     await this.#outcome;
   }
 
