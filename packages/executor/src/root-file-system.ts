@@ -15,6 +15,7 @@ import {
   utimesAt,
 } from "@buildkit-ts/sys";
 import { parseNumericUser, resolveUser } from "./container-user.ts";
+import { isMountedOver, leadsThroughDescriptor } from "./descriptor-path.ts";
 import type { RuntimeUser } from "./runtime-spec.ts";
 
 const maxAccountFileBytes = 10 << 20;
@@ -52,6 +53,7 @@ export class RootFileSystem implements Disposable {
 
   /** Makes the working directory and its parents where they are missing. @throws {BuildError} `invalid_argument`. */
   ensureDirectory(path: string, owner: { readonly uid: number; readonly gid: number }): void {
+    this.refuseDescriptor(path);
     try {
       this.#ensureDirectory(path, owner);
     } catch (error) {
@@ -59,6 +61,18 @@ export class RootFileSystem implements Disposable {
         cause: error,
       });
     }
+  }
+
+  /**
+   * Refuses a working directory that leads through an open file, whichever the runtime is and whatever it leaves open.
+   *
+   * @throws {BuildError} `invalid_argument`.
+   */
+  refuseDescriptor(path: string): void {
+    this.#resolve(path, (current) => {
+      if (!leadsThroughDescriptor(current)) return;
+      throw new BuildError("invalid_argument", `Cannot use working directory "${path}": it leads through an open file`);
+    });
   }
 
   #ensureDirectory(path: string, owner: { readonly uid: number; readonly gid: number }): void {
@@ -109,8 +123,12 @@ export class RootFileSystem implements Disposable {
     });
   }
 
-  /** The path with all symbolic links followed, also where it ends in names that do not exist; undefined for a loop. */
-  #resolve(path: string): string | undefined {
+  /**
+   * The path with all symbolic links followed, also where it ends in names that do not exist; undefined for a loop.
+   *
+   * @param visit Told each place on the way.
+   */
+  #resolve(path: string, visit: (current: string) => void = () => undefined): string | undefined {
     const pending = path.split("/").toReversed();
     let current = "/";
     let links = 0;
@@ -120,6 +138,7 @@ export class RootFileSystem implements Disposable {
       const target = name === ".." ? undefined : this.#findLink(next);
       if (target === undefined) {
         current = next;
+        visit(current);
         continue;
       }
       links += 1;
@@ -131,6 +150,8 @@ export class RootFileSystem implements Disposable {
   }
 
   #findLink(path: string): string | undefined {
+    // What an image has here is covered by what the runtime mounts.
+    if (isMountedOver(path)) return undefined;
     try {
       if (!this.#root.lstat(path).isSymbolicLink()) return undefined;
       return this.#root.readlink(path).toString();

@@ -190,6 +190,7 @@ export class RuncExecutor implements Executor {
     if (container === undefined) throw new BuildError("not_found", `container ${id} not found`);
     await container.started;
     using root = new RootFileSystem(container.rootPath);
+    root.refuseDescriptor(meta.cwd);
     const base = container.spec.process;
     const specification = {
       ...base,
