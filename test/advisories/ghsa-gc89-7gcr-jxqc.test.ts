@@ -5,9 +5,9 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
-import { TestDaemon } from "./support/daemon.ts";
-import { HttpGitServer, makeRepository } from "./support/git-servers.ts";
-import { temporaryFolder } from "./support/processes.ts";
+import { TestDaemon } from "../e2e/support/daemon.ts";
+import { HttpGitServer, makeRepository } from "../e2e/support/git-servers.ts";
+import { temporaryFolder } from "../e2e/support/processes.ts";
 
 /** GHSA-gc89-7gcr-jxqc (CVE-2023-26054): credentials in the URLs of sources were recorded, and published. */
 suite("credentials in URLs", () => {
