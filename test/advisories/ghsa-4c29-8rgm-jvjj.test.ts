@@ -8,7 +8,7 @@ import { after, before, suite, test } from "node:test";
 import { mountTemporarily } from "@buildkit-ts/mount";
 import { hostPlatform } from "@buildkit-ts/oci";
 import { HttpSource } from "@buildkit-ts/sources";
-import { Parts } from "../integration/support/parts.ts";
+import { Parts, treeOf } from "../integration/support/parts.ts";
 
 /**
  * GHSA-4c29-8rgm-jvjj (CVE-2026-33747): names that servers and frontends give to files were used as paths, and led out
@@ -46,7 +46,7 @@ suite("names of downloaded files", () => {
     runs += 1;
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}${path}?${runs}`;
     const request = { identifier: url, attributes, platform: hostPlatform(), vertex: "" };
-    await using ref = await source.resolve(request).snapshot(parts.context(session));
+    await using ref = await treeOf(source.resolve(request), parts.context(session));
     const { signal, progress } = parts;
     await using held = await ref.mount({ signal, progress });
     await using mounted = await mountTemporarily(held.mounts, { signal, onlyReads: true });

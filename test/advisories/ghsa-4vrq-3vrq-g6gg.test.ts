@@ -8,7 +8,7 @@ import { mountTemporarily } from "@buildkit-ts/mount";
 import { hostPlatform } from "@buildkit-ts/oci";
 import { BlobOrigin, GitSource } from "@buildkit-ts/sources";
 import { gitIn, HttpGitServer, makeRepository } from "../e2e/support/git-servers.ts";
-import { Parts } from "../integration/support/parts.ts";
+import { Parts, treeOf } from "../integration/support/parts.ts";
 
 /**
  * GHSA-4vrq-3vrq-g6gg (CVE-2026-33748): a directory in a git URL led out of the checkout, by `..` or by a link. Beside
@@ -45,7 +45,7 @@ suite("a hostile git repository", () => {
     const source = new GitSource({ ...parts.services, blobs: new BlobOrigin(parts.services) });
     const identifier = `git://${url.slice("http://".length)}${fragment}`;
     const request = { identifier, attributes: { "git.fullurl": url }, platform: hostPlatform(), vertex: "" };
-    return await source.resolve(request).snapshot(parts.context(session));
+    return await treeOf(source.resolve(request), parts.context(session));
   };
   const namesIn = async (name: string, fragment: string): Promise<string[]> => {
     await using ref = await checkOut(name, fragment);

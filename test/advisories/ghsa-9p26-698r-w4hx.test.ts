@@ -227,7 +227,7 @@ suite("messages that lack something, or whose numbers are out of range", () => {
 
   const assertRefused = (error: unknown, what: string): void => {
     if (error === undefined) return;
-    assert.ok(error instanceof Error && "code" in error, `${what}: ${String(error)}`);
+    assert.ok(error instanceof Error && "code" in error, what);
     const told = BuildError.from(error);
     assert.ok(
       !["internal", "unavailable", "deadline_exceeded"].includes(told.code),

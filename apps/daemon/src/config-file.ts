@@ -75,6 +75,11 @@ export interface ConfigFile {
       }
     | undefined;
   readonly maxRegistryConcurrency: number | undefined;
+  readonly unpack: {
+    readonly maxRatio: number | undefined;
+    readonly allowance: string | number | undefined;
+    readonly maxEntries: number | undefined;
+  };
   readonly history: { readonly maxAge: string | number | undefined; readonly maxEntries: number | undefined };
   readonly provenanceDirectory: string | undefined;
   readonly frontends: {
@@ -134,6 +139,7 @@ export function parseConfig(text: string, path: string): ConfigFile {
     "history",
     "frontend",
     "system",
+    "unpack",
     "provenanceEnvDir",
     "proxyNetwork",
     "cache",
@@ -144,6 +150,7 @@ export function parseConfig(text: string, path: string): ConfigFile {
   const log = reader.table("log").allow(["level", "format"]);
   // How long platforms are remembered is not asked: they are looked up each time, in less than a millisecond.
   const system = reader.table("system").allow(["platformsCacheMaxAge", "maxRegistryConcurrency"]);
+  const unpack = reader.table("unpack").allow(["maxRatio", "allowance", "maxEntries"]);
   const history = reader.table("history").allow(["maxAge", "maxEntries"]);
   return {
     path: text === "" ? undefined : path,
@@ -162,6 +169,11 @@ export function parseConfig(text: string, path: string): ConfigFile {
       maxEntries: history.number("maxEntries"),
     },
     maxRegistryConcurrency: system.number("maxRegistryConcurrency"),
+    unpack: {
+      maxRatio: unpack.number("maxRatio"),
+      allowance: unpack.quantity("allowance"),
+      maxEntries: unpack.number("maxEntries"),
+    },
     provenanceDirectory: reader.text("provenanceEnvDir"),
     frontends: readFrontends(reader.table("frontend")),
   };

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { suite, test } from "node:test";
+import { defaultUnpackLimits } from "@buildkit-ts/compression";
 import { parseConfig } from "./config-file.ts";
 import { parseFlags } from "./flags.ts";
 import { resolveSettings } from "./settings.ts";
@@ -15,6 +16,7 @@ suite("docs/configuration.md", () => {
     assert.equal(settings.gcRules.length, 2);
     assert.equal(settings.registries.size, 2);
     assert.equal(settings.maxRegistryConcurrency, 4);
+    assert.deepEqual(settings.unpack, defaultUnpackLimits);
     assert.equal(settings.network.bridge.name, "buildkit0");
     assert.deepEqual(settings.dns?.nameservers, ["192.0.2.53"]);
   });
@@ -40,6 +42,7 @@ suite("docs/configuration.md", () => {
       ["dns", "nameserver"],
       ["history", "maxage"],
       ["system", "concurrency"],
+      ["unpack", "ratio"],
       ["grpc.tls", "certificate"],
     ] as const) {
       assert.throws(() => parseConfig(`[${table}]\n${key} = "x"\n`, "x.toml"), {

@@ -94,7 +94,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const database = resources.use(MetadataDatabase.open(join(root, "state.db"), { reporter: logger }));
     const snapshotter = await openSnapshotter(settings, { database, logger });
     const content = await LocalContentStore.open(join(root, "content"));
-    const codec = resources.use(new WorkerLayerCodec());
+    const codec = resources.use(new WorkerLayerCodec({ limits: settings.unpack }));
     const cache = resources.use(await LocalCacheManager.open({ root, database, snapshotter, content, codec }));
     const registry = resources.use(
       new RegistryClient({
@@ -116,7 +116,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
       cacheMounts,
       solveNested: createNestedSolve(devices),
       sources,
-      fileBackend: resources.use(new ThreadedFileBackend()),
+      fileBackend: resources.use(new ThreadedFileBackend({ limits: settings.unpack })),
       slots: new WorkerSlots(settings.maxParallelism),
     });
     const results = new WorkerResultLoader(workerId, cache);

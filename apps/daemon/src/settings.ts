@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { statSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { defaultUnpackLimits, type UnpackLimits } from "@buildkit-ts/compression";
 import type { GcRule } from "@buildkit-ts/control";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { NetworkSettings } from "@buildkit-ts/network";
@@ -9,7 +10,7 @@ import { defaultPaths } from "./default-paths.ts";
 import type { DaemonFlags } from "./flags.ts";
 import { gcRules } from "./gc-rules.ts";
 import { type LogLevel, parseLogLevel } from "./logger.ts";
-import { durationMs } from "./quantities.ts";
+import { durationMs, parseDiskSpace } from "./quantities.ts";
 
 /** Everything that was configured, with defaults filled in: a flag wins over the file, the file over the default. */
 export interface Settings {
@@ -39,6 +40,8 @@ export interface Settings {
   readonly registries: ConfigFile["registries"];
   /** Blobs in transfer at a time for each registry. */
   readonly maxRegistryConcurrency: number;
+  /** What layers and archives may become. */
+  readonly unpack: UnpackLimits;
   readonly dns: ConfigFile["dns"];
   /** Where files are whose members every provenance has. */
   readonly provenanceDirectory: string;
@@ -72,6 +75,7 @@ export function resolveSettings(flags: DaemonFlags, file: ConfigFile): Settings 
     gcRules: resolveGcRules(flags, file, root),
     registries: file.registries,
     maxRegistryConcurrency: resolveRegistryConcurrency(file),
+    unpack: resolveUnpack(file, root),
     dns: file.dns,
     provenanceDirectory: file.provenanceDirectory || defaultPaths.provenanceDirectory,
     history: resolveHistory(file),
@@ -117,6 +121,16 @@ function resolveNetwork(flags: DaemonFlags["worker"], file: ConfigFile["worker"]
     cniBinaryDirectory: flags.cniBinaryPath ?? file.cniBinaryPath ?? "/opt/cni/bin",
     cniPoolSize: flags.cniPoolSize ?? file.cniPoolSize ?? 0,
     bridge: { name: file.bridgeName ?? "buildkit0", subnet: file.bridgeSubnet ?? "10.10.0.0/16" },
+  };
+}
+
+function resolveUnpack({ unpack }: ConfigFile, root: string): UnpackLimits {
+  const { maxRatio, allowanceBytes, maxEntries } = defaultUnpackLimits;
+  return {
+    maxRatio: unpack.maxRatio ?? maxRatio,
+    allowanceBytes:
+      unpack.allowance === undefined ? allowanceBytes : parseDiskSpace(unpack.allowance, "unpack.allowance", root),
+    maxEntries: unpack.maxEntries ?? maxEntries,
   };
 }
 

@@ -7,3 +7,4 @@ export {
 } from "./compressor.ts";
 export { decompress } from "./decompress.ts";
 export { type DetectedCompression, detectCompression, detectionLength } from "./detect-compression.ts";
+export { defaultUnpackLimits, UnpackBudget, type UnpackLimits } from "./unpack-budget.ts";

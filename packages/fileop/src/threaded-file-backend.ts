@@ -1,13 +1,22 @@
 import { WorkerCalls, type WorkerCallsOptions } from "@buildkit-ts/async";
+import { defaultUnpackLimits, type UnpackLimits } from "@buildkit-ts/compression";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { FileRequest, FileResult } from "./backend/file-request.ts";
 import type { FileAction, FileBackend, FileRoots, Owner } from "./file-actions.ts";
 
+/** How a {@linkcode ThreadedFileBackend} works. */
+export interface ThreadedFileBackendOptions extends WorkerCallsOptions {
+  /** What archives may become; {@linkcode defaultUnpackLimits} unless given. */
+  readonly limits?: UnpackLimits;
+}
+
 /** Does file actions in worker threads, which start on demand and end when idle. */
 export class ThreadedFileBackend implements FileBackend, AsyncDisposable {
   readonly #calls: WorkerCalls<FileRequest, FileResult>;
+  readonly #limits: UnpackLimits;
 
-  constructor(options: WorkerCallsOptions = {}) {
+  constructor(options: ThreadedFileBackendOptions = {}) {
+    this.#limits = options.limits ?? defaultUnpackLimits;
     this.#calls = new WorkerCalls(new URL("./backend/file.worker.ts", import.meta.url).href, options);
   }
 
@@ -16,7 +25,7 @@ export class ThreadedFileBackend implements FileBackend, AsyncDisposable {
     roots: FileRoots,
     options: { readonly signal: AbortSignal },
   ): Promise<BigUint64Array> {
-    const result = await this.#calls.call({ verb: "apply", action, roots }, options);
+    const result = await this.#calls.call({ verb: "apply", action, roots, limits: this.#limits }, options);
     if (result.verb !== "apply") throw new BuildError("internal", "Cannot do file action: no result");
     return result.linked;
   }

@@ -1,3 +1,4 @@
+import { defaultUnpackLimits, type UnpackLimits } from "@buildkit-ts/compression";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { type Mount, mountTemporarily } from "@buildkit-ts/mount";
 import { type DiffId, mediaTypes } from "@buildkit-ts/oci";
@@ -9,16 +10,20 @@ import type { WrittenLayer } from "./make/layer-output.ts";
 export interface WorkerLayerCodecOptions extends LayerWorkerPoolOptions {
   /** Where trees are mounted while they are read; the system's directory for temporary files unless given. */
   readonly mountParent?: string;
+  /** What blobs may become; {@linkcode defaultUnpackLimits} unless given. */
+  readonly limits?: UnpackLimits;
 }
 
 /** Works on layers in threads of its own. Only paths go to them and digests come back. */
 export class WorkerLayerCodec implements LayerCodec, AsyncDisposable {
   readonly #pool: LayerWorkerPool;
   readonly #mountParent: string | undefined;
+  readonly #limits: UnpackLimits;
 
   constructor(options: WorkerLayerCodecOptions = {}) {
     this.#pool = new LayerWorkerPool(options);
     this.#mountParent = options.mountParent;
+    this.#limits = options.limits ?? defaultUnpackLimits;
   }
 
   async make(
@@ -46,7 +51,13 @@ export class WorkerLayerCodec implements LayerCodec, AsyncDisposable {
 
   async recompress(blobPath: string, _mediaType: string, options: MakeLayerOptions): Promise<MadeLayer> {
     // The blob's own bytes say how it is compressed; media types are often wrong.
-    const task: LayerTask = { kind: "recompress", blobPath, output: outputOf(options), ...latestOf(options) };
+    const task: LayerTask = {
+      kind: "recompress",
+      blobPath,
+      output: outputOf(options),
+      limits: this.#limits,
+      ...latestOf(options),
+    };
     return madeLayer(writtenOf(await this.#pool.run(task, options)), options);
   }
 
@@ -62,7 +73,9 @@ export class WorkerLayerCodec implements LayerCodec, AsyncDisposable {
   ): Promise<AppliedLayer> {
     const { directory, form, parents = [] } = target;
     const expected = options.expected === undefined ? {} : { expected: options.expected };
-    const task: LayerTask = { kind: "apply", blobPath: blob.path, directory, form, parents, ...expected };
+    const { path: blobPath } = blob;
+    const limits = this.#limits;
+    const task: LayerTask = { kind: "apply", blobPath, directory, form, parents, limits, ...expected };
     const answer = await this.#pool.run(task, options);
     if (answer.kind === "applied") return answer.layer;
     throw failureOf(answer);

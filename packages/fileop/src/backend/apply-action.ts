@@ -1,3 +1,4 @@
+import type { UnpackLimits } from "@buildkit-ts/compression";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { AbortCheck } from "@buildkit-ts/sys";
 import { canLink, type FileAction, type FileRoots } from "../file-actions.ts";
@@ -15,8 +16,9 @@ import { TreeRoot } from "./tree-root.ts";
 export async function applyAction(
   action: FileAction,
   roots: FileRoots,
-  checkAborted: AbortCheck,
+  options: { readonly checkAborted: AbortCheck; readonly limits: UnpackLimits },
 ): Promise<BigUint64Array> {
+  const { checkAborted } = options;
   using target = openTarget(action, roots);
   const linker = roots.layer === undefined ? undefined : new FileLinker(roots.layer.inodesBelow);
   switch (action.kind) {
@@ -36,7 +38,7 @@ export async function applyAction(
       if (roots.source === undefined)
         throw new BuildError("invalid_argument", "Cannot copy: there is no tree to copy from");
       using source = new TreeRoot(roots.source);
-      await copyAction({ source, target, ...(linker !== undefined && { linker }) }, action, checkAborted);
+      await copyAction({ source, target, ...(linker !== undefined && { linker }) }, action, options);
       break;
     }
     default:

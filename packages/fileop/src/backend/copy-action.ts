@@ -1,4 +1,5 @@
 import { posix } from "node:path";
+import type { UnpackLimits } from "@buildkit-ts/compression";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { PathFilter } from "@buildkit-ts/patterns";
 import type { AbortCheck } from "@buildkit-ts/sys";
@@ -21,7 +22,12 @@ export interface CopyRoots {
 }
 
 /** Copies what an action names, or unpacks it where it is an archive and that is wanted. */
-export async function copyAction(roots: CopyRoots, action: CopyAction, checkAborted: AbortCheck): Promise<void> {
+export async function copyAction(
+  roots: CopyRoots,
+  action: CopyAction,
+  work: { readonly checkAborted: AbortCheck; readonly limits: UnpackLimits },
+): Promise<void> {
+  const { checkAborted } = work;
   const sourcePath = cleanActionPath(action.source);
   if (!action.createDestinationPath) requireParent(roots.target, action.destination);
   const sources = action.allowWildcard
@@ -34,7 +40,7 @@ export async function copyAction(roots: CopyRoots, action: CopyAction, checkAbor
   for (const source of sources) {
     checkAborted();
     roots.linker?.beginSource();
-    if (action.unpackArchives && (await unpackArchive(roots, { action, source }, checkAborted))) continue;
+    if (action.unpackArchives && (await unpackArchive(roots, { action, source }, work))) continue;
     copyOne(roots, { action, source }, options);
   }
 }

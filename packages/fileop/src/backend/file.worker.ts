@@ -8,5 +8,6 @@ serveWorkerCalls<FileRequest, FileResult>(async (request, call) => {
   const { verb } = request;
   if (verb === "resolveOwner") return { verb, owner: lookUpOwner(request.owner, request.root) };
   const checkAborted: AbortCheck = () => call.throwIfAborted();
-  return { verb, linked: await applyAction(request.action, request.roots, checkAborted) };
+  const { action, roots, limits } = request;
+  return { verb, linked: await applyAction(action, roots, { checkAborted, limits }) };
 });

@@ -1,7 +1,13 @@
 import { spawn } from "node:child_process";
 import { createReadStream, readSync } from "node:fs";
 import { text } from "node:stream/consumers";
-import { decompress, detectCompression, detectionLength } from "@buildkit-ts/compression";
+import {
+  decompress,
+  detectCompression,
+  detectionLength,
+  UnpackBudget,
+  type UnpackLimits,
+} from "@buildkit-ts/compression";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { type AbortCheck, hasErrno, type OpenFile } from "@buildkit-ts/sys";
 import { decodeTar, type TarEntry } from "@buildkit-ts/tar";
@@ -20,19 +26,28 @@ import { cleanActionPath, encodeName, TreeRoot } from "./tree-root.ts";
 export async function unpackArchive(
   roots: CopyRoots,
   { action, source }: { readonly action: CopyAction; readonly source: string },
-  checkAborted: AbortCheck,
+  options: { readonly checkAborted: AbortCheck; readonly limits: UnpackLimits },
 ): Promise<boolean> {
+  const { checkAborted } = options;
   const path = roots.source.resolve(source, { followLast: true });
   if (roots.source.findLstat(path)?.isFile() !== true) return false;
   using file = roots.source.directory.openRegularFile(encodeName(path));
-  const entries = decodeTar(openArchive(file, checkAborted), { signal: new AbortController().signal });
+  const budget = new UnpackBudget(options.limits, file.stat().sizeBytes);
+  const bytes = openArchive(file, (count) => {
+    checkAborted();
+    budget.addBytes(count);
+  });
+  const entries = decodeTar(bytes, { signal: new AbortController().signal });
   try {
     const first = await findFirst(entries);
     if (first === undefined) return false;
     using target = openTarget(roots.target, action);
     const extractor = new ArchiveExtractor(target, { owner: action.owner, checkAborted });
     await extractor.extract(first);
-    for await (const entry of entries) await extractor.extract(entry);
+    for await (const entry of entries) {
+      budget.addEntry();
+      await extractor.extract(entry);
+    }
     extractor.finish();
     return true;
   } finally {
@@ -60,7 +75,7 @@ function openTarget(root: TreeRoot, action: CopyAction): TreeRoot {
   return new TreeRoot(`/proc/self/fd/${directory.fd}`);
 }
 
-async function* openArchive(file: OpenFile, checkAborted: AbortCheck): AsyncGenerator<Uint8Array, void> {
+async function* openArchive(file: OpenFile, onBytes: (count: number) => void): AsyncGenerator<Uint8Array, void> {
   const head = Buffer.alloc(detectionLength);
   const kind = detectCompression(head.subarray(0, readSync(file.fd, head, 0, head.length, 0)));
   const bytes =
@@ -68,7 +83,7 @@ async function* openArchive(file: OpenFile, checkAborted: AbortCheck): AsyncGene
       ? runDecompressor(kind, file.fd)
       : decompress(readFile(file.fd), { signal: new AbortController().signal });
   for await (const chunk of bytes) {
-    checkAborted();
+    onBytes(chunk.length);
     yield chunk;
   }
 }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { decompress } from "@buildkit-ts/compression";
+import { createReadStream, statSync } from "node:fs";
+import { decompress, UnpackBudget, type UnpackLimits } from "@buildkit-ts/compression";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { DiffId } from "@buildkit-ts/oci";
 import { TarDecoder } from "@buildkit-ts/tar";
@@ -14,6 +14,7 @@ export interface ApplyLayerTask {
   readonly form: "overlay-upper" | "merged";
   readonly parents: readonly string[];
   readonly expected?: DiffId;
+  readonly limits: UnpackLimits;
 }
 
 export interface InheritTask {
@@ -34,13 +35,19 @@ export function inheritAttributes(task: InheritTask, checkAborted: () => void): 
 /** Unpacks a layer blob. @throws {BuildError} `data_loss`, if the DiffID is not the expected one. */
 export async function applyLayer(task: ApplyLayerTask, checkAborted: () => void): Promise<AppliedLayer> {
   using tree = new TargetTree(task.directory, task.parents);
-  using unpacker = new LayerUnpacker({ tree, form: task.form, checkAborted });
+  const budget = new UnpackBudget(task.limits, statSync(task.blobPath).size);
+  const onEntry = (): void => {
+    checkAborted();
+    budget.addEntry();
+  };
+  using unpacker = new LayerUnpacker({ tree, form: task.form, checkAborted, onEntry });
   const decoder = new TarDecoder(unpacker);
   const hash = createHash("sha256");
   const { signal } = new AbortController();
   let sizeBytes = 0;
   for await (const chunk of decompress(createReadStream(task.blobPath, { highWaterMark: 1 << 20 }), { signal })) {
     checkAborted();
+    budget.addBytes(chunk.length);
     hash.update(chunk);
     sizeBytes += chunk.length;
     decoder.write(chunk);

@@ -28,6 +28,7 @@ export class LayerUnpacker implements TarVisitor, Disposable {
   readonly #tree: TargetTree;
   readonly #form: WhiteoutForm;
   readonly #checkAborted: () => void;
+  readonly #onEntry: () => void;
   readonly #directories: { readonly parts: readonly string[]; readonly header: TarHeader }[] = [];
   /** `directory id/name` of what this layer brought: an opaque mark may come after it and must spare it. */
   readonly #unpacked = new Set<string>();
@@ -38,14 +39,17 @@ export class LayerUnpacker implements TarVisitor, Disposable {
     readonly tree: TargetTree;
     readonly form: "overlay-upper" | "merged";
     readonly checkAborted: () => void;
+    /** Called before each entry; throws to stop. */
+    readonly onEntry: () => void;
   }) {
     this.#tree = options.tree;
     this.#form = options.form === "merged" ? mergedForm : overlayForm;
     this.#checkAborted = options.checkAborted;
+    this.#onEntry = options.onEntry;
   }
 
   entry(header: TarHeader): void {
-    this.#checkAborted();
+    this.#onEntry();
     const parts = splitTarName(header.name);
     const base = parts.at(-1);
     // The root itself belongs to whoever made the target.

@@ -1,5 +1,5 @@
-import { createReadStream } from "node:fs";
-import { decompress } from "@buildkit-ts/compression";
+import { createReadStream, statSync } from "node:fs";
+import { decompress, UnpackBudget, type UnpackLimits } from "@buildkit-ts/compression";
 import { encodeTarHeader, TarDecoder, type TarHeader, tarEnd, tarPadding } from "@buildkit-ts/tar";
 import { LayerOutput, type LayerOutputOptions, type WrittenLayer } from "./layer-output.ts";
 
@@ -7,19 +7,28 @@ export interface RecompressTask {
   readonly output: Omit<LayerOutputOptions, "checkAborted">;
   readonly blobPath: string;
   readonly latestSeconds?: number;
+  readonly limits: UnpackLimits;
 }
 
 /** Writes a layer blob anew in another compression; the DiffID stays, unless times must be clamped. */
 export async function recompressLayer(task: RecompressTask, checkAborted: () => void): Promise<WrittenLayer> {
   using output = new LayerOutput({ ...task.output, checkAborted });
   const { signal } = new AbortController();
-  const bytes = decompress(createReadStream(task.blobPath, { highWaterMark: 1 << 20 }), { signal });
+  const packed = decompress(createReadStream(task.blobPath, { highWaterMark: 1 << 20 }), { signal });
+  const bytes = counted(packed, new UnpackBudget(task.limits, statSync(task.blobPath).size));
   if (task.latestSeconds === undefined) {
     for await (const chunk of bytes) await output.append(chunk);
   } else {
     await clampTimes(bytes, output, task.latestSeconds);
   }
   return await output.finish();
+}
+
+async function* counted(bytes: AsyncIterable<Uint8Array>, budget: UnpackBudget): AsyncGenerator<Uint8Array, void> {
+  for await (const chunk of bytes) {
+    budget.addBytes(chunk.length);
+    yield chunk;
+  }
 }
 
 async function clampTimes(bytes: AsyncIterable<Uint8Array>, output: LayerOutput, latestSeconds: number): Promise<void> {
