@@ -12,6 +12,9 @@ import { resolveSettings, type Settings } from "./settings.ts";
 /** How long running builds get to end after the first signal. */
 const drainMs = 30_000;
 
+/** The longest that a timer can be. */
+const maxTimerMs = 2 ** 31 - 1;
+
 /** Runs the daemon that the arguments ask for until it is told to end; gives the exit code. */
 export async function runDaemon(args: readonly string[]): Promise<number> {
   try {
@@ -39,6 +42,9 @@ async function run(args: readonly string[]): Promise<number> {
 async function serve(settings: Settings): Promise<number> {
   const logger = new Logger(settings.log);
   const manager = new ServiceManager(process.env, logger);
+  // What the start waits for need not hold the process: without this it could end silently before it listens.
+  const alive = setInterval(() => undefined, maxTimerMs);
+  using _alive = { [Symbol.dispose]: () => clearInterval(alive) };
   await using daemon = await Daemon.start(settings, logger);
   await daemonEnd(daemon, { logger, manager });
   return 0;

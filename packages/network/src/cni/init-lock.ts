@@ -1,5 +1,5 @@
 import { closeSync, openSync } from "node:fs";
-import { systemClock } from "@buildkit-ts/async";
+import { setTimeout } from "node:timers/promises";
 import { tryLock } from "@buildkit-ts/sys";
 
 const retryMs = 20;
@@ -14,8 +14,9 @@ export async function withInitLock<T>(path: string | undefined, setUp: () => Pro
   const fd = openSync(path, "a+", 0o600);
   try {
     const signal = AbortSignal.timeout(patienceMs);
-    // The kernel's own wait would hold a thread of Node's pool for as long.
-    while (!tryLock(fd, "exclusive")) await systemClock.sleep(retryMs, { signal });
+    // The kernel's own wait would hold a thread of Node's pool for as long. The timer holds the process: while a daemon starts
+    // there may be nothing else that does, and it would end without a word.
+    while (!tryLock(fd, "exclusive")) await setTimeout(retryMs, undefined, { signal });
     return await setUp();
   } finally {
     closeSync(fd);
