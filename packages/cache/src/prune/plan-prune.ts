@@ -3,7 +3,8 @@ import type { PruneOptions, PruneVerdict } from "../refs.ts";
 import { describeUsage } from "./describe-usage.ts";
 import { recordsInUse } from "./disk-usage-meter.ts";
 import { keepBytes, type SpaceState } from "./keep-bytes.ts";
-import { rankForRemoval } from "./rank-for-removal.ts";
+import { RemovalRanks } from "./rank-for-removal.ts";
+import { RemovalQueue } from "./removal-queue.ts";
 import type { RemovalRules } from "./removal-rules.ts";
 
 interface PruneSituation {
@@ -38,14 +39,19 @@ class PrunePlan {
   }
 
   removeAll(): void {
+    const uses = this.#records.map(({ values }) => values);
+    const ranks = this.#target() === undefined ? undefined : new RemovalRanks(uses);
+    const queue = new RemovalQueue<CacheRecord>({ ranks, useOf: ({ values }) => values });
+    for (const record of this.#records) if (this.#isCandidate(record)) queue.add(record);
     for (;;) {
       const target = this.#target();
-      if (target !== undefined && this.#usedBytes <= target) return;
-      const candidates = this.#records.filter((record) => this.#isCandidate(record));
-      const uses = candidates.map((record) => ({ record, ...record.values }));
-      const chosen = target === undefined ? uses : rankForRemoval(uses).slice(0, 1);
-      if (chosen.length === 0) return;
-      for (const { record } of chosen) this.#remove(record);
+      const record = target !== undefined && this.#usedBytes <= target ? undefined : queue.take();
+      if (record === undefined) return;
+      this.#remove(record);
+      for (const parent of new Set(record.parents)) {
+        this.#children.get(parent)?.delete(record);
+        if (this.#isCandidate(parent)) queue.add(parent);
+      }
     }
   }
 
@@ -55,12 +61,13 @@ class PrunePlan {
   }
 
   #isCandidate(record: CacheRecord): boolean {
-    if (this.#gone.has(record) || record.holds > 0 || this.#childrenOf(record).length > 0) return false;
+    if (this.#gone.has(record) || record.holds > 0 || this.#childrenOf(record).size > 0) return false;
     return this.#situation.rules.exemption(record) === undefined;
   }
 
-  #childrenOf(record: CacheRecord): CacheRecord[] {
-    return [...(this.#children.get(record) ?? [])].filter((child) => !this.#gone.has(child));
+  /** Those that are left. */
+  #childrenOf(record: CacheRecord): ReadonlySet<CacheRecord> {
+    return this.#children.get(record) ?? new Set();
   }
 
   #remove(record: CacheRecord): void {
@@ -84,7 +91,7 @@ class PrunePlan {
   }
 
   #whyKept(record: CacheRecord): Pick<PruneVerdict, "goes" | "reason" | "pinnedBy"> {
-    const pinnedBy = this.#childrenOf(record).map(({ id }) => id);
+    const pinnedBy = [...this.#childrenOf(record)].map(({ id }) => id);
     if (record.holds > 0) return { goes: false, reason: "in use", pinnedBy };
     // Its own exemption is the first thing to say: without those built on it, it would stay all the same.
     const exemption = this.#situation.rules.exemption(record);

@@ -5,10 +5,11 @@ import { test } from "node:test";
 import { digestOf } from "@buildkit-ts/oci";
 import fc from "fast-check";
 import type { CompressionOptions, ImmutableRef, RecordType } from "../refs.ts";
-import { commitTree, makeTestRoot, openTestCache, quiet } from "../testing/index.ts";
+import { commitTree, makeTestRoot, openTestCache, prunePlanTime, quiet } from "../testing/index.ts";
 import { GarbageCollector } from "./garbage-collector.ts";
 import { keepBytes } from "./keep-bytes.ts";
-import { rankForRemoval } from "./rank-for-removal.ts";
+import { type RecordUse, RemovalRanks } from "./rank-for-removal.ts";
+import { RemovalQueue } from "./removal-queue.ts";
 
 const { signal } = quiet;
 const gzip: CompressionOptions = { type: "gzip", ociMediaTypes: true };
@@ -179,12 +180,24 @@ test("keepBytes() shrinks from the maximum by what the disk lacks, down to what 
   assert.equal(keepBytes({ ...limits, minFreeSpaceBytes: 500 }, state), 0);
 });
 
-test("rankForRemoval() puts first what was used neither lately nor often", () => {
-  const use = fc.record({ lastUsedAt: fc.option(fc.nat(5), { nil: undefined }), usageCount: fc.nat(5) });
+const use = fc.record({ lastUsedAt: fc.option(fc.nat(5), { nil: undefined }), usageCount: fc.nat(5) });
+
+test("a RemovalQueue gives first what was used neither lately nor often, whenever it came", () => {
   fc.assert(
-    fc.property(fc.array(use), (records) => {
-      const ranked = rankForRemoval(records);
-      assert.equal(ranked.length, records.length);
+    fc.property(fc.array(use), fc.array(use), (early, late) => {
+      const queue = new RemovalQueue({
+        ranks: new RemovalRanks([...early, ...late]),
+        useOf: (record: RecordUse) => record,
+      });
+      for (const record of early) queue.add(record);
+      const first = queue.take();
+      for (const record of late) queue.add(record);
+      const rest = Array.from({ length: early.length + late.length - (first === undefined ? 0 : 1) }, () =>
+        queue.take(),
+      );
+      assert.equal(queue.take(), undefined);
+      const ranked = rest.filter((record) => record !== undefined);
+      assert.equal(ranked.length, rest.length);
       for (const [index, record] of ranked.entries())
         for (const later of ranked.slice(index + 1))
           assert.ok(
@@ -193,6 +206,27 @@ test("rankForRemoval() puts first what was used neither lately nor often", () =>
           );
     }),
   );
+});
+
+test("a RemovalQueue gives what was used since it came when its turn is now", () => {
+  const uses = new Map([
+    ["a", { lastUsedAt: 1, usageCount: 1 }],
+    ["b", { lastUsedAt: 2, usageCount: 2 }],
+    ["c", { lastUsedAt: 3, usageCount: 3 }],
+  ]);
+  const useOf = (name: string): RecordUse => uses.get(name) ?? assert.fail();
+  const queue = new RemovalQueue({ ranks: new RemovalRanks([...uses.values()]), useOf });
+  for (const name of uses.keys()) queue.add(name);
+  uses.set("a", { lastUsedAt: 4, usageCount: 3 });
+  assert.deepEqual([queue.take(), queue.take(), queue.take(), queue.take()], ["b", "c", "a", undefined]);
+});
+
+test("what a prune costs grows with the number of records, and not with its square", (t) => {
+  const [few, many] = [1000, 10_000].map((count) => Math.min(...Array.from({ length: 3 }, () => prunePlanTime(count))));
+  t.diagnostic(
+    `${((few ?? 0) * 1000).toFixed(1)} µs a record for 1,000, ${((many ?? 0) * 1000).toFixed(1)} µs for 10,000`,
+  );
+  assert.ok((many ?? 0) < 5 * (few ?? 0));
 });
 
 test("the garbage collector runs its policies in order, soon after it was asked", async () => {

@@ -8,7 +8,8 @@ import type { PruneOptions, PruneVerdict, UsageRecord } from "../refs.ts";
 import { describeUsage } from "./describe-usage.ts";
 import { hasLimits, keepBytes, type SpaceState } from "./keep-bytes.ts";
 import { planPrune } from "./plan-prune.ts";
-import { rankForRemoval } from "./rank-for-removal.ts";
+import { RemovalRanks } from "./rank-for-removal.ts";
+import { RemovalQueue } from "./removal-queue.ts";
 import { RemovalRules } from "./removal-rules.ts";
 
 /** Removes what options select, one prune at a time. */
@@ -28,21 +29,26 @@ export class Pruner {
     const rules = this.#rules(options);
     using _turn = await this.#turn.acquire({ signal });
     let { usedBytes, freeBytes } = await this.#space(options, signal);
+    let queue = this.#queue(options, rules);
     for (;;) {
       signal.throwIfAborted();
+      // With a target each removal can be the last one; without, everything that is selected goes.
       const keep = keepBytes(options, { usedBytes, freeBytes });
       if (keep !== undefined && usedBytes <= keep) return;
-      const candidates = this.#candidates(rules);
-      // With a target each removal can be the last one; without, everything that is selected goes.
-      const chosen = keep === undefined ? candidates : rankForRemoval(candidates).slice(0, 1);
-      if (chosen.length === 0) return;
-      for (const { record } of chosen) {
-        signal.throwIfAborted();
-        const usage = await this.#remove(record, signal);
-        if (usage === undefined) continue;
-        usedBytes -= usage.sizeBytes;
-        yield usage;
+      let record = queue.take();
+      if (record === undefined) {
+        // Others may have let go of something meanwhile.
+        queue = this.#queue(options, rules);
+        record = queue.take();
       }
+      if (record === undefined) return;
+      const { parents } = record;
+      const usage = isRemovable(record, rules) ? await this.#remove(record, signal) : undefined;
+      if (usage === undefined) continue;
+      // What it was built on may be free now.
+      for (const parent of new Set(parents)) if (isRemovable(parent, rules)) queue.add(parent);
+      usedBytes -= usage.sizeBytes;
+      yield usage;
       if (options.minFreeSpaceBytes !== 0) freeBytes = await this.#freeBytes();
     }
   }
@@ -67,15 +73,13 @@ export class Pruner {
     return new RemovalRules(options, { filter: parseFilters(options.filters), now: this.#core.clock.now() });
   }
 
-  /** Leaves of the graph that nobody holds; what they are built on is a leaf in the next round. */
-  #candidates(rules: RemovalRules): { record: CacheRecord; lastUsedAt: number | undefined; usageCount: number }[] {
-    const candidates = [];
-    for (const record of this.#core.registry.all()) {
-      if (!record.isUnused || rules.exemption(record) !== undefined) continue;
-      const { lastUsedAt, usageCount } = record.values;
-      candidates.push({ record, lastUsedAt, usageCount });
-    }
-    return candidates;
+  /** Leaves of the graph that nobody holds; what they are built on joins when they are gone. */
+  #queue(options: PruneOptions, rules: RemovalRules): RemovalQueue<CacheRecord> {
+    const records = [...this.#core.registry.all()];
+    const ranks = hasLimits(options) ? new RemovalRanks(records.map(({ values }) => values)) : undefined;
+    const queue = new RemovalQueue<CacheRecord>({ ranks, useOf: ({ values }) => values });
+    for (const record of records) if (isRemovable(record, rules)) queue.add(record);
+    return queue;
   }
 
   async #remove(record: CacheRecord, signal: AbortSignal): Promise<UsageRecord | undefined> {
@@ -103,4 +107,8 @@ export class Pruner {
     const { bavail, bsize } = await statfs(this.#directory);
     return bavail * bsize;
   }
+}
+
+function isRemovable(record: CacheRecord, rules: RemovalRules): boolean {
+  return !record.isGone && record.isUnused && rules.exemption(record) === undefined;
 }

@@ -1,3 +1,4 @@
+export { prunePlanTime } from "./prune-plan-time.ts";
 export {
   commitTree,
   ensureDirectory,
