@@ -5,8 +5,9 @@ import { suite, test } from "node:test";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
+import { canBreakDisk } from "./support/disk-faults.ts";
 import { runOk, temporaryFolder } from "./support/processes.ts";
-import { solveDockerfile, solveOk } from "./support/solve.ts";
+import { executed, solveDockerfile, solveOk } from "./support/solve.ts";
 
 suite("a root that is not as it should be", () => {
   test("is refused where it cannot be written to, with what is wrong", async () => {
@@ -35,6 +36,23 @@ suite("a root that is not as it should be", () => {
     assert.equal(BuildError.from(error).code, "resource_exhausted");
     await limit(4096);
     await solveOk(daemon, context);
+  });
+
+  const skip = !canBreakDisk() && "processes cannot be traced here";
+  test("keeps its database where the disk fails to give it: it is not damaged", { skip }, async () => {
+    using folder = temporaryFolder("unreadable-database");
+    const context = await busyboxContext(folder.path, `${shellStage}RUN echo made > /made\n`);
+    await using daemon = await TestDaemon.start(folder.path);
+    await solveOk(daemon, context);
+    await daemon.stop();
+    const database = join(daemon.root, "state.db");
+    const inject = ["-e", "trace=read,pread64", "-e", "inject=read,pread64:error=EIO"];
+    await assert.rejects(
+      TestDaemon.start(folder.path, [], ["strace", "-f", "-o", "/dev/null", "-P", database, ...inject]),
+      /buildkitd: Cannot open metadata database .*(EIO|i\/o error)/i,
+    );
+    await daemon.start();
+    assert.deepEqual(executed(await solveOk(daemon, context)), []);
   });
 
   test("has its lost snapshots built again by the build that needs them", async () => {

@@ -36,7 +36,8 @@ const faults: readonly Fault[] = [
     begin: async ({ daemon }, random) => await breakDisk(daemon.pid, brokenCalls(random)),
     // Of the parts of its own program that a thread needs when it starts, it hears only that they cannot be found.
     skip: !canBreakDisk() && "processes cannot be traced here",
-    said: /input\/output error|i\/o error|\bEIO\b|cannot find module/i,
+    // SQLite calls what it cannot read malformed.
+    said: /input\/output error|i\/o error|\bEIO\b|cannot find module|database disk image is malformed/i,
   },
 ];
 

@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { type ErrorReporter } from "@buildkit-ts/async";
@@ -55,6 +55,7 @@ export class MetadataDatabase implements Disposable {
       return MetadataDatabase.#openSound(path, reporter);
     } catch (error) {
       if (!isCorruption(error)) throw openError(path, error);
+      ensureReadable(path);
       const aside = `${path}.corrupt-${Date.now()}`;
       moveAside(path, aside);
       reporter.report(
@@ -217,6 +218,16 @@ function primaryCode(error: unknown): number | undefined {
   if (!(error instanceof Error) || !("errcode" in error)) return undefined;
   // The low byte is the primary result code, the others say more.
   return Number(error.errcode) & 0xff;
+}
+
+/** SQLite takes what a disk fails to give for damage. On a disk that works again the database is what it was. */
+function ensureReadable(path: string): void {
+  for (const suffix of ["", "-wal"])
+    try {
+      readFileSync(`${path}${suffix}`);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw openError(path, error);
+    }
 }
 
 function moveAside(path: string, aside: string): void {
