@@ -112,3 +112,17 @@ suite("compareBytes()", () => {
     assert.equal(ask()[0], false);
   });
 });
+
+test("listContent() takes as long for a tree that is deep as for one that is wide", () => {
+  using root = makeTestRoot();
+  const directory = "d/".repeat(700);
+  mkdirSync(join(root.path, directory), { recursive: true });
+  const started = process.cpuUsage();
+  const { directories } = listContent(
+    { kind: "list", queries: [query("/")], known: undefined, root: root.path },
+    () => undefined,
+  );
+  assert.equal(directories.size, 701);
+  // It took minutes to begin at the root for each.
+  assert.ok(process.cpuUsage(started).user < 10e6);
+});

@@ -63,6 +63,8 @@ class Lister {
   readonly builder = new ListingBuilder();
   readonly #tree: DigestTree;
   readonly #source: FileTreeSource;
+  /** Directories that are in the listing: what is in them need not begin at the root. */
+  readonly #listed = new Set<string>([""]);
 
   constructor(tree: DigestTree, source: FileTreeSource) {
     this.#tree = tree;
@@ -85,13 +87,16 @@ class Lister {
   }
 
   #addEntry(node: TreeNode, path: string): void {
-    const names = path.slice(1).split("/");
-    for (let depth = 1; depth < names.length; depth++) {
-      const parent = names.slice(0, depth);
-      this.builder.add(parent.slice(0, -1).map(utf8Text), this.#entry(`/${parent.join("/")}`, "directory"));
-    }
+    const missing: string[] = [];
+    for (let parent = parentOf(path); !this.#listed.has(parent); parent = parentOf(parent)) missing.push(parent);
+    for (const parent of missing.reverse()) this.#append(parent, this.#entry(parent, "directory"));
     const kind = node.kind === "gap" ? "directory" : node.kind;
-    this.builder.add(names.slice(0, -1).map(utf8Text), this.#entry(path, kind, node));
+    this.#append(path, this.#entry(path, kind, node));
+  }
+
+  #append(path: string, entry: ListedEntry): void {
+    this.builder.add(path.slice(1).split("/").slice(0, -1).map(utf8Text), entry);
+    if (entry.kind === "directory") this.#listed.add(path);
   }
 
   #entry(path: string, kind: ListedEntry["kind"], node?: TreeNode): ListedEntry {
@@ -107,4 +112,8 @@ class Lister {
       link: node?.kind === "symlink" ? utf8Text(node.link) : undefined,
     };
   }
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, Math.max(path.lastIndexOf("/"), 0));
 }
