@@ -4,6 +4,7 @@ import { BuildError, codeNumber, codeOfFailedBuild, UnknownJobError } from "@bui
 import { redactCredentialsIn } from "@buildkit-ts/provenance";
 import { detailsFromError, errorChain, type RpcErrorDetail, typedDetail } from "@buildkit-ts/session/rpc";
 import { ConnectError, encodeBinaryHeader } from "@connectrpc/connect";
+import { clipStatus } from "./clip-status.ts";
 import { stackFrames } from "./stack-frames.ts";
 import { versionInfo } from "./version.ts";
 
@@ -46,7 +47,7 @@ export interface ConnectErrorOptions {
  */
 export function connectErrorFrom(thrown: unknown, options: ConnectErrorOptions = {}): ConnectError {
   if (thrown instanceof ConnectError) return thrown;
-  const status = statusFromError(thrown, options.kind);
+  const status = clipStatus(statusFromError(thrown, options.kind));
   if (status.details.length > 0) {
     options.trailer?.set("grpc-status-details-bin", encodeBinaryHeader(toBinary(rpcpb.StatusSchema, status)));
   }
