@@ -43,6 +43,7 @@ export async function unpackArchive(
     if (first === undefined) return false;
     using target = openTarget(roots.target, action);
     const extractor = new ArchiveExtractor(target, { owner: action.owner, checkAborted });
+    budget.addEntry();
     await extractor.extract(first);
     for await (const entry of entries) {
       budget.addEntry();
