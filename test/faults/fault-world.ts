@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { encodeTarHeader, tarEnd, tarPadding } from "@buildkit-ts/tar";
 import { pushBaseImage } from "../e2e/support/base-image.ts";
 import { TestDaemon } from "../e2e/support/daemon.ts";
 import { gitIn, HttpGitServer, makeRepository } from "../e2e/support/git-servers.ts";
@@ -95,6 +96,12 @@ export class FaultWorld implements AsyncDisposable {
     }
   }
 
+  /** Builds what an archive behind a URL holds. */
+  async buildArchive(url: string, more: readonly string[]): Promise<RunResult> {
+    const args = ["build", "--frontend=dockerfile.v0", "--progress=plain", `--opt=context=${url}`, ...more];
+    return await this.daemon.buildctl(args);
+  }
+
   /** Forgets all that was fetched or built. */
   async forget(): Promise<void> {
     await this.daemon.buildctlOk(["prune", "--all"]);
@@ -105,11 +112,15 @@ export class FaultWorld implements AsyncDisposable {
   }
 }
 
-/** Any path is a file of 200 kB that depends on the path alone. */
+/** Any path is a file of 200 kB that depends on the path alone; what ends with `.tar` is a context of one. */
 async function serveFiles(): Promise<Server> {
   const server = createServer((request, response) => {
-    const body = Buffer.alloc(200_000, `${request.url ?? ""} `);
-    response.setHeader("etag", `"${(request.url ?? "").length}-${body.length}"`);
+    const path = request.url ?? "";
+    const file = Buffer.alloc(200_000, `${path} `);
+    const body = path.endsWith(".tar")
+      ? archive({ Dockerfile: Buffer.from("FROM scratch\nCOPY file /\n"), file })
+      : file;
+    response.setHeader("etag", `"${path.length}-${body.length}"`);
     response.setHeader("accept-ranges", "bytes");
     const [, from] = /^bytes=(\d+)-$/.exec(request.headers.range ?? "") ?? [];
     if (from === undefined) {
@@ -124,6 +135,16 @@ async function serveFiles(): Promise<Server> {
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return server;
+}
+
+function archive(files: Readonly<Record<string, Buffer>>): Buffer {
+  const attributes = { type: "file", mode: 0o644, uid: 0, gid: 0, mtimeSeconds: 0 } as const;
+  const parts = Object.entries(files).flatMap(([name, bytes]) => [
+    encodeTarHeader({ ...attributes, name, size: bytes.length }),
+    bytes,
+    Buffer.alloc(tarPadding(bytes.length)),
+  ]);
+  return Buffer.concat([...parts, tarEnd]);
 }
 
 /** What a failed build printed in the end. */

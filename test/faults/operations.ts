@@ -75,4 +75,11 @@ export const operations: readonly Operation[] = [
       ]),
     check: (_world, { output }) => /DONE/.test(output),
   },
+  {
+    name: "context",
+    proxy: (world) => world.files,
+    run: async (world) =>
+      await world.buildArchive(`http://${world.files.host}/${world.fresh("context")}.tar`, [toOutput(world)]),
+    check: (_world, { output }) => /COPY file/.test(output),
+  },
 ];
