@@ -1,3 +1,4 @@
+import { BuildError } from "@buildkit-ts/errdefs";
 import type { Digest } from "@buildkit-ts/oci";
 import type { EdgeInput } from "./edge-input.ts";
 import type { ContentListing, Explanation, MissedInput, MissedStep, StepDescription } from "./explainer.ts";
@@ -32,8 +33,11 @@ export class HeldStep implements MissedStep, AsyncDisposable {
   readonly isPersistent: boolean;
   readonly inputs: readonly MissedInput[];
   readonly loss: string | undefined;
+  // Of its own: that of the execution ends with it.
+  readonly #scope = new Scope();
   readonly #context: OpContext;
   #holds: Result[];
+  #lists: Promise<unknown>[] = [];
 
   constructor(node: VertexNode, { keys, cacheMap, inputs }: StepParts) {
     this.vertex = node.vertex;
@@ -41,8 +45,7 @@ export class HeldStep implements MissedStep, AsyncDisposable {
     this.description = cacheMap.describe?.() ?? { kind: "step", fields: new Map() };
     this.isPersistent = keys.some(({ persistent }) => persistent);
     this.loss = node.loss;
-    // Of its own: that of the execution ends with it.
-    this.#context = node.context(new Scope());
+    this.#context = node.context(this.#scope);
     const listed = inputs.map((input) =>
       hasFiles(cacheMap, input) ? { ...input, result: input.result.clone() } : input,
     );
@@ -58,7 +61,7 @@ export class HeldStep implements MissedStep, AsyncDisposable {
   /** Lists files while the step runs, so that nobody has to wait for that afterwards. */
   listAhead(): void {
     // Who needs a list that failed hears of it.
-    for (const { list } of this.inputs) list?.().catch(() => undefined);
+    this.#lists = this.inputs.flatMap(({ list }) => list?.().catch(() => undefined) ?? []);
   }
 
   values(key: string): readonly unknown[] {
@@ -69,6 +72,7 @@ export class HeldStep implements MissedStep, AsyncDisposable {
   move(): MissedStep & AsyncDisposable {
     const holds = this.#holds;
     this.#holds = [];
+    this.#lists = [];
     const { vertex, digests, description, isPersistent, inputs, loss } = this;
     const values = (key: string): readonly unknown[] => this.values(key);
     const dispose = async (): Promise<void> => await disposeAll(holds);
@@ -76,6 +80,10 @@ export class HeldStep implements MissedStep, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    const lists = this.#lists.splice(0);
+    // Nobody will record the step: what is listed for that must not go on after the build, holding its results.
+    if (lists.length > 0) this.#scope.abort(new BuildError("canceled", `"${this.vertex.name}" is not recorded`));
+    await Promise.all(lists);
     await disposeAll(this.#holds.splice(0));
   }
 }

@@ -1,4 +1,5 @@
 import { type Digest, digestOf } from "@buildkit-ts/oci";
+import type { ContentDescriber } from "../explainer.ts";
 import type { CacheStore, Edge, Op, OpContext, PrepareResult, Result, Vertex } from "../types.ts";
 import type { FakeResults } from "./fake-results.ts";
 
@@ -11,6 +12,8 @@ export interface FakeVertexOptions {
   readonly selectors?: readonly (string | undefined)[];
   /** Inputs whose content is a key: that of the result's value. */
   readonly content?: readonly number[];
+  /** Tells what those content keys are made of. */
+  readonly describer?: ContentDescriber;
   readonly outputs?: number;
   readonly ignoreCache?: boolean;
   readonly cacheSources?: readonly CacheStore[];
@@ -61,11 +64,12 @@ export class FakeVertex implements Vertex, Op {
     const digest = rawDigest ?? digestOf(keys[index] ?? "");
     const deps = this.inputs.map((_, i) => {
       const selector = this.#fake.selectors?.[i];
-      const { prepare } = this.#fake;
+      const { prepare, describer } = this.#fake;
       return {
         ...(selector !== undefined && { selector: digestOf(selector) }),
         ...(prepare !== undefined && { prepare }),
         ...(this.#fake.content?.includes(i) === true && {
+          ...(describer !== undefined && { content: describer }),
           computeContentDigest: (result: Result) => {
             this.digests += 1;
             return Promise.resolve(digestOf(`content ${String(result.value)}`));

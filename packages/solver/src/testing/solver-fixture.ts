@@ -1,4 +1,5 @@
 import type { Digest } from "@buildkit-ts/oci";
+import type { Explainer } from "../explainer.ts";
 import { GraphSolver } from "../graph-solver.ts";
 import { MemoryCacheStore } from "../memory-cache-store.ts";
 import type { Edge, Job, ProgressEvent, VertexEvent } from "../types.ts";
@@ -12,12 +13,17 @@ export class SolverFixture {
   readonly results: FakeResults = new FakeResults();
   readonly reports: unknown[] = [];
   readonly cache: MemoryCacheStore = new MemoryCacheStore({ id: "local", results: this.results });
-  readonly solver: GraphSolver = new GraphSolver({
-    resolveOp: resolveFake,
-    cache: this.cache,
-    reporter: { report: (error) => this.reports.push(error) },
-  });
+  readonly solver: GraphSolver;
   #next = 0;
+
+  constructor(explainer?: Explainer) {
+    this.solver = new GraphSolver({
+      resolveOp: resolveFake,
+      cache: this.cache,
+      reporter: { report: (error) => this.reports.push(error) },
+      ...(explainer !== undefined && { explainer }),
+    });
+  }
 
   vertex(name: string, options: FakeVertexOptions = {}): FakeVertex {
     return new FakeVertex(name, this.results, options);
