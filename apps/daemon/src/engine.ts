@@ -93,7 +93,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const temporaryDirectory = await makeTemporaryDirectory(root);
     const database = resources.use(MetadataDatabase.open(join(root, "state.db"), { reporter: logger }));
     const snapshotter = await openSnapshotter(settings, { database, logger });
-    const content = await LocalContentStore.open(join(root, "content"));
+    const content = await LocalContentStore.open(join(root, "content"), { reporter: logger });
     const codec = resources.use(new WorkerLayerCodec({ limits: settings.unpack }));
     const cache = resources.use(await LocalCacheManager.open({ root, database, snapshotter, content, codec }));
     const registry = resources.use(

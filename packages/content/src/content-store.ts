@@ -50,7 +50,13 @@ export interface ContentWriter extends AsyncDisposable {
  * Committing a digest that is already there succeeds and changes nothing, so two builds may race to store one layer.
  */
 export interface ContentStore extends ContentProvider {
+  /** Cheap: nobody looks at the bytes. */
   find(digest: Digest): Promise<BlobInfo | undefined>;
+  /**
+   * The blob, if its bytes are those of its digest still: what lies on a disk can be damaged from outside. A damaged one is
+   * removed, as if it had never been there. A file that has not changed since it was seen whole is not read again.
+   */
+  findIntact(digest: Digest): Promise<BlobInfo | undefined>;
   openWriter(options: OpenWriterOptions): Promise<ContentWriter>;
   /** Deletes a blob; one that is not there is no error. */
   delete(digest: Digest): Promise<void>;

@@ -20,7 +20,7 @@ export async function copyBlob(
     readonly onProgress?: (bytes: number) => void;
   },
 ): Promise<BlobInfo> {
-  const present = await to.find(options.descriptor.digest);
+  const present = await to.findIntact(options.descriptor.digest);
   if (present !== undefined) return present;
   return await repeatDamaged(async () => await copy(from, to, options), options);
 }

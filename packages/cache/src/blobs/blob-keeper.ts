@@ -23,11 +23,11 @@ export class BlobKeeper {
     this.#registry = registry;
   }
 
-  /** Whether the blob is here. */
+  /** Whether the blob is here, and whole: what is used of it is looked for by this before. */
   async has(digest: Digest): Promise<boolean> {
     // A deletion that is under way must have ended, or the blob would vanish after it was found.
     await this.#deletions.get(digest);
-    return (await this.content.find(digest)) !== undefined;
+    return (await this.content.findIntact(digest)) !== undefined;
   }
 
   /** Takes in a file that a worker has written. A record must name the blob already. */

@@ -79,6 +79,8 @@ export class LayerBlobs {
         },
       };
       const source = record.values.blobs.length === 0 ? undefined : await this.#findSource(record, options);
+      // All blobs are lost: one that is made of the tree may be another one, so its DiffID must be free to differ as well.
+      if (source === undefined) registry.update(record, { blobs: [], diffId: undefined, sizeBytes: undefined });
       const made =
         source === undefined
           ? await this.#makeOfTree(record, make, options)

@@ -1,8 +1,18 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { BuildError } from "@buildkit-ts/errdefs";
 import { type Digest, digestOf } from "@buildkit-ts/oci";
 import { copyBlob, MemoryContentStore, readBlob } from "../index.ts";
 import { contentStoreSuite } from "../testing/index.ts";
@@ -62,4 +72,39 @@ test("copyBlob() and readBlob() verify what they are given", async () => {
   assert.equal((await readBlob(store, descriptor, { signal })).toString(), "manifest");
   await assert.rejects(readBlob(store, { ...descriptor, size: 7 }, { signal }), { code: "data_loss" });
   await assert.rejects(readBlob(store, descriptor, { signal, maxBytes: 7 }), { code: "resource_exhausted" });
+});
+
+test("findIntact() removes a blob that was damaged from outside, and says so", async () => {
+  const reported: unknown[] = [];
+  const root = freshRoot();
+  const store = await LocalContentStore.open(root, { reporter: { report: (error) => reported.push(error) } });
+  const damages: readonly ((path: string) => void)[] = [
+    (path) => truncateSync(path, 3),
+    (path) => writeFileSync(path, "HOLE."),
+    (path) => appendFileSync(path, "more"),
+  ];
+  for (const damage of damages) {
+    const path = store.createIngestPath();
+    writeFileSync(path, "whole");
+    const { digest } = await store.adopt(path, { digest: digestOf("whole"), size: 5 });
+    assert.equal((await store.findIntact(digest))?.size, 5);
+    damage(store.pathOf(digest));
+    assert.equal(await store.findIntact(digest), undefined);
+    assert.equal(await store.find(digest), undefined);
+  }
+  assert.equal(reported.length, damages.length);
+  assert.ok(reported.every((error) => error instanceof BuildError && error.code === "data_loss"));
+});
+
+test("findIntact() hashes what an earlier process has written", async () => {
+  const root = freshRoot();
+  const first = await LocalContentStore.open(root);
+  const path = first.createIngestPath();
+  writeFileSync(path, "whole");
+  const { digest } = await first.adopt(path, { digest: digestOf("whole"), size: 5 });
+  const times = statSync(first.pathOf(digest));
+  writeFileSync(first.pathOf(digest), "HOLE.");
+  utimesSync(first.pathOf(digest), times.atime, times.mtime);
+  const second = await LocalContentStore.open(root);
+  assert.equal(await second.findIntact(digest), undefined);
 });

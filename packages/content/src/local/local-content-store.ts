@@ -1,10 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { ErrorReporter } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { type Descriptor, type Digest, isDigest } from "@buildkit-ts/oci";
 import { blobFileName, missingBlob } from "../blob-hash.ts";
 import type { BlobInfo, ContentWriter, FileContentStore, OpenWriterOptions } from "../content-store.ts";
+import { IntactBlobs } from "./intact-blobs.ts";
 import { type CommitFile, LocalWriter } from "./local-writer.ts";
 import { ThreadedWriter } from "./threaded-writer.ts";
 
@@ -18,15 +20,25 @@ const readBytes = 256 << 10;
 export class LocalContentStore implements FileContentStore {
   readonly #blobs: string;
   readonly #ingest: string;
+  readonly #intact = new IntactBlobs();
+  readonly #reporter: ErrorReporter | undefined;
 
-  private constructor(directory: string) {
+  private constructor(directory: string, reporter: ErrorReporter | undefined) {
+    this.#reporter = reporter;
     this.#blobs = join(directory, "blobs", "sha256");
     this.#ingest = join(directory, "ingest");
   }
 
-  /** Opens `<root>/content`, creating it, and removes what earlier processes left half-written. */
-  static async open(root: string): Promise<LocalContentStore> {
-    const store = new LocalContentStore(join(root, "content"));
+  /**
+   * Opens `<root>/content`, creating it, and removes what earlier processes left half-written.
+   *
+   * @param options.reporter Is told of damaged blobs.
+   */
+  static async open(
+    root: string,
+    { reporter }: { readonly reporter?: ErrorReporter } = {},
+  ): Promise<LocalContentStore> {
+    const store = new LocalContentStore(join(root, "content"), reporter);
     await rm(store.#ingest, { recursive: true, force: true });
     await mkdir(store.#ingest, { recursive: true, mode: 0o700 });
     await mkdir(store.#blobs, { recursive: true, mode: 0o700 });
@@ -46,6 +58,26 @@ export class LocalContentStore implements FileContentStore {
     try {
       const { size, mtimeMs, birthtimeMs } = await stat(this.pathOf(digest));
       return { digest, size, createdAt: Math.floor(Math.min(mtimeMs, birthtimeMs || mtimeMs)) };
+    } catch (error) {
+      if (isErrno(error, "ENOENT")) return undefined;
+      throw error;
+    }
+  }
+
+  async findIntact(digest: Digest): Promise<BlobInfo | undefined> {
+    if (!digest.startsWith("sha256:")) return undefined;
+    const path = this.pathOf(digest);
+    try {
+      const file = await stat(path, { bigint: true });
+      if (!(await this.#intact.has(digest, path, file))) {
+        await rm(path, { force: true });
+        const error = new BuildError("data_loss", `Cannot use blob "${digest}": its bytes are damaged`, {
+          hint: "It was removed, and is fetched or made again; check the disk, or who changes files of the daemon",
+        });
+        this.#reporter?.report(error, "look for a blob");
+        return undefined;
+      }
+      return await this.find(digest);
     } catch (error) {
       if (isErrno(error, "ENOENT")) return undefined;
       throw error;
@@ -95,7 +127,9 @@ export class LocalContentStore implements FileContentStore {
 
   async #moveIn(path: string, blob: { readonly digest: Digest; readonly size: number }): Promise<BlobInfo> {
     // Renaming over a blob that is there replaces it by the same bytes; a reader keeps the file it has open.
-    await rename(path, this.pathOf(blob.digest));
+    const place = this.pathOf(blob.digest);
+    await rename(path, place);
+    await this.#intact.note(blob.digest, place);
     return { digest: blob.digest, size: blob.size, createdAt: Date.now() };
   }
 

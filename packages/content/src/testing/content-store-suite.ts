@@ -26,6 +26,8 @@ function writingTests(open: () => Promise<ContentStore>): void {
     assert.deepEqual(await digests(store), [info.digest]);
     const found = await store.find(info.digest);
     assert.equal(found?.size, bytes.byteLength);
+    assert.deepEqual(await store.findIntact(info.digest), found);
+    assert.equal(await store.findIntact(digestOf("nothing")), undefined);
     assert.ok(Math.abs(found.createdAt - Date.now()) < 60_000);
   });
 

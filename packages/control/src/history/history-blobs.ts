@@ -26,7 +26,7 @@ export class HistoryBlobs {
     const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.length };
     // Pinned first, so that nobody collects it in between.
     await this.#pins.pinBlobs(ownerOf(ref), [descriptor.digest]);
-    if ((await this.#content.find(descriptor.digest)) !== undefined) return descriptor;
+    if ((await this.#content.findIntact(descriptor.digest)) !== undefined) return descriptor;
     await using writer = await this.#content.openWriter(options);
     await writer.write(bytes);
     await writer.commit({ digest: descriptor.digest, size: descriptor.size });

@@ -9,7 +9,7 @@ export async function writeBlob(
 ): Promise<Descriptor> {
   const { mediaType, bytes } = blob;
   const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.length };
-  if ((await content.find(descriptor.digest)) !== undefined) return descriptor;
+  if ((await content.findIntact(descriptor.digest)) !== undefined) return descriptor;
   await using writer = await content.openWriter({ signal: options.signal });
   await writer.write(bytes);
   await writer.commit({ digest: descriptor.digest, size: descriptor.size });

@@ -74,7 +74,8 @@ export class ImageResolver {
     try {
       return await readBlob(this.#content, descriptor, { signal: access.signal });
     } catch (error) {
-      if (error instanceof BuildError && error.code === "not_found") return undefined;
+      // One that was damaged here is read anew where it came from, and stored again.
+      if (error instanceof BuildError && ["not_found", "data_loss"].includes(error.code)) return undefined;
       throw error;
     }
   }
