@@ -12,6 +12,8 @@ export interface BuildRequest {
   readonly noCache?: boolean;
   /** The stage; the last one unless given. */
   readonly target?: string;
+  /** Only has the Dockerfile converted and looked at by the linter; nothing is built. */
+  readonly checks?: boolean;
 }
 
 /** The client's side of one daemon: the same binary asks both daemons. */
@@ -22,6 +24,8 @@ export interface Client {
   readonly solvesDefinitions: boolean;
   /** Removes all that the daemon can build or pull again. */
   prune(): Promise<void>;
+  /** Removes what the daemon keeps of contexts, so that the next build has them sent again. */
+  forgetContexts(): Promise<void>;
 }
 
 /** `binary` is a buildctl or, if so named, a docker-buildx. */
@@ -32,11 +36,12 @@ export async function connectClient(binary: string, address: string, directory: 
     solvesDefinitions: true,
     solve: async (path): Promise<void> =>
       void (await runCommand(binary, ["--addr", address, "build", "--progress=plain"], { input: path })),
-    build: async ({ context, dockerfile = context, output, noCache = false, target }): Promise<void> =>
+    build: async ({ context, dockerfile = context, output, noCache = false, target, checks = false }): Promise<void> =>
       await ask(
         "build",
         "--progress=plain",
         "--frontend=dockerfile.v0",
+        ...(checks ? ["--opt=requestid=frontend.lint"] : []),
         ...(target === undefined ? [] : [`--opt=target=${target}`]),
         `--local=context=${context}`,
         `--local=dockerfile=${dockerfile}`,
@@ -44,6 +49,7 @@ export async function connectClient(binary: string, address: string, directory: 
         ...(noCache ? ["--no-cache"] : []),
       ),
     prune: async (): Promise<void> => await ask("prune", "--all"),
+    forgetContexts: async (): Promise<void> => await ask("prune", "--all", "--filter=type==source.local"),
   };
 }
 
@@ -58,10 +64,11 @@ async function connectBuildx(binary: string, address: string, directory: string)
     solve: async (path): Promise<void> => {
       throw new Error(`docker-buildx cannot build the definition ${path}`);
     },
-    build: async ({ context, dockerfile = context, output, noCache = false, target }): Promise<void> =>
+    build: async ({ context, dockerfile = context, output, noCache = false, target, checks = false }): Promise<void> =>
       await ask(
         "build",
         "--builder=bench",
+        ...(checks ? ["--call=check"] : []),
         ...(target === undefined ? [] : [`--target=${target}`]),
         "--progress=plain",
         `--file=${join(dockerfile, "Dockerfile")}`,
@@ -70,5 +77,7 @@ async function connectBuildx(binary: string, address: string, directory: string)
         context,
       ),
     prune: async (): Promise<void> => await ask("prune", "--builder=bench", "--all", "--force"),
+    forgetContexts: async (): Promise<void> =>
+      await ask("prune", "--builder=bench", "--all", "--force", "--filter=type=source.local"),
   };
 }

@@ -17,7 +17,32 @@ const formats = [
 
 /** Workloads whose cost is that of moving, hashing and compressing bytes. */
 export function largeDataWorkloads(registry: () => Promise<LocalRegistry>): Workload[] {
-  return [...formats.map((format) => exportWorkload(format)), pullWorkload(registry)];
+  return [contextWorkload(), ...formats.map((format) => exportWorkload(format)), pullWorkload(registry)];
+}
+
+function contextWorkload(): Workload {
+  const folder = ({ directory }: Contender): string => join(directory, "large-context");
+  const request = (contender: Contender): { readonly context: string; readonly dockerfile: string } => ({
+    context: folder(contender),
+    dockerfile: `${folder(contender)}-recipe`,
+  });
+  return {
+    name: "900 MB file as context, and COPY of it",
+    setup: async (contender): Promise<void> => {
+      mkdirSync(folder(contender), { recursive: true });
+      writeDockerfile(request(contender).dockerfile, "FROM scratch", "COPY large /");
+    },
+    prepare: async (contender, run): Promise<void> => {
+      await contender.client.prune();
+      writeHalfRandomFile(join(folder(contender), "large"), largeFileBytes, (Date.now() + run) % 250);
+    },
+    run: async (contender): Promise<void> => await contender.client.build(request(contender)),
+    check: async (contender): Promise<void> => {
+      await checkTree(contender, request(contender), folder(contender));
+      rmSync(folder(contender), { recursive: true });
+      await contender.client.prune();
+    },
+  };
 }
 
 function exportWorkload({ compression, mediaType }: (typeof formats)[number]): Workload {

@@ -65,6 +65,12 @@ export async function stepWorkloads(): Promise<Workload[]> {
       },
     },
     {
+      name: `Dockerfile of ${stagesOfLongFile} stages and 2,000 lines, checked`,
+      setup: async (contender): Promise<void> => void shell(contender, "checked-stages", manyStages(stagesOfLongFile)),
+      run: async (contender): Promise<void> =>
+        await contender.client.build({ context: folder(contender, "checked-stages"), checks: true }),
+    },
+    {
       name: `Dockerfile of ${stagesOfLongFile} stages and 2,000 lines, cached`,
       setup: async (contender): Promise<void> => {
         const context = shell(contender, "many-stages", manyStages(stagesOfLongFile));
