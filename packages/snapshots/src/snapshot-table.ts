@@ -205,7 +205,10 @@ export class SnapshotTable {
         this.#views.findViewOf(name)?.name ??
         this.#database.get("SELECT name FROM snapshot WHERE parent = ? LIMIT 1", id)?.["name"];
       if (child !== undefined)
-        throw new BuildError("failed_precondition", `Cannot remove snapshot "${name}": "${child}" is based on it`);
+        throw new BuildError(
+          "failed_precondition",
+          `Cannot remove snapshot "${name}": "${String(child)}" is based on it`,
+        );
       const changed = this.#forgetUsage(id);
       this.#database.run("DELETE FROM snapshot WHERE id = ?", id);
       return { row, changed };

@@ -49,7 +49,7 @@ export async function createDocument(
   const { capture, request, configSource } = described;
   const isListed = described.ref.definition.def.length <= (options.maxSteps ?? Number.POSITIVE_INFINITY);
   const max = options.mode === "max" && isListed ? await describeAll(described, context) : {};
-  const sysUsage = options.captureUsage ? await context.usage.samples(context) : undefined;
+  const sysUsage = options.captureUsage ? context.usage.samples(context) : undefined;
   const predicate = createPredicate({
     capture,
     request,
