@@ -1,5 +1,5 @@
 import { statSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { Secrets } from "@buildkit-ts/api/buildkit/secrets";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { Attachable } from "./client-session.ts";
@@ -27,7 +27,11 @@ export function provideSecrets(sources: readonly SecretSource[]): Attachable {
       const source = byId.get(id);
       if (source === undefined) throw new BuildError("not_found", "not found");
       const data = await readSecret(source);
-      if (data.length > maxSecretBytes) throw new BuildError("unknown", `invalid secret size ${data.length}`);
+      if (data.length > maxSecretBytes)
+        throw new BuildError(
+          "invalid_argument",
+          `invalid secret size: ${JSON.stringify(id)} has more than ${maxSecretBytes} bytes`,
+        );
       return { data };
     });
   };
@@ -58,7 +62,18 @@ function checkFile(path: string): void {
 
 async function readSecret(source: SecretSource): Promise<Uint8Array> {
   if (source.env !== undefined) return Buffer.from(process.env[source.env] ?? "");
-  return await readFile(source.filePath ?? "");
+  return await readAtMost(source.filePath ?? "", maxSecretBytes);
+}
+
+/** The file may be a pipe, or have grown since it was looked at: nothing is known of its size before it is read. */
+async function readAtMost(path: string, limit: number): Promise<Uint8Array> {
+  await using file = await open(path, "r");
+  const bytes = Buffer.alloc(limit + 1);
+  for (let length = 0; ; ) {
+    const { bytesRead } = await file.read(bytes, length, bytes.length - length, null);
+    length += bytesRead;
+    if (bytesRead === 0 || length === bytes.length) return bytes.subarray(0, length);
+  }
 }
 
 function messageOf(error: unknown): string {
