@@ -4,6 +4,7 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import type { Authorizer } from "./authorizer.ts";
 import { parseChallenges } from "./challenge.ts";
 import type { HttpAnswer, HttpSender } from "./http-sender.ts";
+import { proxyFor } from "./proxy-for.ts";
 import type { RegistryEndpoint } from "./registry-config.ts";
 import type { RegistryRequestOptions } from "./registry-exchange.ts";
 import { errorCodes } from "./retry-policy.ts";
@@ -97,8 +98,9 @@ class EndpointCheck {
       const addresses = (await lookup(name, { all: true })).map(({ address }) => address);
       return this.#pass("resolve the name", addresses.join(", "));
     } catch (error) {
-      const hint =
-        proxyOf("https", this.#endpoint.host) === undefined ? "Is the name right, and does DNS know it?" : "";
+      const { host, scheme } = this.#endpoint;
+      const proxy = proxyFor(new URL(`${scheme === "http" ? "http" : "https"}://${host}`), process.env);
+      const hint = proxy === undefined ? "Is the name right, and does DNS know it?" : "";
       this.#fail("resolve the name", (error as Error).message, hint);
       // Through a proxy it is the proxy that has to know the name.
       return hint === "";
@@ -161,8 +163,8 @@ class EndpointCheck {
   }
 }
 
-function settingsOf({ tls, scheme, namespace }: RegistryEndpoint): string[] {
-  const proxy = proxyOf(scheme === "http" ? "http" : "https", "");
+function settingsOf({ host, tls, scheme, namespace }: RegistryEndpoint): string[] {
+  const proxy = proxyFor(new URL(`${scheme === "http" ? "http" : "https"}://${host}`), process.env);
   return [
     scheme === "http" ? "plain HTTP" : scheme === "https" ? "TLS" : "TLS, or plain HTTP where the server has no TLS",
     ...(tls.insecure === true ? ["any certificate is accepted"] : []),
@@ -170,17 +172,8 @@ function settingsOf({ tls, scheme, namespace }: RegistryEndpoint): string[] {
     ...(tls.keyPairs ?? []).map(({ cert }) => `client certificate ${cert}`),
     ...(tls.tlsConfigDirs ?? []).map((path) => `certificates in ${path}`),
     ...(namespace === undefined ? [] : [`asked for the content of ${namespace}`]),
-    ...(proxy === undefined ? [] : [`proxy ${new URL(proxy).host}, but for what NO_PROXY names`]),
+    ...(proxy === undefined ? [] : [`proxy ${proxy.host}`]),
   ];
-}
-
-/** The proxy that the environment names. */
-function proxyOf(scheme: "http" | "https", host: string): string | undefined {
-  const name = scheme === "http" ? "HTTP_PROXY" : "HTTPS_PROXY";
-  const proxy = process.env[name] ?? process.env[name.toLowerCase()];
-  const exceptions = (process.env["NO_PROXY"] ?? process.env["no_proxy"] ?? "").split(",");
-  const isExcepted = host !== "" && exceptions.includes(hostname(host));
-  return proxy === undefined || !URL.canParse(proxy) || isExcepted ? undefined : proxy;
 }
 
 function hostname(host: string): string {

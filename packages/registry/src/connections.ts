@@ -2,26 +2,28 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { getCACertificates } from "node:tls";
 import { BuildError } from "@buildkit-ts/errdefs";
-import { Agent, type Dispatcher, EnvHttpProxyAgent } from "undici";
+import { Agent, type Dispatcher, ProxyAgent } from "undici";
+import { proxyFor } from "./proxy-for.ts";
 import type { RegistryHostConfig } from "./registry-config.ts";
 
 const timeouts = { headersTimeout: 300_000, bodyTimeout: 60_000, keepAliveTimeout: 60_000 };
 
-/** The connections to registries: one pool for each set of TLS settings, with the proxies of the environment. */
+/** The connections to registries: one pool for each set of TLS settings and each proxy of the environment. */
 export class Connections implements AsyncDisposable {
-  readonly #pools = new Map<RegistryHostConfig, Promise<Dispatcher>>();
+  readonly #pools = new Map<RegistryHostConfig, Promise<Pool>>();
   readonly #defaults: RegistryHostConfig = {};
 
-  /** @throws {BuildError} `failed_precondition`, for certificates that cannot be read. */
-  async dispatcher(tls: RegistryHostConfig | undefined): Promise<Dispatcher> {
+  /** @throws {BuildError} `failed_precondition`, for certificates that cannot be read, or a proxy that is none. */
+  async dispatcher(url: string, tls: RegistryHostConfig | undefined): Promise<Dispatcher> {
     const settings = tls === undefined || !hasTlsSettings(tls) ? this.#defaults : tls;
-    const known = this.#pools.get(settings);
-    if (known !== undefined) return await known;
-    const pool = createPool(settings);
-    this.#pools.set(settings, pool);
-    // A certificate that is missing now may be there at the next attempt.
-    pool.catch(() => this.#pools.delete(settings));
-    return await pool;
+    let pool = this.#pools.get(settings);
+    if (pool === undefined) {
+      pool = createPool(settings);
+      this.#pools.set(settings, pool);
+      // A certificate that is missing now may be there at the next attempt.
+      pool.catch(() => this.#pools.delete(settings));
+    }
+    return (await pool).dispatcherFor(proxyFor(new URL(url), process.env));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -37,15 +39,37 @@ function hasTlsSettings({ insecure, ca, keyPairs, tlsConfigDirs }: RegistryHostC
   return insecure === true || [ca, keyPairs, tlsConfigDirs].some((list) => list !== undefined && list.length > 0);
 }
 
-async function createPool(settings: RegistryHostConfig): Promise<Dispatcher> {
-  const connect = { timeout: 30_000, ...(await tlsOptions(settings)) };
-  const { HTTP_PROXY, HTTPS_PROXY, http_proxy, https_proxy } = process.env;
-  const hasProxy = [HTTP_PROXY, HTTPS_PROXY, http_proxy, https_proxy].some(
-    (proxy) => proxy !== undefined && proxy !== "",
-  );
-  // HTTP/1.1 only: with one HTTP/2 connection flow control would limit all transfers together.
-  const common = { ...timeouts, allowH2: false, connect };
-  return hasProxy ? new EnvHttpProxyAgent({ ...common, requestTls: connect }) : new Agent(common);
+async function createPool(settings: RegistryHostConfig): Promise<Pool> {
+  return new Pool({ timeout: 30_000, ...(await tlsOptions(settings)) });
+}
+
+/** Connections with the same settings: straight to servers, or by proxies. */
+class Pool {
+  readonly #connect: TlsOptions & { readonly timeout: number };
+  readonly #dispatchers = new Map<string, Dispatcher>();
+
+  constructor(connect: TlsOptions & { readonly timeout: number }) {
+    this.#connect = connect;
+  }
+
+  dispatcherFor(proxy: URL | undefined): Dispatcher {
+    const key = proxy?.href ?? "";
+    let dispatcher = this.#dispatchers.get(key);
+    if (dispatcher === undefined) {
+      // HTTP/1.1 only: with one HTTP/2 connection flow control would limit all transfers together.
+      const common = { ...timeouts, allowH2: false, connect: this.#connect };
+      dispatcher =
+        proxy === undefined
+          ? new Agent(common)
+          : new ProxyAgent({ ...common, uri: proxy.href, requestTls: this.#connect });
+      this.#dispatchers.set(key, dispatcher);
+    }
+    return dispatcher;
+  }
+
+  async destroy(): Promise<void> {
+    await Promise.all([...this.#dispatchers.values()].map(async (dispatcher) => await dispatcher.destroy()));
+  }
 }
 
 interface TlsOptions {

@@ -125,7 +125,7 @@ export class HttpSender {
   async #once(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
     signal.throwIfAborted();
     const data = await undiciRequest(request.url, {
-      dispatcher: await this.#connections.dispatcher(request.tls),
+      dispatcher: await this.#connections.dispatcher(request.url, request.tls),
       method: request.method,
       headers: { "user-agent": this.#userAgent, "accept-encoding": "identity", ...request.headers },
       signal,

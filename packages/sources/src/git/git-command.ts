@@ -175,14 +175,8 @@ export class GitCommand {
 
   #environment(): NodeJS.ProcessEnv {
     const { authorization, agentSocket } = this.#options;
-    const proxies = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"].flatMap((name) => [
-      name,
-      name.toLowerCase(),
-    ]);
     return {
-      ...Object.fromEntries(
-        proxies.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
-      ),
+      ...proxyVariables(process.env),
       PATH: process.env["PATH"] ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
       LC_ALL: "C",
       GIT_TERMINAL_PROMPT: "0",
@@ -209,4 +203,22 @@ function sshCommand({ knownHostsFile }: GitCommandOptions): string {
       : ["StrictHostKeyChecking=yes", `UserKnownHostsFile=${knownHostsFile}`];
   const all = [...hosts, "GlobalKnownHostsFile=/dev/null", "IdentityFile=none", "BatchMode=yes"];
   return ["ssh -F /dev/null", ...all.map((option) => `-o '${option}'`)].join(" ");
+}
+
+/**
+ * The daemon's proxies as git's library reads them: it looks at the small names only for plain HTTP, and would ask a proxy
+ * for what is on this machine.
+ */
+function proxyVariables(environment: NodeJS.ProcessEnv): Record<string, string> {
+  const find = (name: string): string => environment[name] || environment[name.toLowerCase()] || "";
+  const names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].filter((name) => find(name) !== "");
+  if (names.length === 0) return {};
+  const exceptions = [find("NO_PROXY"), "localhost", "127.0.0.0/8", "127.0.0.1", "::1"].filter((name) => name !== "");
+  const values = [...names.map((name) => [name, find(name)] as const), ["NO_PROXY", exceptions.join(",")] as const];
+  return Object.fromEntries(
+    values.flatMap(([name, value]) => [
+      [name, value],
+      [name.toLowerCase(), value],
+    ]),
+  );
 }
