@@ -40,7 +40,7 @@ import {
 import { createExporters } from "./create-exporters.ts";
 import type { Logger } from "./logger.ts";
 import { createNestedSolve } from "./nested-solve.ts";
-import { openExecutor, openNetwork } from "./open-executor.ts";
+import { logRuntimeAdvice, openExecutor, openNetwork } from "./open-executor.ts";
 import { openSolver } from "./open-solver.ts";
 import { makeTemporaryDirectory, openSnapshotter } from "./open-stores.ts";
 import { registryConfig } from "./registry-config.ts";
@@ -90,6 +90,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const devices = new DeviceRegistry({ ...settings.devices, reporter: logger });
     const executor = await openExecutor(settings, { sandbox: network, traceSocket: options.traceSocket });
     await executor.cleanup();
+    resources.use(logRuntimeAdvice(executor, logger));
     const temporaryDirectory = await makeTemporaryDirectory(root);
     const database = resources.use(MetadataDatabase.open(join(root, "state.db"), { reporter: logger }));
     const snapshotter = await openSnapshotter(settings, { database, logger });

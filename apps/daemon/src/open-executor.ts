@@ -28,3 +28,21 @@ export async function openExecutor(
     ...(settings.dns !== undefined && { dns: settings.dns }),
   });
 }
+
+/** Logs what is known against the runtime, while the daemon starts; it is not waited for, but by the end of the daemon. */
+export function logRuntimeAdvice(executor: RuncExecutor, logger: Logger): AsyncDisposable {
+  const ended = new AbortController();
+  const telling = executor.advice({ signal: ended.signal }).then(
+    (advice) => {
+      if (advice !== undefined) logger.log("warning", advice);
+    },
+    // A runtime that tells no version may run steps all the same.
+    () => undefined,
+  );
+  return {
+    [Symbol.asyncDispose]: async () => {
+      ended.abort(new DOMException("The daemon ends", "AbortError"));
+      await telling;
+    },
+  };
+}

@@ -1,5 +1,7 @@
+import { execFile } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
+import { promisify } from "node:util";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { type ProcessExit, spawnProcess } from "@buildkit-ts/sys";
 import { waitForExit } from "./child-exits.ts";
@@ -40,6 +42,12 @@ export class OciRuntime {
   constructor(binary: string, stateDirectory: string) {
     this.#binary = binary;
     this.#stateDirectory = stateDirectory;
+  }
+
+  /** What the program says of itself. */
+  async versionText(options: { readonly signal: AbortSignal }): Promise<string> {
+    const { stdout } = await promisify(execFile)(this.#binary, ["--version"], { ...options, timeout: 10_000 });
+    return stdout;
   }
 
   /** Starts a call; the child is in a session of its own, so that a terminal's signals to the daemon pass it by. */

@@ -13,6 +13,7 @@ import { NetworkFileStore } from "./network-files.ts";
 import { findRuntime, OciRuntime } from "./oci-runtime.ts";
 import type { DnsConfig } from "./resolv-conf.ts";
 import { RootFileSystem } from "./root-file-system.ts";
+import { runtimeAdvice } from "./runtime-advice.ts";
 import type { RuntimeSpec } from "./runtime-spec.ts";
 import { withTraceEnvironment } from "./trace-environment.ts";
 
@@ -69,6 +70,11 @@ export class RuncExecutor implements Executor {
     const binary = findRuntime({ path, ...(options.binary !== undefined && { binary: options.binary }) });
     await mkdir(join(options.directory, "runtime"), { recursive: true, mode: 0o711 });
     return new RuncExecutor(options, binary);
+  }
+
+  /** What whoever runs the daemon should know of the runtime; undefined where there is nothing. */
+  async advice(options: { readonly signal: AbortSignal }): Promise<string | undefined> {
+    return runtimeAdvice(await this.#runtime.versionText(options));
   }
 
   async run(request: ContainerRequest, streams: ProcessStreams, options: RunOptions): Promise<void> {
