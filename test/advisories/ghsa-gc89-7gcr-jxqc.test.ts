@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -87,6 +87,22 @@ suite("credentials in URLs", () => {
   test("are nowhere when a web server fails either", async () => {
     const output = await build(`--opt=context=http://me:${canary}@${host()}/missing.tar`);
     assert.match(output, /error:/);
+    await assertNowhere(output);
+  });
+
+  test("CVE-2025-0495: of caches are in no trace, log or record", async () => {
+    const context = join(folder.path, "context");
+    const trace = join(folder.path, "trace.json");
+    const cache = `type=s3,bucket=b,region=r,endpoint_url=http://127.0.0.1:1,use_path_style=true,access_key_id=me,secret_access_key=${canary}`;
+    const output = await build(
+      `--local=context=${context}`,
+      `--local=dockerfile=${context}`,
+      `--import-cache=${cache}`,
+      `--export-cache=${cache},ignore-error=true`,
+      `--trace=${trace}`,
+    );
+    assert.match(output, /s3/);
+    assert.doesNotMatch(readFileSync(trace, "utf8"), new RegExp(canary));
     await assertNowhere(output);
   });
 });
