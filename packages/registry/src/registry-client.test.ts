@@ -164,16 +164,6 @@ test("failures that pass are waited out, longer each time, or as long as the reg
   assert.deepEqual(clock.sleeps, [1000, 7000, 4000]);
 });
 
-for (const status of [408, 425, 429, 500, 502, 503, 504]) {
-  test(`the status ${status} passes, and is asked for again`, async (t) => {
-    const { registry, client, clock, reference } = await setUp(t);
-    const { descriptor } = putImage(registry);
-    registry.fail(() => true, { kind: "status", status, headers: { "retry-after": "3" } });
-    assert.deepEqual(await client.resolve(reference, options), descriptor);
-    assert.deepEqual(clock.sleeps, [3000]);
-  });
-}
-
 test("a blob is taken up again where its connection broke", async (t) => {
   const { registry, client, reference } = await setUp(t);
   registry.putBlob("team/app", big);
