@@ -40,15 +40,23 @@ suite("a hostile git repository", () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const checkOut = async (name: string, fragment: string): Promise<ImmutableRef> => {
+  const checkOut = async (
+    name: string,
+    fragment: string,
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<ImmutableRef> => {
     const url = `${server.url}/${name}`;
     const source = new GitSource({ ...parts.services, blobs: new BlobOrigin(parts.services) });
     const identifier = `git://${url.slice("http://".length)}${fragment}`;
-    const request = { identifier, attributes: { "git.fullurl": url }, platform: hostPlatform(), vertex: "" };
+    const request = { identifier, attributes: { "git.fullurl": url, ...more }, platform: hostPlatform(), vertex: "" };
     return await treeOf(source.resolve(request), parts.context(session));
   };
-  const namesIn = async (name: string, fragment: string): Promise<string[]> => {
-    await using ref = await checkOut(name, fragment);
+  const namesIn = async (
+    name: string,
+    fragment: string,
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<string[]> => {
+    await using ref = await checkOut(name, fragment, more);
     const { signal, progress } = parts;
     await using held = await ref.mount({ signal, progress });
     await using mounted = await mountTemporarily(held.mounts, { signal, onlyReads: true });
@@ -101,6 +109,7 @@ suite("a hostile git repository", () => {
     gitIn(option, "update-ref", "refs/heads/--output=canary", "HEAD");
     gitIn(option, "symbolic-ref", "HEAD", "refs/heads/--output=canary");
     assert.deepEqual(await namesIn("option.git", ""), ["file"]);
+    assert.deepEqual(await namesIn("option.git", "", { "git.checkoutbundle": "true" }), ["bundle"]);
     assert.equal(existsSync(canary), false);
   });
 
