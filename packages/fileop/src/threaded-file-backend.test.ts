@@ -21,6 +21,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { findXattr, mknodAt, openAt, RootedDirectory, S_IFIFO, setXattr } from "@buildkit-ts/sys";
+import { encodeTarHeader, tarEnd } from "@buildkit-ts/tar";
 import type { CopyAction, FileAction } from "./file-actions.ts";
 import { ThreadedFileBackend } from "./threaded-file-backend.ts";
 
@@ -308,6 +309,22 @@ test("unpacking never leaves the destination", { skip }, async () => {
   assert.equal(trees.read("dest/pwned"), "x");
   assert.deepEqual(readdirSync(trees.target), ["dest"]);
   assert.deepEqual(readdirSync(join(trees.target, "dest")), ["evil", "pwned"]);
+});
+
+test("unpacking sets no attribute by which overlay would show something else", { skip }, async () => {
+  using trees = new Trees({}, { "dest/": "" });
+  const xattrs = new Map([
+    ["trusted.overlay.redirect", Buffer.from("/etc")],
+    ["user.overlay.opaque", Buffer.from("y")],
+    ["user.kept", Buffer.from("1")],
+  ]);
+  const header = { name: "d/", type: "directory", mode: 0o755, uid: 0, gid: 0, size: 0, mtimeSeconds: 1 } as const;
+  writeFileSync(join(trees.source, "a.tar"), Buffer.concat([encodeTarHeader({ ...header, xattrs }), tarEnd]));
+  await trees.copy("/a.tar", "/dest/", { unpackArchives: true });
+  const made = join(trees.target, "dest/d");
+  assert.equal(findXattr(made, "trusted.overlay.redirect"), undefined);
+  assert.equal(findXattr(made, "user.overlay.opaque"), undefined);
+  assert.equal(findXattr(made, "user.kept")?.toString(), "1");
 });
 
 test("resolveOwner() reads passwd and group of a tree, and takes unknown names for root", async () => {

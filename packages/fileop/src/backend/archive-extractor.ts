@@ -28,6 +28,7 @@ import { splitTarName, type TarEntry, type TarHeader } from "@buildkit-ts/tar";
 import type { Owner } from "../file-actions.ts";
 import { makeDirectories } from "./make-directories.ts";
 import { withPath } from "./path-error.ts";
+import { isPortableXattr } from "./portable-xattr.ts";
 import { encodeName, type TreeRoot } from "./tree-root.ts";
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
@@ -147,7 +148,7 @@ export class ArchiveExtractor {
     };
     applyAttributesAt(at, { attributes, isSymbolicLink: header.type === "symlink" });
     // After the owner, whose change removes capabilities.
-    for (const [name, value] of header.xattrs ?? []) setXattrIfPossible(at, name, value);
+    for (const [name, value] of header.xattrs ?? []) if (isPortableXattr(name)) setXattrIfPossible(at, name, value);
   }
 }
 
