@@ -109,6 +109,27 @@ suite("a source policy", () => {
       assert.match(await buildWith(rules(digestOf(Buffer.from("another"))), dockerfile), /digest mismatch/);
     });
 
+    if (client === "buildctl")
+      test("puts a directory in the place of an image that a named context stands for", async () => {
+        const name = `${registry.host}/gone:latest`;
+        const selector = { identifier: `docker-image://${name}` };
+        const rules = [{ action: "CONVERT", selector, updates: { identifier: "local://context" } }];
+        writeFileSync(policyFile, JSON.stringify({ version: 1, rules }));
+        const stages = `FROM scratch AS replaced\nFROM ${image}\nCOPY --from=replaced /Dockerfile /copied\nRUN cat /copied\n`;
+        const context = await busyboxContext(folder.path, stages);
+        const { code, output } = await daemon.buildctl([
+          "build",
+          "--frontend=dockerfile.v0",
+          `--local=context=${context}`,
+          `--local=dockerfile=${context}`,
+          `--opt=context:replaced=docker-image://${name}`,
+          "--progress=plain",
+          `--source-policy-file=${policyFile}`,
+        ]);
+        assert.equal(code, 0, output);
+        assert.match(output, /FROM scratch AS replaced/);
+      });
+
     test(`of ${client} is named where it cannot be read`, async () => {
       writeFileSync(policyFile, "no policy");
       const output = await build(await busyboxContext(folder.path, `FROM ${image}\n`));

@@ -7,7 +7,7 @@ import {
   type ResolvedSource,
   runDockerfileFrontend,
 } from "@buildkit-ts/dockerfile";
-import { BuildError } from "@buildkit-ts/errdefs";
+import { BuildError, NotAnImageError } from "@buildkit-ts/errdefs";
 import { type Definition, definitionFromProto, definitionToProto } from "@buildkit-ts/llb";
 import { mapRefs } from "@buildkit-ts/provenance";
 import { llbCapabilitySet } from "../wire/capabilities.ts";
@@ -83,6 +83,8 @@ export function createFrontendClient(
       try {
         return await bridge.resolveImage(reference, { platform, resolveMode, logName, ...layout }, options);
       } catch (error) {
+        // The frontend loads what is there instead.
+        if (error instanceof NotAnImageError) throw error;
         throw unresolved(reference, error);
       }
     },
