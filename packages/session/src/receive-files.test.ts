@@ -154,6 +154,29 @@ suite("receiveFiles()", () => {
     assert.equal(statSync(join(next, "sub")).mtimeMs, statSync(join(source, "sub")).mtimeMs);
   });
 
+  test("asks for every file anew where metadata are not to be trusted", async () => {
+    using folders = makeFolders();
+    const { root, source, destination } = folders;
+    fill(source);
+    await using session = await openTestSession([shareDirectories({ context: source })]);
+    const request = { name: "context", differ: "none" as const };
+    const first = await receiveFiles(session.caller, { ...request, destination }, { signal });
+    // Of the same size and time, so that only its bytes tell it from the one before.
+    writeFileSync(join(destination, "sub-x"), "SORTED AFTER THE DIRECTORY");
+    const { atime, mtime } = statSync(join(source, "sub-x"));
+    utimesSync(join(destination, "sub-x"), atime, mtime);
+    const next = join(root, "next");
+    mkdirSync(next);
+    const again = await receiveFiles(
+      session.caller,
+      { ...request, destination: next, previous: destination },
+      { signal },
+    );
+    assert.equal(again.bytes, first.bytes);
+    assert.equal(readFileSync(join(next, "sub-x"), "utf8"), "sorted after the directory");
+    assert.notEqual(statSync(join(next, "sub/b")).ino, statSync(join(destination, "sub/b")).ino);
+  });
+
   test("computes the digests of what came and of no other", async () => {
     using folders = makeFolders();
     const { root, source, destination } = folders;
