@@ -15,6 +15,7 @@ import type { ContentListing } from "./content-digest/content-listing.ts";
 import type { FileQuestion } from "./content-digest/list-content.ts";
 import { LocalImmutableRef } from "./local-immutable-ref.ts";
 import { LocalMutableRef } from "./local-mutable-ref.ts";
+import { adoptClock } from "./prune/adopt-clock.ts";
 import type { SpaceState } from "./prune/keep-bytes.ts";
 import { Pruner } from "./prune/pruner.ts";
 import type { CacheRecord, RecordStructure, RecordValues } from "./record/cache-record.ts";
@@ -210,6 +211,11 @@ export class LocalCacheManager implements CacheManager, AsyncDisposable {
 
   prune(options: PruneOptions & { readonly signal: AbortSignal }): AsyncIterable<UsageRecord> {
     return this.#pruner.prune(options);
+  }
+
+  /** Takes the clock's time as it is now, where it was set back since records were used. @returns how many are younger by that. */
+  adoptClock(): number {
+    return adoptClock(this.#core);
   }
 
   async explainPrune(options: PruneOptions & { readonly signal: AbortSignal }): Promise<PruneVerdict[]> {

@@ -99,8 +99,8 @@ export class BackedCacheStore implements CacheStore {
     const id = await this.#results.save(result);
     this.#backend.transaction(() => {
       const keyId = this.#ensure(own);
-      // A result that is found again keeps the time at which it was made.
-      if (!this.#backend.results(keyId).some((known) => known.id === id)) {
+      // A result that is found again keeps the time at which it was made, unless it was made anew.
+      if (!this.#backend.results(keyId).some((known) => known.id === id && known.createdAt >= createdAt)) {
         this.#backend.addResult(keyId, { id, createdAt });
       }
     });

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
+import { systemClock } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { Digest } from "@buildkit-ts/oci";
 import { GraphSolver } from "./graph-solver.ts";
 import { MemoryCacheStore } from "./memory-cache-store.ts";
-import { type FakeVertex, resolveFake } from "./testing/fake-vertex.ts";
+import { FakeResults } from "./testing/fake-results.ts";
+import { FakeVertex, resolveFake } from "./testing/fake-vertex.ts";
 import { SolverFixture } from "./testing/solver-fixture.ts";
 
 const signal = new AbortController().signal;
@@ -32,6 +34,30 @@ suite("a cached graph", () => {
     );
     assert.equal(f.results.loads, 1);
     assert.equal(f.results.holds.count, 0);
+  });
+
+  test("gives what was made last, also where the clock was set back before", async () => {
+    const results = new FakeResults();
+    let now = 1000;
+    const solver = new GraphSolver({
+      resolveOp: resolveFake,
+      cache: new MemoryCacheStore({ id: "local", results }),
+      reporter: { report: assert.fail },
+      clock: { ...systemClock, now: () => now },
+    });
+    const build = async (value: string, ignoreCache = false): Promise<string> => {
+      await using job = solver.createJob(`${value} ${now}`);
+      const vertex = new FakeVertex("a", results, { value: () => value, ignoreCache });
+      await using result = await job.build(vertex.edge(), { signal });
+      return String(result.value);
+    };
+    assert.equal(await build("old"), "old");
+    now = 500;
+    assert.equal(await build("new", true), "new");
+    assert.equal(await build("none"), "new");
+    now = 400;
+    assert.equal(await build("newest", true), "newest");
+    assert.equal(await build("none"), "newest");
   });
 
   test("is found by content when definitions differ, and from then on by definition", async () => {

@@ -17,6 +17,9 @@ export async function recordResult(
     const kept = await askStore(cache, reporter, () => cache.save(key, result, createdAt));
     const own = kept === undefined ? key : asSolverKey(kept, key.deps);
     const records = (own.persistent ? await askStore(cache, reporter, () => cache.records(own)) : undefined) ?? [];
+    // The newest record is the one that is found: where the clock was set back, what was made later is not it by its time.
+    const newest = Math.max(...records.filter(({ id }) => id !== result.id).map((other) => other.createdAt));
+    if (newest > createdAt) await askStore(cache, reporter, () => cache.save(own, result, newest + 1));
     own.origin = {
       vertex: node.vertex.digest,
       exportCache: node.vertex.options.exportCache,

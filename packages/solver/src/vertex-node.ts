@@ -174,7 +174,14 @@ export class VertexNode {
    */
   async exec(inputs: readonly Result[], options: ExecOptions & { readonly scope: Scope }): Promise<Result[]> {
     this.#exec ??= new SharedTask(async (own) => await this.#guarded(own, () => this.#execOnce(inputs, options, own)));
-    return await this.#exec.run(options.scope);
+    const exec = this.#exec;
+    try {
+      return await exec.run(options.scope);
+    } catch (error) {
+      // The record may be one of another output: who tries again asks for those of its own, or would be told so for ever.
+      if (error instanceof RecordedMeanwhile && this.#exec === exec) this.#exec = undefined;
+      throw error;
+    }
   }
 
   /** Forgets the execution that gave the result, if it is still the last one: the next one executes again. */

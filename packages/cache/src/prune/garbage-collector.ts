@@ -1,4 +1,5 @@
 import type { ErrorReporter } from "@buildkit-ts/async";
+import { BuildError } from "@buildkit-ts/errdefs";
 import type { LocalCacheManager } from "../local-cache-manager.ts";
 import type { PruneOptions } from "../refs.ts";
 import { exceedsLimits, hasLimits, type SpaceState } from "./keep-bytes.ts";
@@ -79,6 +80,7 @@ export class GarbageCollector implements AsyncDisposable {
   async run(options: { readonly signal: AbortSignal }): Promise<void> {
     // Until something is removed it is the same for all policies.
     let space: SpaceState | undefined;
+    this.#noticeClock();
     for (const policy of this.#policies) {
       if (performance.now() < policy.pausedUntil) continue;
       space ??= await this.#cache.measureSpace(options);
@@ -91,6 +93,14 @@ export class GarbageCollector implements AsyncDisposable {
       if (removed > 0) space = undefined;
       pause(policy, removed > 0);
     }
+  }
+
+  #noticeClock(): void {
+    const adopted = this.#cache.adoptClock();
+    if (adopted === 0) return;
+    const text = `Cannot tell how old ${adopted} cache records are: the clock was set back`;
+    const error = new BuildError("failed_precondition", text, { hint: "They count as used now" });
+    this.#reporter.report(error, "collect garbage");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

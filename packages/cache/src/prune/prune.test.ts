@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { systemClock } from "@buildkit-ts/async";
 import { digestOf } from "@buildkit-ts/oci";
 import fc from "fast-check";
 import type { CompressionOptions, ImmutableRef, RecordType } from "../refs.ts";
@@ -227,6 +228,38 @@ test("what a prune costs grows with the number of records, and not with its squa
     `${((few ?? 0) * 1000).toFixed(1)} µs a record for 1,000, ${((many ?? 0) * 1000).toFixed(1)} µs for 10,000`,
   );
   assert.ok((many ?? 0) < 5 * (few ?? 0));
+});
+
+test("a clock that is set back deletes nothing, and lets nothing stay for ever; one that goes ahead deletes nothing in use", async () => {
+  const day = 24 * 60 * 60 * 1000;
+  let now = 100 * day;
+  const clock = { ...systemClock, now: () => now };
+  using root = makeTestRoot();
+  await using opened = await openTestCache(root.path, "overlay", clock);
+  const { cache } = opened;
+  const use = async (description: string): Promise<ImmutableRef> =>
+    await commitTree(cache, undefined, { run: bytes(1000), description });
+  await (await use("left"))[Symbol.asyncDispose]();
+  await using _held = await use("held");
+  const reported: unknown[] = [];
+  const policies = [{ ...everything, keepDurationMs: day, filters: [], all: true }];
+  const reporter = { report: (error: unknown) => reported.push(error) };
+  const collect = async (): Promise<string[]> => {
+    await using collector = new GarbageCollector(cache, { policies, reporter });
+    await collector.run({ signal });
+    return (await cache.diskUsage({ signal })).map(({ description }) => description).toSorted();
+  };
+  now -= 30 * day;
+  assert.deepEqual(await collect(), ["held", "left"]);
+  assert.match(String(reported), /Cannot tell how old 1 cache records are: the clock was set back/);
+  reported.length = 0;
+  now += day / 2;
+  assert.deepEqual(await collect(), ["held", "left"]);
+  now += day;
+  assert.deepEqual(await collect(), ["held"]);
+  now += 1000 * day;
+  assert.deepEqual(await collect(), ["held"]);
+  assert.deepEqual(reported, []);
 });
 
 test("the garbage collector runs its policies in order, soon after it was asked", async () => {

@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { ErrorReporter } from "@buildkit-ts/async";
+import { type Clock, type ErrorReporter, systemClock } from "@buildkit-ts/async";
 import { LocalContentStore } from "@buildkit-ts/content";
 import { WorkerLayerCodec } from "@buildkit-ts/layers";
 import { MetadataDatabase } from "@buildkit-ts/metadata";
@@ -33,7 +33,11 @@ export function makeTestRoot(): Disposable & { readonly path: string } {
 }
 
 /** Opens the cache in a directory, as a daemon does that starts. */
-export async function openTestCache(root: string, driver: "overlay" | "native" = "overlay"): Promise<TestCache> {
+export async function openTestCache(
+  root: string,
+  driver: "overlay" | "native" = "overlay",
+  clock: Clock = systemClock,
+): Promise<TestCache> {
   const reported: unknown[] = [];
   const reporter: ErrorReporter = { report: (error) => reported.push(error) };
   await using stack = new AsyncDisposableStack();
@@ -44,7 +48,7 @@ export async function openTestCache(root: string, driver: "overlay" | "native" =
   );
   const content = await LocalContentStore.open(root);
   const codec = stack.use(new WorkerLayerCodec());
-  const cache = stack.use(await LocalCacheManager.open({ root, database, snapshotter, content, codec }));
+  const cache = stack.use(await LocalCacheManager.open({ root, database, snapshotter, content, codec, clock }));
   const owned = stack.move();
   const parts = { root, cache, content, database, snapshotter, reported };
   return { ...parts, [Symbol.asyncDispose]: async () => await owned.disposeAsync() };
