@@ -19,8 +19,15 @@ export function statusFromError(thrown: unknown, kind: FailureKind = "request"):
   return create(rpcpb.StatusSchema, {
     code: codeNumber(isTold ? error.code : codeOfFailedBuild(error.code)),
     message,
-    details: [...detailsFromError(thrown), ...stackDetails(thrown)],
+    details: [...detailsFromError(thrown).map(withoutCredentials), ...stackDetails(thrown)],
   });
+}
+
+/** Details are JSON, in which the ops of failed steps have their URLs whole. */
+function withoutCredentials({ typeUrl, value }: RpcErrorDetail): RpcErrorDetail {
+  const text = Buffer.from(value).toString("utf8");
+  const redacted = redactCredentialsIn(text);
+  return redacted === text ? { typeUrl, value } : { typeUrl, value: Buffer.from(redacted) };
 }
 
 function canceledText(error: BuildError): string {
