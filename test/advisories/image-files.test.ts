@@ -7,8 +7,11 @@ import { type FrontendClient, inClient } from "@buildkit-ts/frontend";
 import { local, type State, scratch } from "@buildkit-ts/llb";
 import { busyboxContext, shellStage } from "../e2e/support/busybox-context.ts";
 import { TestDaemon } from "../e2e/support/daemon.ts";
+import { leftoversAfter } from "../e2e/support/leftovers.ts";
 import { temporaryFolder } from "../e2e/support/processes.ts";
 import { type Solved, solve, solveDockerfile, solveOk } from "../e2e/support/solve.ts";
+
+const isNightly = process.env["NIGHTLY"] === "1";
 
 /** The daemon reads some files of images itself: those that an image makes large, endless or links. */
 suite("files of images that the daemon reads", () => {
@@ -62,6 +65,16 @@ suite("files of images that the daemon reads", () => {
       assert.ok(process.hrtime.bigint() - before < 60_000_000_000n);
     });
   }
+
+  test("a step whose runtime waits for a FIFO can be given up", {
+    skip: !isNightly && "it takes a while",
+  }, async () => {
+    const lines = `${shellStage}RUN mkdir -p /etc && mkfifo /etc/passwd\nUSER 5:6\nRUN true\n`;
+    const limited = AbortSignal.timeout(6000);
+    const { error } = await solveDockerfile(daemon, await busyboxContext(folder.path, lines), { signal: limited });
+    assert.match(String(error), /timeout/);
+    assert.deepEqual(await leftoversAfter(daemon.root, { timeoutMs: 30_000 }), []);
+  });
 
   test("a FIFO, a device or a link where a frontend reads a file is an error or the image's own", async () => {
     await within(async (client) => {

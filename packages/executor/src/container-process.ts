@@ -78,10 +78,11 @@ export class ContainerProcess {
 
   /** Kills the process itself, never the runtime: the runtime cleans up after it, and its pid namespace dies with it. */
   async #kill(): Promise<void> {
-    const pid = await this.#pid();
-    if (pid === undefined) return;
-    killProcess(pid);
-    for (let waited = 0; waited < endTimeoutMs; waited += pidPollMs) {
+    // A runtime that waits for a file of the image, such as a FIFO, never says whom it has started.
+    const pid = await Promise.race([this.#pid(), sleep(endTimeoutMs, undefined, { ref: false })]);
+    if (pid !== undefined) killProcess(pid);
+    else if (this.#ended) return;
+    for (let waited = 0; pid !== undefined && waited < endTimeoutMs; waited += pidPollMs) {
       if (this.#ended) return;
       await sleep(pidPollMs);
     }
