@@ -94,6 +94,26 @@ suite("waiters", () => {
     assert.equal(a.execs, 1);
     await assert.rejects(job.build(a.edge(3), { signal }), /need 3 index but 3 results received/);
   });
+
+  test("gives up all outputs of an execution that ends when nobody wants it any more", async () => {
+    const f = new SolverFixture();
+    const [started, ended] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const work = async (): Promise<void> => {
+      started.resolve();
+      await ended.promise;
+    };
+    const a = f.vertex("a", { outputs: 3, ignoreCache: true, work });
+    const job = f.job();
+    const leaving = new AbortController();
+    const built = job.build(a.edge(), { signal: leaving.signal });
+    await started.promise;
+    leaving.abort(new BuildError("canceled", "left"));
+    await assert.rejects(built, /left/);
+    const released = job[Symbol.asyncDispose]();
+    ended.resolve();
+    await released;
+    assert.equal(f.results.holds.count, 0);
+  });
 });
 
 suite("a failure", () => {

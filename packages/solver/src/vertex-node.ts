@@ -230,7 +230,7 @@ export class VertexNode {
       this.#unlock = async () => await hold.release();
       results = hold.results;
     }
-    for (const result of results) await this.hold(result);
+    await this.hold(...results);
     return results;
   }
 
@@ -254,13 +254,17 @@ export class VertexNode {
     return result;
   }
 
-  /** Keeps a result until no job has the vertex any more. @throws {BuildError} `canceled`, if that is the case already. */
-  async hold(result: Result): Promise<void> {
+  /**
+   * Keeps results until no job has the vertex any more.
+   *
+   * @throws {BuildError} `canceled`, if that is the case already: then none of them is left.
+   */
+  async hold(...results: readonly Result[]): Promise<void> {
     if (this.#released) {
-      await result[Symbol.asyncDispose]();
+      await Promise.all(results.map((result) => result[Symbol.asyncDispose]()));
       throw new BuildError("canceled", "context canceled");
     }
-    this.#held.push(result);
+    this.#held.push(...results);
   }
 
   /** Shows another vertex's work as this one's, and offers this one's sessions to it. */
