@@ -1,7 +1,8 @@
 /** What the thread that writes large blobs is told. Messages of one blob are dealt with in their order. */
 export type ToBlobThread =
   | { readonly type: "open"; readonly id: number; readonly path: string }
-  | { readonly type: "write"; readonly id: number; readonly chunks: readonly Uint8Array[] }
+  /** Each chunk has a buffer of its own, which is given up once it is written. */
+  | { readonly type: "write"; readonly id: number; readonly chunks: readonly Uint8Array<ArrayBuffer>[] }
   /** Syncs and closes the file; answered by `finished`. */
   | { readonly type: "finish"; readonly id: number }
   /** Closes the file as it is; answered by `dropped`. */
