@@ -104,10 +104,18 @@ export class State implements CopySource {
   }
 
   addEnv(key: string, value: string): State {
+    return this.addEnvs([[key, value]]);
+  }
+
+  /** Sets variables one after the other, in the time of one for all. */
+  addEnvs(variables: Iterable<readonly [key: string, value: string]>): State {
     const env = new Map(this.settings.env);
-    // Setting a variable again moves it to the end.
-    env.delete(key);
-    return this.#with({ env: env.set(key, value) });
+    for (const [key, value] of variables) {
+      // Setting a variable again moves it to the end.
+      env.delete(key);
+      env.set(key, value);
+    }
+    return this.#with({ env });
   }
 
   removeEnv(key: string): State {

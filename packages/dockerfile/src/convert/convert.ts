@@ -203,7 +203,7 @@ function dispatchStage(stage: BuildStage, context: DispatchContext): void {
   if (stage.platform.os !== "windows" && !(config.Env ?? []).some((entry) => splitVariable(entry)[0] === "PATH"))
     config.Env = [...(config.Env ?? []), `PATH=${defaultPath}`];
   let { state } = stage;
-  for (const entry of config.Env ?? []) state = state.addEnv(...splitVariable(entry));
+  state = state.addEnvs((config.Env ?? []).map(splitVariable));
   const { hostname, network } = context.settings;
   if (hostname !== "") state = state.hostname(hostname);
   stage.state = state;
