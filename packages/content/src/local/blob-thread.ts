@@ -1,5 +1,4 @@
-import type { Worker } from "node:worker_threads";
-import { startWorker } from "@buildkit-ts/async";
+import { OnDemandThread } from "@buildkit-ts/async";
 import type { Digest } from "@buildkit-ts/oci";
 import type { FromBlobThread, ToBlobThread } from "./blob-thread-protocol.ts";
 
@@ -19,20 +18,22 @@ export interface BlobListener {
  * thread at once: what is allocated there by the megabyte has the whole heap collected again and again.
  */
 class BlobThread {
-  readonly #blobs = new Map<number, BlobListener>();
-  #worker: Worker | undefined;
-  #idle: NodeJS.Timeout | undefined;
-  #lastId = 0;
+  readonly #thread = new OnDemandThread<ToBlobThread, FromBlobThread, BlobListener>({
+    url: new URL("./write-blob.worker.ts", import.meta.url).href,
+    idleMs,
+    onMessage: (message) => this.#onMessage(message),
+    onLost: (blobs, cause) => {
+      for (const listener of blobs) {
+        listener.onFailed(new Error("The thread that writes blobs failed", { cause }));
+        listener.onDropped();
+      }
+    },
+  });
 
   /** Creates the file; the listener hears until it was told the end: finished or dropped. */
   open(path: string, listener: BlobListener): number {
-    clearTimeout(this.#idle);
-    this.#lastId += 1;
-    const id = this.#lastId;
-    this.#blobs.set(id, listener);
-    this.#worker ??= this.#launch();
-    this.#worker.ref();
-    this.#post({ type: "open", id, path });
+    const id = this.#thread.begin(listener);
+    this.#thread.post({ type: "open", id, path });
     return id;
   }
 
@@ -46,48 +47,29 @@ class BlobThread {
       moved.add(mine.buffer);
       return mine;
     });
-    this.#post({ type: "write", id, chunks: own }, [...moved]);
+    this.#thread.post({ type: "write", id, chunks: own }, [...moved]);
   }
 
   finish(id: number): void {
-    this.#post({ type: "finish", id });
+    this.#thread.post({ type: "finish", id });
   }
 
   drop(id: number): void {
-    if (this.#blobs.has(id)) this.#post({ type: "drop", id });
-  }
-
-  #post(message: ToBlobThread, moved: ArrayBuffer[] = []): void {
-    this.#worker?.postMessage(message, moved);
-  }
-
-  #launch(): Worker {
-    const worker = startWorker(new URL("./write-blob.worker.ts", import.meta.url).href);
-    worker.on("message", (message: FromBlobThread) => this.#onMessage(message));
-    worker.on("error", (cause) => {
-      if (this.#worker === worker) this.#worker = undefined;
-      const lost = [...this.#blobs.values()];
-      this.#blobs.clear();
-      for (const listener of lost) {
-        listener.onFailed(new Error("The thread that writes blobs failed", { cause }));
-        listener.onDropped();
-      }
-    });
-    return worker;
+    if (this.#thread.find(id) !== undefined) this.#thread.post({ type: "drop", id });
   }
 
   #onMessage(message: FromBlobThread): void {
-    const listener = this.#blobs.get(message.id);
+    const listener = this.#thread.find(message.id);
     switch (message.type) {
       case "taken":
         listener?.onTaken(message.bytes);
         return;
       case "finished":
-        this.#end(message.id);
+        this.#thread.end(message.id);
         listener?.onFinished({ digest: message.digest as Digest, size: message.size });
         return;
       case "dropped":
-        this.#end(message.id);
+        this.#thread.end(message.id);
         listener?.onDropped();
         return;
       case "failed":
@@ -98,18 +80,6 @@ class BlobThread {
       default:
         message satisfies never;
     }
-  }
-
-  #end(id: number): void {
-    this.#blobs.delete(id);
-    if (this.#blobs.size > 0) return;
-    // The idle thread keeps no process alive.
-    this.#worker?.unref();
-    this.#idle = setTimeout(() => {
-      const worker = this.#worker;
-      this.#worker = undefined;
-      worker?.terminate().catch(() => undefined);
-    }, idleMs).unref();
   }
 }
 

@@ -1,5 +1,4 @@
-import type { Worker } from "node:worker_threads";
-import { startWorker } from "@buildkit-ts/async";
+import { OnDemandThread } from "@buildkit-ts/async";
 import { BuildError, type Code } from "@buildkit-ts/errdefs";
 import type { ReceiveOptions, ReceiveResult } from "./receive-engine.ts";
 import type { FromReceiver, ToReceiver } from "./receive-protocol.ts";
@@ -20,82 +19,51 @@ export interface TransferListener {
 
 /** The thread on which all transfers into this process are written. Starts on demand, ends when idle. */
 class ReceiverThread {
-  readonly #transfers = new Map<number, TransferListener>();
-  #worker: Worker | undefined;
-  #idle: NodeJS.Timeout | undefined;
-  #lastId = 0;
+  readonly #thread = new OnDemandThread<ToReceiver, FromReceiver, TransferListener>({
+    url: new URL("./receive.worker.ts", import.meta.url).href,
+    idleMs,
+    onMessage: (message) => this.#onMessage(message),
+    onLost: (transfers, cause) => {
+      const failure = new BuildError("internal", "Cannot receive files: the writing thread failed", { cause });
+      for (const listener of transfers) listener.onFailed(failure);
+    },
+  });
 
   /** Begins a transfer; the listener hears no more after done, failed or {@linkcode ReceiverThread.stop}. */
   start(options: ReceiveOptions, listener: TransferListener): number {
-    clearTimeout(this.#idle);
-    this.#lastId += 1;
-    const id = this.#lastId;
-    this.#transfers.set(id, listener);
-    this.#worker ??= this.#launch();
-    this.#worker.ref();
-    this.#post({ type: "start", id, options });
+    const id = this.#thread.begin(listener);
+    this.#thread.post({ type: "start", id, options });
     return id;
   }
 
   /** Hands bytes over; their buffer is moved to the thread. */
   push(id: number, bytes: Uint8Array<ArrayBuffer>): void {
-    this.#worker?.postMessage({ type: "data", id, bytes } satisfies ToReceiver, [bytes.buffer]);
+    this.#thread.post({ type: "data", id, bytes }, [bytes.buffer]);
   }
 
   stop(id: number): void {
-    if (!this.#transfers.has(id)) return;
-    this.#post({ type: "stop", id });
-    this.#end(id);
-  }
-
-  #post(message: ToReceiver): void {
-    this.#worker?.postMessage(message, []);
-  }
-
-  #launch(): Worker {
-    const worker = startWorker(new URL("./receive.worker.ts", import.meta.url).href, {
-      // Descriptors come from calls that Node does not see, and are closed through Node.
-      trackUnmanagedFds: false,
-    });
-    worker.on("message", (message: FromReceiver) => this.#onMessage(message));
-    worker.on("error", (error) => {
-      if (this.#worker === worker) this.#worker = undefined;
-      const failure = new BuildError("internal", "Cannot receive files: the writing thread failed", { cause: error });
-      for (const listener of this.#transfers.values()) listener.onFailed(failure);
-      this.#transfers.clear();
-    });
-    return worker;
+    if (this.#thread.find(id) === undefined) return;
+    this.#thread.post({ type: "stop", id });
+    this.#thread.end(id);
   }
 
   #onMessage(message: FromReceiver): void {
-    const listener = this.#transfers.get(message.id);
+    const listener = this.#thread.find(message.id);
     if (listener === undefined) return;
     switch (message.type) {
       case "progress":
         listener.onProgress(message);
         if (message.result === undefined) return;
-        this.#end(message.id);
+        this.#thread.end(message.id);
         listener.onDone(message.result);
         return;
       case "failed":
-        this.#end(message.id);
+        this.#thread.end(message.id);
         listener.onFailed(new BuildError(message.code as Code, message.message));
         return;
       default:
         message satisfies never;
     }
-  }
-
-  #end(id: number): void {
-    this.#transfers.delete(id);
-    if (this.#transfers.size > 0) return;
-    // The idle thread keeps no process alive.
-    this.#worker?.unref();
-    this.#idle = setTimeout(() => {
-      const worker = this.#worker;
-      this.#worker = undefined;
-      worker?.terminate().catch(() => undefined);
-    }, idleMs).unref();
   }
 }
 
