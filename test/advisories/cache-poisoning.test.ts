@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { digestOf } from "@buildkit-ts/oci";
 import { encodeTarHeader, tarEnd, tarPadding } from "@buildkit-ts/tar";
 import { busyboxContext, shellLayer, shellStage } from "../e2e/support/busybox-context.ts";
 import { TestDaemon } from "../e2e/support/daemon.ts";
+import { ownedBySuite } from "../e2e/support/owned-by-suite.ts";
 import { temporaryFolder } from "../e2e/support/processes.ts";
 import { executed, type Solved, type SolveOptions, solveDockerfile, solveOk } from "../e2e/support/solve.ts";
 import { StallingRegistry } from "../e2e/support/stalling-registry.ts";
@@ -27,21 +28,16 @@ function layerOf(name: string, text: string): Buffer {
 
 /** What somebody else wrote is taken for a step's result only where a build asks for it, and only if it is what it says. */
 suite("a cache", () => {
-  const folder = temporaryFolder("cache-poisoning");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("cache-poisoning"));
   let daemon: TestDaemon;
   let registry: StallingRegistry;
   const step = "RUN echo good > /out";
   const dockerfile = `${shellStage}${step}\nRUN cat /out\n`;
 
   before(async () => {
-    registry = await StallingRegistry.start();
-    daemon = await TestDaemon.start(folder.path);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    await registry[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    registry = owned.use(await StallingRegistry.start());
+    daemon = owned.use(await TestDaemon.start(folder.path));
   });
 
   const build = async (lines: string, options: SolveOptions = {}): Promise<Solved> =>

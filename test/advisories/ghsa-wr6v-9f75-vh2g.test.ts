@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { globSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { opspb } from "@buildkit-ts/api";
 import { ResultSchema } from "@buildkit-ts/api/buildkit/gateway";
@@ -10,6 +10,7 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import type { GatewayClient } from "@buildkit-ts/frontend";
 import { digestOf } from "@buildkit-ts/oci";
 import { TestDaemon } from "../e2e/support/daemon.ts";
+import { ownedBySuite } from "../e2e/support/owned-by-suite.ts";
 import { repository, temporaryFolder } from "../e2e/support/processes.ts";
 import { solve } from "../e2e/support/solve.ts";
 
@@ -59,18 +60,14 @@ const nested = (wish: Wish): Definition => {
 
 /** GHSA-wr6v-9f75-vh2g (CVE-2024-23653): a frontend's containers were not asked for entitlements. */
 suite("entitlements", () => {
-  const folder = temporaryFolder("ghsa-wr6v");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("ghsa-wr6v"));
   const signal = AbortSignal.timeout(120_000);
   let daemon: TestDaemon;
 
   before(async () => {
     writeFileSync(join(folder.path, "none.toml"), 'insecure-entitlements = ["network.host", "security.insecure"]\n');
-    daemon = await TestDaemon.start(folder.path);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    daemon = owned.use(await TestDaemon.start(folder.path));
   });
 
   const asFrontend = async (

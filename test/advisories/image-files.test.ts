@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { type FrontendClient, inClient } from "@buildkit-ts/frontend";
 import { local, type State, scratch } from "@buildkit-ts/llb";
 import { busyboxContext, shellStage } from "../e2e/support/busybox-context.ts";
 import { TestDaemon } from "../e2e/support/daemon.ts";
 import { leftoversAfter } from "../e2e/support/leftovers.ts";
+import { ownedBySuite } from "../e2e/support/owned-by-suite.ts";
 import { temporaryFolder } from "../e2e/support/processes.ts";
 import { type Solved, solve, solveDockerfile, solveOk } from "../e2e/support/solve.ts";
 
@@ -15,7 +16,8 @@ const isNightly = process.env["NIGHTLY"] === "1";
 
 /** The daemon reads some files of images itself: those that an image makes large, endless or links. */
 suite("files of images that the daemon reads", () => {
-  const folder = temporaryFolder("image-files");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("image-files"));
   const secret = "c4nary-of-the-machine";
   const victim = join(folder.path, "victim");
   const signal = AbortSignal.timeout(120_000);
@@ -26,12 +28,7 @@ suite("files of images that the daemon reads", () => {
     mkdirSync(victim);
     writeFileSync(join(victim, "canary"), secret);
     context = await busyboxContext(folder.path, "");
-    daemon = await TestDaemon.start(folder.path);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    daemon = owned.use(await TestDaemon.start(folder.path));
   });
 
   const base = (): State =>

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import type { ServerHttp2Stream } from "node:http2";
 import { join } from "node:path";
-import { after, afterEach, before, suite, test } from "node:test";
+import { afterEach, before, suite, test } from "node:test";
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { FileSync } from "@buildkit-ts/api/buildkit/filesync";
 import type { StatSchema } from "@buildkit-ts/api/fsutil/stat";
@@ -11,6 +11,7 @@ import { definitionToProto, local, scratch } from "@buildkit-ts/llb";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
 import { leftoversAfter } from "./support/leftovers.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { temporaryFolder } from "./support/processes.ts";
 import { type Solved, solve, solveOk } from "./support/solve.ts";
 
@@ -24,16 +25,12 @@ const directory = (path: string): Stat => ({ path, mode: directoryBit + 0o755 })
 const file = (path: string, more: Stat = {}): Stat => ({ path, mode: 0o644, size: 1n, ...more });
 
 suite("a client whose directory is not what it seems", () => {
-  const folder = temporaryFolder("hostile-contexts");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("hostile-contexts"));
   let daemon: TestDaemon;
 
   before(async () => {
-    daemon = await TestDaemon.start(folder.path);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    daemon = owned.use(await TestDaemon.start(folder.path));
   });
 
   afterEach(async () => {

@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { definitionToProto, ociLayout, source } from "@buildkit-ts/llb";
 import { TestDaemon } from "./support/daemon.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { runOk, temporaryFolder } from "./support/processes.ts";
 import { type Solved, solve } from "./support/solve.ts";
 
@@ -28,16 +29,12 @@ interface Layout {
 }
 
 suite("images of a client's layout", () => {
-  const folder = temporaryFolder("image-layouts");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("image-layouts"));
   let daemon: TestDaemon;
 
   before(async () => {
-    daemon = await TestDaemon.start(folder.path);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    daemon = owned.use(await TestDaemon.start(folder.path));
   });
 
   /** A layout with one image, tagged `one`, whose layers are as given. */

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { TestDaemon } from "./support/daemon.ts";
+import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { type RunOptions, temporaryFolder } from "./support/processes.ts";
 
 const isNightly = process.env["NIGHTLY"] !== undefined;
@@ -13,16 +14,12 @@ const largeBytes = isNightly ? 10 * 2 ** 30 : 320 * 2 ** 20;
 const grownMb = isNightly ? 400 : 250;
 
 suite("large contexts", () => {
-  const folder = temporaryFolder("large-contexts");
+  const owned = ownedBySuite();
+  const folder = owned.use(temporaryFolder("large-contexts"));
   let daemon: TestDaemon;
 
   before(async () => {
-    daemon = await TestDaemon.start(folder.path);
-  });
-
-  after(async () => {
-    await daemon[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    daemon = owned.use(await TestDaemon.start(folder.path));
   });
 
   const makeContext = (dockerfile: string): string => {
