@@ -1,4 +1,5 @@
 import { readSync, writeSync } from "node:fs";
+import { copyRegions } from "./copy-regions.ts";
 import { NativeCall } from "./native-call.ts";
 import { hasErrno } from "./system-error.ts";
 
@@ -18,6 +19,8 @@ const scratch = Buffer.allocUnsafeSlow(smallBytes);
 /** What {@linkcode copyFileData} needs to know. */
 export interface CopyFileDataOptions {
   readonly sizeBytes: number;
+  /** Less than the size for a file with holes, which its copy keeps then. */
+  readonly allocatedBytes?: number;
   readonly checkAborted?: () => void;
 }
 
@@ -30,6 +33,9 @@ export interface CopyFileDataOptions {
 export function copyFileData(from: number, to: number, options: CopyFileDataOptions): number {
   if (options.sizeBytes > smallBytes) {
     if (tryReflink(from, to)) return options.sizeBytes;
+    const hasHoles = (options.allocatedBytes ?? options.sizeBytes) < options.sizeBytes;
+    const copy = (sizeBytes: number): number | undefined => copyInKernel(from, to, { ...options, sizeBytes });
+    if (hasHoles && copyRegions(from, to, copy)) return options.sizeBytes;
     const copied = copyInKernel(from, to, options);
     if (copied !== undefined) return copied;
   }
@@ -43,16 +49,16 @@ function tryReflink(from: number, to: number): boolean {
 /** Undefined, with nothing copied, where the kernel cannot. */
 function copyInKernel(from: number, to: number, { sizeBytes, checkAborted }: CopyFileDataOptions): number | undefined {
   const ways = [
-    () => copyFileRange.call(undefined, from, null, to, null, pieceBytes, 0),
+    (length: number) => copyFileRange.call(undefined, from, null, to, null, length, 0),
     // Also between file systems, such as from a disk into an overlay.
-    () => sendfile.call(undefined, to, from, null, pieceBytes),
+    (length: number) => sendfile.call(undefined, to, from, null, length),
   ];
   for (const way of ways) {
     let copied = 0;
     try {
       while (copied < sizeBytes) {
         checkAborted?.();
-        const count = way();
+        const count = way(Math.min(pieceBytes, sizeBytes - copied));
         if (count === 0) break;
         copied += count;
       }

@@ -66,7 +66,9 @@ function copyRegularFile(from: At, to: At, options: CopyEntryOptions): void {
     target = openAt(to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode & 0o777);
     const { checkAborted } = options;
     if (stat.sizeBytes > 0) {
-      copyFileData(source, target, { sizeBytes: stat.sizeBytes, ...(checkAborted !== undefined && { checkAborted }) });
+      const { sizeBytes, allocatedBytes } = stat;
+      const options = { sizeBytes, allocatedBytes, ...(checkAborted !== undefined && { checkAborted }) };
+      copyFileData(source, target, options);
     }
     // Looking is cheap; each change is a transaction of the file system's journal.
     const made = statOf(target);
