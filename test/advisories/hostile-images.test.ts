@@ -54,6 +54,20 @@ function sizedHeader(size: number, flag = "0"): Buffer {
   return block;
 }
 
+/** A file of so many zeros, of which nothing is stored. */
+function sparseFile(size: number): Buffer {
+  const records = `22 GNU.sparse.major=0\n22 GNU.sparse.minor=1\n26 GNU.sparse.numblocks=0\n`;
+  const length = `NN GNU.sparse.size=${size}\n`.length;
+  const body = Buffer.from(`${records}${length} GNU.sparse.size=${size}\n`);
+  return Buffer.concat([
+    sizedHeader(body.length, "x"),
+    body,
+    Buffer.alloc(tarPadding(body.length)),
+    sizedHeader(0),
+    tarEnd,
+  ]);
+}
+
 /** Images and archives that are made to fill disks or memory, to lead out of their trees, or never to end. */
 suite("a hostile image", () => {
   const folder = temporaryFolder("hostile-images");
@@ -182,7 +196,9 @@ suite("a hostile image", () => {
     ["a whiteout of its parent", () => tar({ name: "d/.wh..." }), /invalid whiteout name/],
     ["a name of two megabytes", () => sizedHeader(2 << 20, "L"), /a meta entry exceeds 1 MiB/],
     ["a name of eight gigabytes", () => sizedHeader(2 ** 33 - 1, "x"), /a meta entry exceeds 1 MiB/],
-    ["a sparse file", () => sizedHeader(10, "S"), /it is stored as a sparse file/],
+    ["a sparse file of no known format", () => sizedHeader(10, "S"), /a sparse file is of no known format/],
+    ["a sparse file that fills disks", () => sparseFile(2 ** 40), /becomes larger than \d+ bytes, more than 100 times/],
+    ["a sparse file of petabytes", () => sparseFile(2 ** 52), /becomes larger than \d+ bytes, more than 100 times/],
     ["a name longer than names are", () => tar({ name: "n".repeat(5000) }), /Cannot unpack layer entry "nnn/],
     [
       "a path deeper than paths are",

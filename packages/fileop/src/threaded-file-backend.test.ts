@@ -23,6 +23,7 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import { findXattr, mknodAt, openAt, RootedDirectory, S_IFIFO, setXattr } from "@buildkit-ts/sys";
 import { encodeTarHeader, tarEnd } from "@buildkit-ts/tar";
 import type { CopyAction, FileAction } from "./file-actions.ts";
+import { copyDefaults } from "./testing/copy-defaults.ts";
 import { ThreadedFileBackend } from "./threaded-file-backend.ts";
 
 const { signal } = new AbortController();
@@ -75,22 +76,6 @@ class Trees implements Disposable {
     rmSync(this.base, { recursive: true });
   }
 }
-
-const copyDefaults: CopyAction = {
-  kind: "copy",
-  source: "/",
-  destination: "/",
-  followSymlink: false,
-  directoryContents: false,
-  unpackArchives: false,
-  createDestinationPath: true,
-  allowWildcard: false,
-  allowEmptyWildcard: false,
-  includePatterns: [],
-  excludePatterns: [],
-  requiredPaths: [],
-  alwaysReplaceExisting: false,
-};
 
 function hasText(...texts: readonly string[]): (error: unknown) => boolean {
   return (error) => {

@@ -1,6 +1,8 @@
-import { BuildError } from "@buildkit-ts/errdefs";
 import { decodeBytes } from "./byte-text.ts";
+import { decimalOf, numberOf, textOf } from "./header-fields.ts";
+import { malformed } from "./malformed.ts";
 import { type PaxRecords, xattrPrefix } from "./pax-records.ts";
+import { decodeGnuSparse, decodePaxSparse, type SparseHeader } from "./sparse-header.ts";
 import type { TarEntryType, TarHeader } from "./tar-header.ts";
 
 /** A header block as it stands, before extended headers are merged into it. */
@@ -17,6 +19,16 @@ export interface RawHeader {
   readonly groupName: string;
   readonly deviceMajor: number;
   readonly deviceMinor: number;
+  /** Of GNU's own format. */
+  readonly sparse: SparseHeader | undefined;
+}
+
+/** An entry as it stands in the archive. */
+export interface DecodedEntry {
+  readonly header: TarHeader;
+  /** Bytes that follow. */
+  readonly stored: number;
+  readonly sparse: SparseHeader | undefined;
 }
 
 /** What meta entries said about the next entry. */
@@ -35,8 +47,9 @@ export function decodeRawHeader(block: Buffer): RawHeader {
   const star = posix && block.toString("latin1", 508, 512) === "tar\0";
   const prefix = posix ? textOf(block.subarray(345, star ? 476 : 500)) : "";
   const name = textOf(block.subarray(0, 100));
+  const flag = String.fromCharCode(block[156] ?? 0);
   return {
-    flag: String.fromCharCode(block[156] ?? 0),
+    flag,
     name: prefix === "" ? name : `${prefix}/${name}`,
     linkName: textOf(block.subarray(157, 257)),
     mode: numberOf(block.subarray(100, 108)),
@@ -48,32 +61,35 @@ export function decodeRawHeader(block: Buffer): RawHeader {
     groupName: known ? textOf(block.subarray(297, 329)) : "",
     deviceMajor: known ? numberOf(block.subarray(329, 337)) : 0,
     deviceMinor: known ? numberOf(block.subarray(337, 345)) : 0,
+    sparse: flag === "S" ? decodeGnuSparse(block) : undefined,
   };
 }
 
 /** The entry that a header block and the meta entries before it describe. */
-export function mergeHeader(raw: RawHeader, meta: PendingMeta): TarHeader {
+export function mergeHeader(raw: RawHeader, meta: PendingMeta): DecodedEntry {
   const pax: PaxRecords = meta.pax ?? new Map();
-  refuseSparse(raw, pax);
   const text = (key: string, otherwise: string): string => {
     const value = pax.get(key);
     return value === undefined || value.length === 0 ? otherwise : decodeBytes(value);
   };
   const number = (key: string, otherwise: number): number => {
     const value = text(key, "");
-    return value === "" ? otherwise : decimal(value, key);
+    return value === "" ? otherwise : decimalOf(value, key);
   };
-  const name = meta.longName ?? text("path", raw.name);
+  const sparse = raw.sparse ?? decodePaxSparse(pax);
+  const name = sparse?.name ?? meta.longName ?? text("path", raw.name);
   const type = typeOf(raw.flag, name);
   const time = paxTime(text("mtime", "")) ?? { seconds: raw.mtimeSeconds, nanoseconds: 0 };
   const xattrs = xattrsOf(pax);
+  const stored = type === "file" ? number("size", raw.size) : 0;
+  if (sparse !== undefined && type !== "file") throw malformed(`"${show(name)}" is sparse, but no file`);
   const header: TarHeader = {
     name,
     type,
     mode: raw.mode & 0o7777,
     uid: number("uid", raw.uid),
     gid: number("gid", raw.gid),
-    size: type === "file" ? number("size", raw.size) : 0,
+    size: sparse?.size ?? stored,
     mtimeSeconds: time.seconds,
     ...(time.nanoseconds !== 0 && { mtimeNanoseconds: time.nanoseconds }),
     userName: text("uname", raw.userName),
@@ -81,10 +97,14 @@ export function mergeHeader(raw: RawHeader, meta: PendingMeta): TarHeader {
     ...(xattrs.size > 0 && { xattrs }),
     ...targetOf(type, { ...raw, linkName: meta.longLink ?? text("linkpath", raw.linkName) }),
   };
-  if (header.size < 0) throw malformed(`the size of "${show(name)}" is negative`);
+  checkRanges(header, stored);
+  return { header, stored, sparse };
+}
+
+function checkRanges(header: TarHeader, stored: number): void {
+  if (header.size < 0 || stored < 0) throw malformed(`the size of "${show(header.name)}" is negative`);
   if (![header.uid, header.gid].every((id) => id >= 0 && id < 0xffff_ffff))
-    throw malformed(`the owner of "${show(name)}" is out of range`);
-  return header;
+    throw malformed(`the owner of "${show(header.name)}" is out of range`);
 }
 
 /** What only links and devices have. */
@@ -92,14 +112,6 @@ function targetOf(type: TarEntryType, raw: RawHeader): Pick<TarHeader, "linkName
   if (type === "symlink" || type === "hardlink") return { linkName: raw.linkName };
   if (type === "character" || type === "block") return { deviceMajor: raw.deviceMajor, deviceMinor: raw.deviceMinor };
   return {};
-}
-
-function refuseSparse(raw: RawHeader, pax: PaxRecords): void {
-  const sparse = raw.flag === "S" || [...pax.keys()].some((key) => key.startsWith("GNU.sparse."));
-  if (!sparse) return;
-  throw new BuildError("unimplemented", `Cannot read tar entry "${show(raw.name)}": it is stored as a sparse file`, {
-    hint: "Pack the archive without --sparse",
-  });
 }
 
 function xattrsOf(pax: PaxRecords): Map<string, Uint8Array> {
@@ -116,6 +128,7 @@ const typesByFlag: ReadonlyMap<string, TarEntryType> = new Map([
   ["4", "block"],
   ["5", "directory"],
   ["6", "fifo"],
+  ["S", "file"],
 ]);
 
 function typeOf(flag: string, name: string): TarEntryType {
@@ -138,40 +151,6 @@ function verifyChecksum(block: Buffer): void {
   if (stated !== unsigned && stated !== signed) throw malformed("a header's checksum is wrong");
 }
 
-function textOf(field: Buffer): string {
-  const end = field.indexOf(0);
-  return decodeBytes(end < 0 ? field : field.subarray(0, end));
-}
-
-/** Octal digits, or base 256 in two's complement where the first bit is set (GNU). */
-function numberOf(field: Buffer): number {
-  const first = field[0] ?? 0;
-  if (first >= 0x80) {
-    let value = BigInt(first & 0x40 ? -1 : 0);
-    field.forEach((byte, at) => {
-      value = (value << 8n) | BigInt(at === 0 ? (first & 0x40 ? byte : byte & 0x7f) : byte);
-    });
-    return safeNumber(value);
-  }
-  const digits = field.toString("latin1").replace(/^[ \0]+|[ \0]+$/g, "");
-  const end = digits.indexOf("\0");
-  const octal = end < 0 ? digits : digits.slice(0, end);
-  if (octal === "") return 0;
-  if (!/^[0-7]+$/.test(octal)) throw malformed("a number is not octal");
-  return Number.parseInt(octal, 8);
-}
-
-function safeNumber(value: bigint): number {
-  if (value > BigInt(Number.MAX_SAFE_INTEGER) || value < BigInt(Number.MIN_SAFE_INTEGER))
-    throw malformed("a number is too large");
-  return Number(value);
-}
-
-function decimal(text: string, key: string): number {
-  if (!/^[+-]?\d{1,18}$/.test(text)) throw malformed(`the record "${key}" is no number`);
-  return safeNumber(BigInt(text));
-}
-
 function paxTime(text: string): { readonly seconds: number; readonly nanoseconds: number } | undefined {
   if (text === "") return undefined;
   const [, sign, whole = "", fraction = ""] = /^([+-]?)(\d{1,15})(?:\.(\d*))?$/.exec(text) ?? [];
@@ -181,11 +160,6 @@ function paxTime(text: string): { readonly seconds: number; readonly nanoseconds
   return nanoseconds === 0
     ? { seconds: 0 - Number(whole), nanoseconds: 0 }
     : { seconds: -Number(whole) - 1, nanoseconds: 1_000_000_000 - nanoseconds };
-}
-
-/** A failure of the archive itself. */
-export function malformed(why: string): BuildError {
-  return new BuildError("invalid_argument", `Cannot read tar: ${why}`);
 }
 
 function show(name: string): string {

@@ -26,6 +26,7 @@ export function encodePaxRecords(records: PaxRecords): Buffer {
 /** @throws {BuildError} `invalid_argument`, for records that break the format. */
 export function decodePaxRecords(bytes: Buffer): PaxRecords {
   const records: PaxRecords = new Map();
+  const regions: string[] = [];
   for (let at = 0; at < bytes.length; ) {
     const space = bytes.indexOf(0x20, at);
     const digits = space < 0 ? "" : bytes.toString("latin1", at, Math.min(space, at + 20));
@@ -37,10 +38,20 @@ export function decodePaxRecords(bytes: Buffer): PaxRecords {
     const key = decodeBytes(bytes.subarray(space + 1, equals));
     const value = bytes.subarray(equals + 1, end - 1);
     if (key.includes("\0") || (textKeys.has(key) && value.includes(0))) throw invalidPax("a record holds a NUL");
-    records.set(key, value);
+    if (isRegionRecord(key, regions.length)) regions.push(value.toString("latin1"));
+    else records.set(key, value);
     at = end;
   }
+  if (regions.length > 0) records.set("GNU.sparse.map", Buffer.from(regions.join(",")));
   return records;
+}
+
+/** The first version of sparse files has two records for each region, so that they repeat; the next has them as one list. */
+function isRegionRecord(key: string, count: number): boolean {
+  const expected = count % 2 === 0 ? "GNU.sparse.offset" : "GNU.sparse.numbytes";
+  if (key === expected) return true;
+  if (key === "GNU.sparse.offset" || key === "GNU.sparse.numbytes") throw invalidPax("its regions are out of order");
+  return false;
 }
 
 const textKeys = new Set(["path", "linkpath", "uname", "gname"]);

@@ -1,6 +1,10 @@
 import { decodeBytes } from "./byte-text.ts";
-import { decodeRawHeader, malformed, mergeHeader, type PendingMeta, type RawHeader } from "./decode-header.ts";
+import { type DecodedEntry, decodeRawHeader, mergeHeader, type PendingMeta, type RawHeader } from "./decode-header.ts";
+import { malformed } from "./malformed.ts";
 import { decodePaxRecords } from "./pax-records.ts";
+import { SparseContent } from "./sparse-content.ts";
+import { addSparseBlock, SparseMapText } from "./sparse-header.ts";
+import { checkSparseMap } from "./sparse-map.ts";
 import { type TarHeader, tarBlockSize, tarPadding } from "./tar-header.ts";
 
 /** What a {@linkcode TarDecoder} calls, in the order of the archive. */
@@ -8,6 +12,8 @@ export interface TarVisitor {
   entry(header: TarHeader): void;
   /** A part of the current entry's content. The bytes are only valid during the call. */
   data(chunk: Uint8Array): void;
+  /** So many zeros of the current entry's content, which the archive does not hold: it may be more than any disk has. */
+  hole(length: number): void;
   /** The current entry is complete. */
   end(): void;
 }
@@ -18,13 +24,16 @@ const emptyMeta: PendingMeta = {};
 type State =
   | { readonly kind: "header" }
   | { readonly kind: "meta"; readonly raw: RawHeader; readonly parts: Buffer[] }
-  | { readonly kind: "content" }
+  | { readonly kind: "content"; readonly sparse?: SparseContent }
+  | { readonly kind: "mapBlocks"; readonly entry: DecodedEntry; readonly map: number[] }
+  | { readonly kind: "mapText"; readonly entry: DecodedEntry; readonly map: number[]; readonly text: SparseMapText }
   | { readonly kind: "done" };
 
 /**
- * Reads an archive from chunks of any size: ustar, pax, GNU long names, base-256 numbers, seventh edition.
+ * Reads an archive from chunks of any size: ustar, pax, GNU long names, base-256 numbers, seventh edition, sparse files
+ * of GNU tar in all its four formats.
  *
- * Memory is bounded: meta entries hold at most 1 MiB, contents pass through. Sparse entries are refused. Global pax
+ * Memory is bounded: meta entries hold at most 1 MiB, maps of sparse files so many regions, contents pass through. Global pax
  * headers are skipped, as Go's reader leaves them to its caller and containerd ignores them.
  */
 export class TarDecoder {
@@ -50,7 +59,8 @@ export class TarDecoder {
   write(chunk: Uint8Array): void {
     let rest = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     while (rest.length > 0 && this.#state.kind !== "done") {
-      if (this.#remaining > 0) rest = this.#takeContent(rest);
+      if (this.#state.kind === "mapText") rest = this.#takeMapText(rest, this.#state);
+      else if (this.#remaining > 0) rest = this.#takeContent(rest);
       else if (this.#padding > 0) rest = this.#skipPadding(rest);
       else rest = this.#takeHeader(rest);
     }
@@ -58,15 +68,17 @@ export class TarDecoder {
 
   /** @throws {BuildError} `invalid_argument`, when the archive stops in the middle. An absent end marker is accepted. */
   finish(): void {
-    const open = this.#remaining > 0 || this.#filled > 0 || this.#meta !== emptyMeta || this.#state.kind === "meta";
-    if (open) throw malformed("it ends in the middle of an entry");
+    const { kind } = this.#state;
+    const isBetween = kind === "header" || kind === "done";
+    if (this.#remaining > 0 || this.#filled > 0 || this.#meta !== emptyMeta || !isBetween)
+      throw malformed("it ends in the middle of an entry");
   }
 
   #takeContent(chunk: Buffer): Buffer {
     const part = chunk.length <= this.#remaining ? chunk : chunk.subarray(0, this.#remaining);
     this.#remaining -= part.length;
     if (this.#state.kind === "meta") this.#state.parts.push(Buffer.from(part));
-    else if (this.#state.kind === "content") this.#visitor.data(part);
+    else if (this.#state.kind === "content") (this.#state.sparse ?? this.#visitor).data(part);
     if (this.#remaining === 0) this.#endContent();
     return chunk.subarray(part.length);
   }
@@ -93,7 +105,26 @@ export class TarDecoder {
     return chunk.subarray(taken);
   }
 
+  /** The blocks of the content that hold a map are read whole. */
+  #takeMapText(chunk: Buffer, state: State & { readonly kind: "mapText" }): Buffer {
+    const taken = Math.min(tarBlockSize - this.#filled, chunk.length, this.#remaining);
+    chunk.copy(this.#block, this.#filled, 0, taken);
+    this.#filled += taken;
+    this.#remaining -= taken;
+    const isWhole = this.#filled === tarBlockSize;
+    const isComplete = isWhole && state.text.add(this.#block);
+    if (isWhole) this.#filled = 0;
+    if (isComplete) this.#beginSparse({ ...state.entry, stored: this.#remaining }, state.map);
+    else if (this.#remaining === 0) throw malformed("the map of a sparse file is cut off");
+    return chunk.subarray(taken);
+  }
+
   #header(block: Buffer): void {
+    if (this.#state.kind === "mapBlocks") {
+      const { entry, map } = this.#state;
+      if (!addSparseBlock(map, block)) this.#beginSparse(entry, map);
+      return;
+    }
     if (block.equals(zeros)) {
       if (this.#zeroBlock && this.#meta === emptyMeta) this.#state = { kind: "done" };
       this.#zeroBlock = true;
@@ -106,10 +137,29 @@ export class TarDecoder {
       this.#begin({ kind: "meta", raw, parts: [] }, raw.size);
       return;
     }
-    const header = mergeHeader(raw, this.#meta);
+    const entry = mergeHeader(raw, this.#meta);
     this.#meta = emptyMeta;
+    this.#beginEntry(entry);
+  }
+
+  #beginEntry(entry: DecodedEntry): void {
+    const { header, stored, sparse } = entry;
+    if (sparse?.rest === "blocks") this.#state = { kind: "mapBlocks", entry, map: sparse.map };
+    else if (sparse?.rest === "content") {
+      if (stored === 0) throw malformed("the map of a sparse file is cut off");
+      this.#begin({ kind: "mapText", entry, map: sparse.map, text: new SparseMapText(sparse.map) }, stored);
+    } else if (sparse !== undefined) this.#beginSparse(entry, sparse.map);
+    else {
+      this.#visitor.entry(header);
+      this.#begin({ kind: "content" }, stored);
+    }
+  }
+
+  #beginSparse({ header, stored }: DecodedEntry, map: readonly number[]): void {
+    const { size } = header;
+    checkSparseMap(map, { size, stored });
     this.#visitor.entry(header);
-    this.#begin({ kind: "content" }, header.size);
+    this.#begin({ kind: "content", sparse: new SparseContent(map, size, this.#visitor) }, stored);
   }
 
   #begin(state: State, size: number): void {
@@ -122,8 +172,10 @@ export class TarDecoder {
   #endContent(): void {
     const state = this.#state;
     this.#state = { kind: "header" };
-    if (state.kind === "content") this.#visitor.end();
-    else if (state.kind === "meta") this.#addMeta(state.raw.flag, Buffer.concat(state.parts));
+    if (state.kind === "content") {
+      state.sparse?.finish();
+      this.#visitor.end();
+    } else if (state.kind === "meta") this.#addMeta(state.raw.flag, Buffer.concat(state.parts));
   }
 
   #addMeta(flag: string, bytes: Buffer): void {

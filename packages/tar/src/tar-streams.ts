@@ -1,5 +1,5 @@
-import { malformed } from "./decode-header.ts";
 import { encodeTarHeader, tarEnd } from "./encode-header.ts";
+import { malformed } from "./malformed.ts";
 import { TarDecoder } from "./tar-decoder.ts";
 import { type TarHeader, tarPadding } from "./tar-header.ts";
 
@@ -35,9 +35,17 @@ export async function* encodeTar(
   yield tarEnd;
 }
 
+/** A part of a content: bytes, or so many zeros that the archive does not hold. */
+export type TarPiece = Uint8Array | { readonly holeBytes: number };
+
+/** An entry that is read. Either the content is read, or the pieces of it. */
+export interface DecodedTarEntry extends TarEntry {
+  readonly pieces: AsyncIterable<TarPiece>;
+}
+
 type TarEvent =
   | { readonly kind: "entry"; readonly header: TarHeader }
-  | { readonly kind: "data"; readonly chunk: Uint8Array }
+  | { readonly kind: "piece"; readonly piece: TarPiece }
   | { readonly kind: "end" };
 
 /**
@@ -49,40 +57,55 @@ type TarEvent =
 export async function* decodeTar(
   source: AsyncIterable<Uint8Array>,
   options: { readonly signal: AbortSignal },
-): AsyncGenerator<TarEntry, void> {
+): AsyncGenerator<DecodedTarEntry, void> {
   const events = tarEvents(source, options.signal);
   try {
     for (let event = await events.next(); event.done !== true; event = await events.next()) {
       if (event.value.kind !== "entry") continue;
-      const content = contentOf(events);
-      yield { header: event.value.header, content };
+      const pieces = piecesOf(events);
+      yield { header: event.value.header, pieces, content: fillHoles(pieces) };
       // An unread rest would otherwise be taken for the next entry's.
-      for await (const _chunk of content) options.signal.throwIfAborted();
+      for await (const _piece of pieces) options.signal.throwIfAborted();
     }
   } finally {
     await events.return();
   }
 }
 
-async function* contentOf(events: AsyncGenerator<TarEvent, void>): AsyncGenerator<Uint8Array, void> {
+async function* piecesOf(events: AsyncGenerator<TarEvent, void>): AsyncGenerator<TarPiece, void> {
   let complete = false;
   try {
     while (!complete) {
       const { value } = await events.next();
-      if (value?.kind === "data") yield value.chunk;
+      if (value?.kind === "piece") yield value.piece;
       else complete = true;
     }
   } finally {
     // Whoever stops early leaves the rest of the content in the stream.
-    while (!complete) complete = (await events.next()).value?.kind !== "data";
+    while (!complete) complete = (await events.next()).value?.kind !== "piece";
   }
+}
+
+const zeros = new Uint8Array(1 << 16);
+
+async function* fillHoles(pieces: AsyncIterable<TarPiece>): AsyncGenerator<Uint8Array, void> {
+  for await (const piece of pieces) {
+    if (piece instanceof Uint8Array) yield piece;
+    else yield* zerosOf(piece.holeBytes);
+  }
+}
+
+/** The zeros that a hole stands for, in pieces of bounded size. */
+export function* zerosOf(length: number): Generator<Uint8Array, void> {
+  for (let rest = length; rest > 0; rest -= zeros.length) yield rest < zeros.length ? zeros.subarray(0, rest) : zeros;
 }
 
 async function* tarEvents(source: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<TarEvent, void> {
   const queue: TarEvent[] = [];
   const decoder = new TarDecoder({
     entry: (header) => queue.push({ kind: "entry", header }),
-    data: (chunk) => queue.push({ kind: "data", chunk }),
+    data: (piece) => queue.push({ kind: "piece", piece }),
+    hole: (holeBytes) => queue.push({ kind: "piece", piece: { holeBytes } }),
     end: () => queue.push({ kind: "end" }),
   });
   for await (const chunk of source) {

@@ -1,4 +1,4 @@
-import { closeSync, constants, writeSync } from "node:fs";
+import { closeSync, constants, ftruncateSync, writeSync } from "node:fs";
 import { posix } from "node:path";
 import { BuildError } from "@buildkit-ts/errdefs";
 import {
@@ -24,7 +24,7 @@ import {
   symlinkAt,
   utimesAt,
 } from "@buildkit-ts/sys";
-import { splitTarName, type TarEntry, type TarHeader } from "@buildkit-ts/tar";
+import { type DecodedTarEntry, splitTarName, type TarHeader } from "@buildkit-ts/tar";
 import type { Owner } from "../file-actions.ts";
 import { makeDirectories } from "./make-directories.ts";
 import { withPath } from "./path-error.ts";
@@ -37,6 +37,8 @@ export interface ArchiveExtractorOptions {
   /** Owns everything; those of the archive do if undefined. */
   readonly owner: Owner | undefined;
   readonly checkAborted: AbortCheck;
+  /** Called before zeros that the archive does not hold; throws to stop. */
+  readonly onHole: (length: number) => void;
 }
 
 /**
@@ -53,7 +55,7 @@ export class ArchiveExtractor {
     this.#options = options;
   }
 
-  async extract({ header, content }: TarEntry): Promise<void> {
+  async extract({ header, pieces }: DecodedTarEntry): Promise<void> {
     this.#options.checkAborted();
     const parts = splitTarName(header.name);
     const name = parts.pop();
@@ -68,7 +70,7 @@ export class ArchiveExtractor {
     if (existing !== undefined && !isMerged) {
       withPath("unlinkat", path, () => removeTreeAt(at, this.#options.checkAborted));
     }
-    if (header.type === "file") await this.#writeFile(at, path, content);
+    if (header.type === "file") await this.#writeFile(at, path, pieces);
     else withPath(header.type, path, () => this.#make(at, header, isMerged));
     if (header.type === "hardlink") return;
     withPath("chown", path, () => this.#applyAttributes(at, header));
@@ -85,13 +87,17 @@ export class ArchiveExtractor {
     }
   }
 
-  async #writeFile(at: At, path: string, content: TarEntry["content"]): Promise<void> {
+  async #writeFile(at: At, path: string, pieces: DecodedTarEntry["pieces"]): Promise<void> {
     const fd = withPath("open", path, () => openAt(at, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
     try {
-      for await (const chunk of content) {
-        withPath("write", path, () => {
-          for (let written = 0; written < chunk.length; ) written += writeSync(fd, chunk, written);
-        });
+      let end = 0;
+      for await (const piece of pieces) {
+        const start = end;
+        end += "holeBytes" in piece ? piece.holeBytes : piece.length;
+        if ("holeBytes" in piece) {
+          this.#options.onHole(piece.holeBytes);
+          withPath("truncate", path, () => ftruncateSync(fd, end));
+        } else withPath("write", path, () => writeAll(fd, piece, start));
       }
     } finally {
       closeSync(fd);
@@ -150,6 +156,10 @@ export class ArchiveExtractor {
     // After the owner, whose change removes capabilities.
     for (const [name, value] of header.xattrs ?? []) if (isPortableXattr(name)) setXattrIfPossible(at, name, value);
   }
+}
+
+function writeAll(fd: number, bytes: Uint8Array, position: number): void {
+  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, position + at);
 }
 
 function setXattrIfPossible(at: At, name: string, value: Uint8Array): void {

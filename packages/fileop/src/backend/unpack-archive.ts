@@ -10,7 +10,7 @@ import {
 } from "@buildkit-ts/compression";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { type AbortCheck, hasErrno, type OpenFile } from "@buildkit-ts/sys";
-import { decodeTar, type TarEntry } from "@buildkit-ts/tar";
+import { type DecodedTarEntry, decodeTar } from "@buildkit-ts/tar";
 import type { CopyAction } from "../file-actions.ts";
 import { ArchiveExtractor } from "./archive-extractor.ts";
 import type { CopyRoots } from "./copy-action.ts";
@@ -42,7 +42,11 @@ export async function unpackArchive(
     const first = await findFirst(entries);
     if (first === undefined) return false;
     using target = openTarget(roots.target, action);
-    const extractor = new ArchiveExtractor(target, { owner: action.owner, checkAborted });
+    const extractor = new ArchiveExtractor(target, {
+      owner: action.owner,
+      checkAborted,
+      onHole: (length) => budget.addBytes(length),
+    });
     budget.addEntry();
     await extractor.extract(first);
     for await (const entry of entries) {
@@ -57,7 +61,7 @@ export async function unpackArchive(
 }
 
 /** What cannot be read as an archive is none. */
-async function findFirst(entries: AsyncGenerator<TarEntry, void>): Promise<TarEntry | undefined> {
+async function findFirst(entries: AsyncGenerator<DecodedTarEntry, void>): Promise<DecodedTarEntry | undefined> {
   try {
     const first = await entries.next();
     return first.done === true ? undefined : first.value;

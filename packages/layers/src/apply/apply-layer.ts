@@ -40,7 +40,8 @@ export async function applyLayer(task: ApplyLayerTask, checkAborted: () => void)
     checkAborted();
     budget.addEntry();
   };
-  using unpacker = new LayerUnpacker({ tree, form: task.form, checkAborted, onEntry });
+  const onHole = (length: number): void => budget.addBytes(length);
+  using unpacker = new LayerUnpacker({ tree, form: task.form, checkAborted, onEntry, onHole });
   const decoder = new TarDecoder(unpacker);
   const hash = createHash("sha256");
   const { signal } = new AbortController();

@@ -1,4 +1,4 @@
-import { constants, readFileSync, writeSync } from "node:fs";
+import { constants, ftruncateSync, readFileSync, writeSync } from "node:fs";
 import { BuildError } from "@buildkit-ts/errdefs";
 import {
   type At,
@@ -29,10 +29,11 @@ export class LayerUnpacker implements TarVisitor, Disposable {
   readonly #form: WhiteoutForm;
   readonly #checkAborted: () => void;
   readonly #onEntry: () => void;
+  readonly #onHole: (length: number) => void;
   readonly #directories: { readonly parts: readonly string[]; readonly header: TarHeader }[] = [];
   /** `directory id/name` of what this layer brought: an opaque mark may come after it and must spare it. */
   readonly #unpacked = new Set<string>();
-  #file: { readonly open: OpenFile; readonly header: TarHeader } | undefined;
+  #file: { readonly open: OpenFile; readonly header: TarHeader; position: number } | undefined;
   #canMakeDevices: boolean | undefined;
 
   constructor(options: {
@@ -41,11 +42,14 @@ export class LayerUnpacker implements TarVisitor, Disposable {
     readonly checkAborted: () => void;
     /** Called before each entry; throws to stop. */
     readonly onEntry: () => void;
+    /** Called before zeros that the layer does not hold; throws to stop. */
+    readonly onHole: (length: number) => void;
   }) {
     this.#tree = options.tree;
     this.#form = options.form === "merged" ? mergedForm : overlayForm;
     this.#checkAborted = options.checkAborted;
     this.#onEntry = options.onEntry;
+    this.#onHole = options.onHole;
   }
 
   entry(header: TarHeader): void {
@@ -67,8 +71,18 @@ export class LayerUnpacker implements TarVisitor, Disposable {
     if (file === undefined) return;
     this.#checkAborted();
     explain(file.header.name, () => {
-      for (let at = 0; at < chunk.length; ) at += writeSync(file.open.fd, chunk, at);
+      for (let at = 0; at < chunk.length; )
+        at += writeSync(file.open.fd, chunk, at, chunk.length - at, file.position + at);
+      file.position += chunk.length;
     });
+  }
+
+  hole(length: number): void {
+    const file = this.#file;
+    if (file === undefined) return;
+    this.#onHole(length);
+    explain(file.header.name, () => ftruncateSync(file.open.fd, file.position + length));
+    file.position += length;
   }
 
   end(): void {
@@ -100,7 +114,7 @@ export class LayerUnpacker implements TarVisitor, Disposable {
     const { directory, at } = this.#tree.locate(parts);
     switch (header.type) {
       case "file":
-        this.#file = { open: this.#createFile(at), header };
+        this.#file = { open: this.#createFile(at), header, position: 0 };
         break;
       case "directory":
         this.#makeDirectory(at);
@@ -216,7 +230,7 @@ function explain(name: string, work: () => void): void {
     work();
   } catch (error) {
     if (!(error instanceof Error) || error.name === "AbortError") throw error;
-    const full = hasErrno(error, "ENOSPC", "EDQUOT");
+    const full = hasErrno(error, "ENOSPC", "EDQUOT", "EFBIG");
     const hostile = hasErrno(
       error,
       "ENOTDIR",

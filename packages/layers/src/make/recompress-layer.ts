@@ -1,6 +1,6 @@
 import { createReadStream, statSync } from "node:fs";
 import { decompress, UnpackBudget, type UnpackLimits } from "@buildkit-ts/compression";
-import { encodeTarHeader, TarDecoder, type TarHeader, tarEnd, tarPadding } from "@buildkit-ts/tar";
+import { encodeTarHeader, TarDecoder, type TarHeader, tarEnd, tarPadding, zerosOf } from "@buildkit-ts/tar";
 import { LayerOutput, type LayerOutputOptions, type WrittenLayer } from "./layer-output.ts";
 
 export interface RecompressTask {
@@ -15,11 +15,13 @@ export async function recompressLayer(task: RecompressTask, checkAborted: () => 
   using output = new LayerOutput({ ...task.output, checkAborted });
   const { signal } = new AbortController();
   const packed = decompress(createReadStream(task.blobPath, { highWaterMark: 1 << 20 }), { signal });
-  const bytes = counted(packed, new UnpackBudget(task.limits, statSync(task.blobPath).size));
+  const budget = new UnpackBudget(task.limits, statSync(task.blobPath).size);
+  const bytes = counted(packed, budget);
   if (task.latestSeconds === undefined) {
     for await (const chunk of bytes) await output.append(chunk);
   } else {
-    await clampTimes(bytes, output, task.latestSeconds);
+    const latestSeconds = task.latestSeconds;
+    await clampTimes(bytes, output, { latestSeconds, onHole: (length) => budget.addBytes(length) });
   }
   return await output.finish();
 }
@@ -31,20 +33,29 @@ async function* counted(bytes: AsyncIterable<Uint8Array>, budget: UnpackBudget):
   }
 }
 
-async function clampTimes(bytes: AsyncIterable<Uint8Array>, output: LayerOutput, latestSeconds: number): Promise<void> {
-  const ready: Uint8Array[] = [];
+/** Sparse files get their zeros: there is one way to write an entry anew. */
+async function clampTimes(
+  bytes: AsyncIterable<Uint8Array>,
+  output: LayerOutput,
+  { latestSeconds, onHole }: { readonly latestSeconds: number; readonly onHole: (length: number) => void },
+): Promise<void> {
+  const ready: Iterable<Uint8Array>[] = [];
   let size = 0;
   const decoder = new TarDecoder({
     entry: (header) => {
       ({ size } = header);
-      ready.push(encodeTarHeader(clamp(header, latestSeconds)));
+      ready.push([encodeTarHeader(clamp(header, latestSeconds))]);
     },
-    data: (chunk) => void ready.push(chunk),
-    end: () => void ready.push(new Uint8Array(tarPadding(size))),
+    data: (chunk) => void ready.push([chunk]),
+    hole: (length) => {
+      onHole(length);
+      ready.push(zerosOf(length));
+    },
+    end: () => void ready.push([new Uint8Array(tarPadding(size))]),
   });
   for await (const chunk of bytes) {
     decoder.write(chunk);
-    for (const part of ready.splice(0)) await output.append(part);
+    for (const parts of ready.splice(0)) for (const part of parts) await output.append(part);
   }
   decoder.finish();
   await output.append(tarEnd);
