@@ -15,7 +15,8 @@ import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { decodeTar, type TarHeader } from "@buildkit-ts/tar";
 import { TestDaemon } from "./support/daemon.ts";
-import { type RunResult, temporaryFolder } from "./support/processes.ts";
+import { type RunResult, run, runOk, temporaryFolder } from "./support/processes.ts";
+import { StallingClient } from "./support/stalling-client.ts";
 
 const latin1 = (text: string): Buffer => Buffer.from(text, "latin1");
 
@@ -96,6 +97,34 @@ suite("contexts with unusual files", () => {
       assert.ok(isCut, result.output);
       assert.notEqual(result.code, 0, result.output);
       assert.match(result.output, /"log"/);
+    });
+  }
+
+  const changes: readonly (readonly [what: string, before: string, after: string, came: string])[] = [
+    ["is empty and grows", "", "grown", "0 bytes and more came"],
+    ["grows", "line\n", "line\nline\n", "5 bytes and more came"],
+    ["shrinks", "line\n", "", "5 bytes and 0 came"],
+  ];
+  for (const [what, listed, sent, came] of changes) {
+    test(`name the file that ${what} after docker-buildx has listed it`, async () => {
+      const changing = mkdtempSync(join(folder.path, "changing-"));
+      writeFileSync(join(changing, "Dockerfile"), "FROM scratch\nCOPY . /\n");
+      // Four are sent at a time, and what comes after them waits.
+      for (const name of ["a", "b", "c", "d"]) writeFileSync(join(changing, name), Buffer.alloc(24 << 20));
+      writeFileSync(join(changing, "log"), listed);
+      const socket = `${changing}.sock`;
+      const options = { daemon: daemon.address.slice("unix://".length), afterBytes: 4 << 20 };
+      using stalling = await StallingClient.start(socket, options);
+      const env = { ...daemon.buildxEnvironment, BUILDX_CONFIG: `${changing}.buildx` };
+      await runOk("docker-buildx", ["create", "--name", "stalled", "--driver", "remote", `unix://${socket}`], { env });
+      const args = ["build", "--builder", "stalled", "--progress=plain", "--output=type=cacheonly", changing];
+      const building = run("docker-buildx", args, { env });
+      await stalling.isHeld;
+      writeFileSync(join(changing, "log"), sent);
+      stalling.release();
+      const { code, output } = await building;
+      assert.notEqual(code, 0, output);
+      assert.ok(output.includes(`Cannot receive file "log": it was listed with ${came}`), output);
     });
   }
 

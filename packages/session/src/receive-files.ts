@@ -1,4 +1,6 @@
+import type { ClientHttp2Stream } from "node:http2";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { listSizes } from "./fsutil/list-sizes.ts";
 import type { ReceiveResult } from "./fsutil/receive-engine.ts";
 import { receiveTree } from "./fsutil/receive-tree.ts";
 import type { SessionCaller } from "./session.ts";
@@ -48,7 +50,17 @@ export async function receiveFiles(
   if (request.includePatterns !== undefined) metadata["include-patterns"] = request.includePatterns;
   if (request.excludePatterns !== undefined) metadata["exclude-patterns"] = request.excludePatterns;
   if (request.followPaths !== undefined) metadata["followpaths"] = request.followPaths;
-  const stream = caller.openStream(diffCopy, encodeOptions(metadata));
+  const open = (): ClientHttp2Stream => caller.openStream(diffCopy, encodeOptions(metadata));
+  const result = await transferFiles(open(), request, signal);
+  if (result.unlisted.length > 0) await checkUnlisted(open(), new Set(result.unlisted), signal);
+  return result;
+}
+
+async function transferFiles(
+  stream: ClientHttp2Stream,
+  request: ReceiveFilesRequest,
+  signal: AbortSignal,
+): Promise<ReceiveResult> {
   const outcome = streamOutcome(stream, { signal });
   const { promise: failed, reject } = Promise.withResolvers<never>();
   outcome.catch(reject);
@@ -70,6 +82,34 @@ export async function receiveFiles(
     stream.end();
     await outcome;
     return result;
+  } catch (error) {
+    stream.close();
+    throw error;
+  }
+}
+
+/**
+ * A file that was empty when it was listed and grew before it was sent looks like one more name of a file that was left out,
+ * whose size is not listed either. Asked again, only the one that grew is listed with a size.
+ */
+async function checkUnlisted(
+  stream: ClientHttp2Stream,
+  paths: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<void> {
+  const outcome = streamOutcome(stream, { signal });
+  outcome.catch(() => undefined);
+  try {
+    const sizes = await listSizes(stream, paths, { signal });
+    stream.end();
+    await outcome;
+    const grown = paths.values().find((path) => sizes.get(path) !== 0);
+    if (grown === undefined) return;
+    throw new BuildError(
+      "failed_precondition",
+      `Cannot receive file ${JSON.stringify(grown)}: it was listed with 0 bytes and more came`,
+      { hint: "It changed while the tree was read" },
+    );
   } catch (error) {
     stream.close();
     throw error;

@@ -27,6 +27,7 @@ import { walkTree } from "./fsutil/walk-tree.ts";
 import { receiveFiles } from "./receive-files.ts";
 import { shareDirectories } from "./serving/file-sync.ts";
 import { openTestSession } from "./testing/open-test-session.ts";
+import { methodPath, streamOutcome } from "./wire/rpc-client.ts";
 
 const { signal } = new AbortController();
 
@@ -171,6 +172,18 @@ suite("unusual files", () => {
   }
 });
 
+test("TarStream, which nobody speaks, is announced and fails", async () => {
+  using folders = makeFolders();
+  await using session = await openTestSession([shareDirectories({ context: folders.source })]);
+  const path = methodPath(FileSync.method.tarStream);
+  assert.ok(session.caller.supports(path));
+  const stream = session.caller.openStream(path, {});
+  await assert.rejects(streamOutcome(stream, { signal }), {
+    code: "unimplemented",
+    message: /Cannot send files by TarStream: only DiffCopy is spoken/,
+  });
+});
+
 suite("files of a client that sends what it got", () => {
   const listed = {
     uid: 0,
@@ -212,9 +225,34 @@ suite("files of a client that sends what it got", () => {
     });
   }
 
-  test("a file that was listed without a size has what came", async () => {
+  test("a file that is listed without a size, also when asked again, has what came", async () => {
     using folders = makeFolders();
     await receiveOne(0, 7, folders.destination);
     assert.equal(lstatSync(join(folders.destination, "a/file")).size, 7);
   });
+
+  for (const [what, later] of [
+    ["grows", [{ ...listed, path: "grown", size: 7 }]],
+    ["grows and goes", []],
+  ] as const) {
+    test(`a file that is empty when it is listed and ${what} before it is sent is an error that names it`, async () => {
+      using folders = makeFolders();
+      let calls = 0;
+      await using session = await openTestSession([
+        (server) =>
+          server.handleStream(FileSync.method.diffCopy, async (stream) => {
+            calls += 1;
+            const first = [{ ...listed, path: "grown", size: 0 }];
+            const content = Buffer.alloc(7);
+            const entries = (calls === 1 ? first : later).map((stat) => ({ stat, content }));
+            await sendTree(stream, entries, { signal });
+          }),
+      ]);
+      await assert.rejects(
+        receiveFiles(session.caller, { name: "context", destination: folders.destination }, { signal }),
+        { code: "failed_precondition", message: /file "grown": it was listed with 0 bytes and more came/ },
+      );
+      assert.equal(calls, 2);
+    });
+  }
 });

@@ -46,6 +46,8 @@ export interface ReceiveResult {
   readonly changes: readonly TreeChange[];
   /** Of all entries that are not in the tree before, if they were asked for and there are not too many. */
   readonly digests: readonly ReceivedDigest[] | undefined;
+  /** Files that were listed without a size and had content: further names of others, made up as they are read, or grown. */
+  readonly unlisted: readonly string[];
 }
 
 /** The sender uses up to four at once; a hostile one must not use up our descriptors. */
@@ -53,6 +55,7 @@ const maxOpenFiles = 64;
 const maxEntries = 10_000_000;
 /** Names and attributes of entries are kept in memory: as many as a tree of several million files has. */
 const maxListBytes = 1 << 30;
+const maxUnlisted = 65_536;
 /** What is kept in memory of a tree that has not changed so far. */
 const maxPostponed = 65_536;
 
@@ -78,6 +81,7 @@ export class ReceiveEngine implements Disposable {
   readonly #changes: TreeChange[] = [];
   /** Until the first change: most syncs have none, and linking their files would be in vain. */
   #postponed: NumberedStat[] | undefined;
+  readonly #unlisted: string[] = [];
   #entries = 0;
   #listBytes = 0;
   #bytes = 0;
@@ -106,7 +110,9 @@ export class ReceiveEngine implements Disposable {
 
   get result(): ReceiveResult {
     const digests = this.#digests?.entries;
-    return { bytes: this.#bytes, entries: this.#entries, changes: this.#changes, digests };
+    const { length } = this.#unlisted;
+    const unlisted = length > maxUnlisted ? [] : this.#unlisted;
+    return { bytes: this.#bytes, entries: this.#entries, changes: this.#changes, digests, unlisted };
   }
 
   /** Takes bytes of the gRPC stream and gives those to be sent, possibly none. */
@@ -339,6 +345,8 @@ export class ReceiveEngine implements Disposable {
       return;
     }
     if (file.stat.size > 0 && file.receivedBytes !== file.stat.size) throw changed(file);
+    if (file.stat.size === 0 && file.receivedBytes > 0 && this.#unlisted.length <= maxUnlisted)
+      this.#unlisted.push(file.stat.path);
     this.#receiving.delete(id);
     this.#tree.finishFile(file);
     this.#digests?.finishFile(id, file.stat);

@@ -26,6 +26,10 @@ export function shareDirectories(directories: Readonly<Record<string, string>>):
       });
       await sendTree(stream, entries, { signal });
     });
+    // Dead on the wire: BuildKit's daemons never call it, and its clients, which announce it as we do, fail it.
+    server.handleStream(FileSync.method.tarStream, () =>
+      Promise.reject(new BuildError("unimplemented", "Cannot send files by TarStream: only DiffCopy is spoken")),
+    );
   };
 }
 
