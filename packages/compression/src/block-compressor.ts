@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import type { CompressedSink, Compressor } from "./compressor.ts";
+import { freeBuffer } from "./free-buffer.ts";
 
 /** How single blocks are compressed and joined. */
 export interface BlockFormat {
@@ -57,7 +58,8 @@ export class BlockCompressor implements Compressor {
 
   [Symbol.dispose](): void {
     this.#jobs.length = 0;
-    this.#freeBlocks.length = 0;
+    // Those that are being compressed still stay.
+    for (const block of this.#freeBlocks.splice(0)) freeBuffer(block);
   }
 
   async #writeBlocks(chunk: Uint8Array): Promise<void> {
@@ -106,5 +108,6 @@ export class BlockCompressor implements Compressor {
       await this.#sink(this.#format.header);
     }
     await this.#sink(output);
+    freeBuffer(output);
   }
 }

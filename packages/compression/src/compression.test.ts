@@ -79,7 +79,10 @@ test("the output does not depend on how many blocks are compressed at a time", a
     const outputs: Buffer[] = [];
     for (const maxJobs of [1, 7]) {
       const parts: Uint8Array[] = [];
-      using compressor = new BlockCompressor(createFormat(), { sink: (part) => void parts.push(part), maxJobs });
+      using compressor = new BlockCompressor(createFormat(), {
+        sink: (part) => void parts.push(Buffer.from(part)),
+        maxJobs,
+      });
       await compressor.write(bytes);
       await compressor.finish();
       outputs.push(Buffer.concat(parts));

@@ -7,4 +7,5 @@ export {
 } from "./compressor.ts";
 export { decompress } from "./decompress.ts";
 export { type DetectedCompression, detectCompression, detectionLength } from "./detect-compression.ts";
+export { freeBuffer } from "./free-buffer.ts";
 export { defaultUnpackLimits, UnpackBudget, type UnpackLimits } from "./unpack-budget.ts";

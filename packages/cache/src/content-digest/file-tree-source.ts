@@ -1,4 +1,5 @@
 import { closeSync, constants, readdirSync, readSync } from "node:fs";
+import { freeBuffer } from "@buildkit-ts/compression";
 import type { Digest } from "@buildkit-ts/oci";
 import {
   type FilePath,
@@ -26,7 +27,7 @@ const maxSymlinks = 255;
 export class FileTreeSource implements Disposable {
   readonly #root: RootedDirectory;
   readonly #checkAborted: () => void;
-  readonly #buffer = Buffer.allocUnsafe(1 << 20);
+  readonly #buffer = Buffer.allocUnsafeSlow(1 << 20);
 
   constructor(root: string, checkAborted: () => void) {
     this.#root = RootedDirectory.open(root);
@@ -35,6 +36,7 @@ export class FileTreeSource implements Disposable {
 
   [Symbol.dispose](): void {
     this.#root[Symbol.dispose]();
+    freeBuffer(this.#buffer);
   }
 
   /** Makes known the directory that holds what the path leads to, with all that is in it, and the links on the way. */

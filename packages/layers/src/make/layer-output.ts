@@ -1,6 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
 import { closeSync, constants, fsyncSync, openSync, readSync, writeSync } from "node:fs";
-import { type Compressor, createCompressor } from "@buildkit-ts/compression";
+import { type Compressor, createCompressor, freeBuffer } from "@buildkit-ts/compression";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { DiffId, Digest } from "@buildkit-ts/oci";
 import { tarPadding } from "@buildkit-ts/tar";
@@ -81,6 +81,7 @@ export class LayerOutput implements Disposable {
 
   [Symbol.dispose](): void {
     this.#compressor[Symbol.dispose]();
+    freeBuffer(this.#buffer);
     if (this.#open) closeSync(this.#fd);
     this.#open = false;
   }
