@@ -1,5 +1,6 @@
 import type { Digest } from "@buildkit-ts/oci";
 import { contentOutput } from "./root-key.ts";
+import { SeenLosses } from "./seen-losses.ts";
 import { SolverKey } from "./solver-key.ts";
 import type { CacheKey, CacheKeyLink, CacheStore } from "./types.ts";
 
@@ -12,6 +13,7 @@ export class EdgeInput {
   #links: CacheKeyLink[] = [];
   #content: Digest | undefined;
   #isWidened = false;
+  #losses: SeenLosses | undefined;
 
   constructor(index: number) {
     this.index = index;
@@ -30,6 +32,11 @@ export class EdgeInput {
   /** The content key of the input's result, once it is known. */
   get content(): Digest | undefined {
     return this.#content;
+  }
+
+  /** The input's results that turned out to be lost. */
+  get losses(): SeenLosses {
+    return (this.#losses ??= new SeenLosses());
   }
 
   get hasCandidates(): boolean {

@@ -6,9 +6,12 @@ import { executeEdge } from "./execute-edge.ts";
 import type { FoundRecords } from "./found-records.ts";
 import { inputResult } from "./input-result.ts";
 import { loadFound } from "./load-found.ts";
-import { type InputEdge, maxRewinds } from "./resolver-input.ts";
+import { LostInputs } from "./loss.ts";
+import type { InputEdge } from "./resolver-input.ts";
 import { type RewindableEdge, rewindEdge } from "./rewind-edge.ts";
+import { rewindInputs } from "./rewind-inputs.ts";
 import type { Scope } from "./scope.ts";
+import { SeenLosses } from "./seen-losses.ts";
 import { SharedTask } from "./shared-task.ts";
 import type { SolverKey } from "./solver-key.ts";
 import type { PrepareResult } from "./types.ts";
@@ -75,14 +78,14 @@ export class EdgeResolver implements InputEdge, RewindableEdge {
 
   /** The result, made ready for use. One that cannot be is lost, and obtained anew as long as there is another way to it. */
   async completePrepared(scope: Scope, prepare: PrepareResult): Promise<EdgeResult> {
-    for (let attempt = 0; ; attempt++) {
+    for (const losses = new SeenLosses(); ; ) {
       const completed = await this.complete(scope);
       try {
         await prepare(completed.result, this.node.context(scope));
         return completed;
       } catch (error) {
         scope.throwIfAborted();
-        if (attempt >= maxRewinds || !(await this.rewind(completed, error))) throw error;
+        if (!losses.admit(completed) || !(await this.rewind(completed, error))) throw error;
       }
     }
   }
@@ -140,11 +143,20 @@ export class EdgeResolver implements InputEdge, RewindableEdge {
     await this.#slow.run(scope);
     const slow = await this.#load(scope, true);
     if (slow !== undefined) return slow;
-    const inputs = await Promise.all(
-      this.#keys.inputs.map(async (input) => await inputResult(this.node, this.#keys, { input, scope })),
-    );
-    await this.#keys.lookFinally();
-    return (await this.#load(scope, true)) ?? (await this.#execute(inputs, scope));
+    for (let others: SeenLosses | undefined; ; ) {
+      const inputs = await Promise.all(
+        this.#keys.inputs.map(async (input) => await inputResult(this.node, this.#keys, { input, scope })),
+      );
+      await this.#keys.lookFinally();
+      try {
+        return (await this.#load(scope, true)) ?? (await this.#execute(inputs, scope));
+      } catch (error) {
+        scope.throwIfAborted();
+        if (!(error instanceof LostInputs)) throw error;
+        others ??= new SeenLosses();
+        await rewindInputs(this.node, { inputs: this.#keys.inputs, used: inputs, lost: error, others });
+      }
+    }
   }
 
   async #obtainSource(scope: Scope): Promise<EdgeResult> {

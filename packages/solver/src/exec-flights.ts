@@ -62,6 +62,12 @@ export class ExecFlights {
     }
   }
 
+  /** Gives no one what turned out to be lost, although whoever has executed it still records it. */
+  forget(lost: Result): void {
+    for (const [lock, { task }] of this.#flights)
+      if (task.done?.value.some(({ id }) => id === lost.id) === true) this.#flights.delete(lock);
+  }
+
   async #join(
     lock: string,
     options: {
@@ -88,7 +94,7 @@ export class ExecFlights {
   async #end(lock: string, flight: ExecFlight): Promise<void> {
     this.#ended += 1;
     await flight.task.settled();
-    this.#flights.delete(lock);
+    if (this.#flights.get(lock) === flight) this.#flights.delete(lock);
     for (const result of flight.task.done?.value ?? []) await result[Symbol.asyncDispose]();
   }
 }

@@ -5,6 +5,7 @@ import type { EdgeResolver } from "./edge-resolver.ts";
 import { ExecFlights } from "./exec-flights.ts";
 import type { Explainer } from "./explainer.ts";
 import { type JobHost, SolverJob } from "./job.ts";
+import type { LossFinder } from "./loss.ts";
 import { StoreLosses } from "./store-losses.ts";
 import type { CacheStore, Edge, Job, OpResolver, Solver, Vertex } from "./types.ts";
 import { type NodeEnvironment, VertexNode } from "./vertex-node.ts";
@@ -18,6 +19,8 @@ export interface GraphSolverOptions {
   readonly clock?: Clock;
   /** Told of all that is executed. */
   readonly explainer?: Explainer;
+  /** Tells which failures say that content of results is gone. Without it none does, and only cached results are made anew. */
+  readonly lossOf?: LossFinder;
 }
 
 /** How long a job that has ended can still be found, by a client that asks late for its progress. */
@@ -45,6 +48,7 @@ export class GraphSolver implements Solver, AsyncDisposable {
       flights: new ExecFlights(),
       losses: new StoreLosses(),
       explainer: options.explainer,
+      lossOf: options.lossOf ?? (() => undefined),
       background: new BackgroundWork(options.reporter),
       now: () => this.#clock.now(),
     };

@@ -8,6 +8,7 @@ export {
   exportChains,
 } from "./export-chains.ts";
 export { GraphSolver, type GraphSolverOptions } from "./graph-solver.ts";
+export type { Loss, LossFinder } from "./loss.ts";
 export { MemoryCacheStore } from "./memory-cache-store.ts";
 export type { ResultLoader } from "./result-loader.ts";
 export { contentOutput, isRandom, rootKey } from "./root-key.ts";

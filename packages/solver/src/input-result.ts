@@ -2,7 +2,7 @@ import { BuildError, InputKeyError } from "@buildkit-ts/errdefs";
 import type { EdgeKeys } from "./edge-keys.ts";
 import type { EdgeResult } from "./edge-result.ts";
 import { LostResult } from "./lost-result.ts";
-import { maxRewinds, type ResolverInput } from "./resolver-input.ts";
+import type { ResolverInput } from "./resolver-input.ts";
 import type { Scope } from "./scope.ts";
 import type { VertexNode } from "./vertex-node.ts";
 
@@ -13,7 +13,7 @@ export async function inputResult(
   { input, scope }: { readonly input: ResolverInput; readonly scope: Scope },
 ): Promise<EdgeResult> {
   const { edge, state } = input;
-  for (let attempt = 0; ; attempt++) {
+  for (;;) {
     const completed = await edge.complete(scope);
     try {
       const content = await node.inputDigest(state.index, completed.result, scope);
@@ -23,10 +23,14 @@ export async function inputResult(
     } catch (error) {
       scope.throwIfAborted();
       const cause = error instanceof LostResult ? error.cause : error;
-      const isLost = error instanceof LostResult || BuildError.from(error).code === "not_found";
-      if (attempt < maxRewinds && isLost && (await edge.rewind(completed, cause))) continue;
+      const isLost = error instanceof LostResult || isLoss(node, error);
+      if (isLost && state.losses.admit(completed) && (await edge.rewind(completed, cause))) continue;
       const about = { index: state.index, result: completed.result.id };
       throw node.failed(new InputKeyError(cause, about), "failed to compute cache key");
     }
   }
+}
+
+function isLoss({ environment }: VertexNode, error: unknown): boolean {
+  return environment.lossOf(error) !== undefined || BuildError.from(error).code === "not_found";
 }

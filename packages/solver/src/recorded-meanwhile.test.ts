@@ -65,6 +65,7 @@ const run: ModelRun = {
   ],
   seed: 1444999950,
   lossRate: 0.5,
+  theftRate: 0,
   importFailureRate: 0.3,
 };
 

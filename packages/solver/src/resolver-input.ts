@@ -23,6 +23,3 @@ export interface ResolverInput {
   readonly edge: InputEdge;
   readonly state: EdgeInput;
 }
-
-/** How often a result is obtained anew because it could not be used; each time costs a record, so this is never met. */
-export const maxRewinds = 16;

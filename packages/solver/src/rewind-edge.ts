@@ -24,14 +24,21 @@ interface Suspect {
  * Forgets a result whose content turned out to be gone: what asks next gets it from another record, or executed. What was
  * executed from lost results, such as a merge of layers that nobody has any more, is executed again upon new ones.
  *
+ * Where the failure says what is lost, what does not rest on it stays. Where it does not, any of the results that the lost
+ * one was made of may be what is lost; those that this build has made are made again only together with a cached one.
+ *
  * @returns Whether there is hope; without, the failure stands.
  */
 export async function rewindEdge(lost: Suspect, error: unknown): Promise<boolean> {
+  const loss = lost.edge.node.environment.lossOf(error);
   const pending = [lost];
+  const seen = new Set<RewindableEdge>();
   const executed: Suspect[] = [];
-  let isRewound = false;
+  let isRewound = loss !== undefined;
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     const { edge, result } = next;
+    if (seen.has(edge)) continue;
+    seen.add(edge);
     // Another one may have met the loss before.
     if (edge.completed !== result) isRewound = true;
     else if (result.record !== undefined) {
@@ -40,11 +47,16 @@ export async function rewindEdge(lost: Suspect, error: unknown): Promise<boolean
     } else {
       executed.push(next);
       for (const input of edge.inputEdges) {
-        if (input.completed !== undefined) pending.push({ edge: input, result: input.completed });
+        const { completed } = input;
+        if (completed !== undefined && loss?.affects(completed.result) !== false)
+          pending.push({ edge: input, result: completed });
       }
     }
   }
-  if (isRewound) for (const suspect of executed) forgetExecuted(suspect);
+  for (const suspect of isRewound ? executed : []) {
+    if (loss !== undefined) suspect.edge.node.warnOfLoss(error, "result");
+    if (loss !== undefined || suspect.edge.inputEdges.length > 0) forgetExecuted(suspect);
+  }
   return isRewound;
 }
 
@@ -72,7 +84,7 @@ async function copiesOf(node: VertexNode, { result, record, keys }: EdgeResult):
 }
 
 function forgetExecuted({ edge, result }: Suspect): void {
-  if (edge.inputEdges.length === 0 || edge.completed !== result) return;
+  if (edge.completed !== result) return;
   edge.forgetResult();
   for (const record of result.keys.flatMap((key) => key.origin?.records ?? [])) edge.records.spend(record);
   edge.node.forgetExec(result.result);

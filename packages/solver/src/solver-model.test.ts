@@ -66,6 +66,7 @@ const runs: fc.Arbitrary<ModelRun> = fc
     builds,
     seed: fc.nat(),
     lossRate: fc.constantFrom(0, 0, 0.1, 0.5),
+    theftRate: fc.constantFrom(0, 0, 0.1, 0.5),
     importFailureRate: fc.constantFrom(undefined, undefined, 0, 0.3),
   })
   .map((run) => ({
@@ -88,7 +89,7 @@ suite("the solver against a sequential evaluator", () => {
         const [turns, results] = [new Turns(turnSeed), new FakeResults()];
         const cache = new MemoryCacheStore({ id: "local", results });
         const solver = new GraphSolver({ resolveOp: resolveFake, cache, reporter: { report: assert.fail } });
-        const world = { graph, turns, results, stores: [], lossRate: 0 };
+        const world = { graph, turns, results, stores: [], lossRate: 0, thefts: { left: 0, rate: 0 } };
         const shared = { failures: new Map<string, number>(), running: new Set<string>(), overlaps: [] };
         const execsOf = async (): Promise<number> => {
           const vertices: FakeVertex[] = verticesOf({ ...world, ...shared }, 0);

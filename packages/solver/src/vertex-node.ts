@@ -6,6 +6,7 @@ import { EdgeResolver } from "./edge-resolver.ts";
 import { type ExecFlights, RecordedMeanwhile } from "./exec-flights.ts";
 import type { Explainer } from "./explainer.ts";
 import type { HeldStep } from "./held-step.ts";
+import { type LossFinder, LostInputs } from "./loss.ts";
 import { LostResult } from "./lost-result.ts";
 import type { Scope } from "./scope.ts";
 import { SharedTask } from "./shared-task.ts";
@@ -28,6 +29,7 @@ export interface NodeEnvironment {
   readonly losses: StoreLosses;
   /** Told of all that is executed, if there is one. */
   readonly explainer: Explainer | undefined;
+  readonly lossOf: LossFinder;
   readonly background: BackgroundWork;
   readonly reporter: ErrorReporter;
   readonly now: () => number;
@@ -171,6 +173,7 @@ export class VertexNode {
    * Executes, once for all outputs. The results stay the node's. {@linkcode unlock} follows when they are recorded.
    *
    * @throws {RecordedMeanwhile} if `isRecorded` finds, with the keys locked, that there is a record by now.
+   * @throws {LostInputs} if the op fails since the content of inputs is gone. It is no failure of the vertex yet.
    */
   async exec(inputs: readonly Result[], options: ExecOptions & { readonly scope: Scope }): Promise<Result[]> {
     this.#exec ??= new SharedTask(async (own) => await this.#guarded(own, () => this.#execOnce(inputs, options, own)));
@@ -179,7 +182,8 @@ export class VertexNode {
       return await exec.run(options.scope);
     } catch (error) {
       // The record may be one of another output: who tries again asks for those of its own, or would be told so for ever.
-      if (error instanceof RecordedMeanwhile && this.#exec === exec) this.#exec = undefined;
+      // Lost inputs are other ones then.
+      if (isTriedAgain(error) && this.#exec === exec) this.#exec = undefined;
       throw error;
     }
   }
@@ -187,9 +191,10 @@ export class VertexNode {
   /** Forgets the execution that gave the result, if it is still the last one: the next one executes again. */
   forgetExec(result: Result): void {
     if (this.#exec?.done?.value.includes(result) === true) this.#exec = undefined;
+    this.environment.flights.forget(result);
   }
 
-  /** Why a cached result could not be used; undefined if none was met. */
+  /** Why a result could not be used; undefined if none was met. */
   get loss(): string | undefined {
     return this.#loss;
   }
@@ -199,11 +204,11 @@ export class VertexNode {
     this.#recording.push(this.environment.background.run(work, `record of what "${this.vertex.name}" is known by`));
   }
 
-  /** Tells the builds, once, that a cached result of the vertex cannot be used. */
-  warnOfLoss(error: unknown): void {
+  /** Tells the builds, once, that a result of the vertex cannot be used. @param what The kind of result. */
+  warnOfLoss(error: unknown, what: "cached result" | "result" = "cached result"): void {
     if (this.#loss !== undefined) return;
     this.#loss = BuildError.from(error).message;
-    const short = `Cannot use cached result: ${this.#loss}`;
+    const short = `Cannot use ${what}: ${this.#loss}`;
     this.log.warn({ level: 1, short, detail: ["The step is built again."], url: "", ranges: [] });
   }
 
@@ -217,7 +222,9 @@ export class VertexNode {
   async #execOnce(inputs: readonly Result[], options: ExecOptions, scope: Scope): Promise<Result[]> {
     const work = async (shared: Scope): Promise<Result[]> => {
       await this.#explain(options.step);
-      return await this.log.interval(false, async () => await this.#resolveOp().exec(inputs, this.context(shared)));
+      const outcome = await this.log.interval(false, async () => await this.#runOp(inputs, shared));
+      if (outcome instanceof LostInputs) throw outcome;
+      return outcome;
     };
     let results: Result[];
     if (this.isPrivate) results = await work(scope);
@@ -232,6 +239,18 @@ export class VertexNode {
     }
     await this.hold(...results);
     return results;
+  }
+
+  /** What the op gives, or that it lacks inputs: the step goes on with others then, which is nothing that clients call an error. */
+  async #runOp(inputs: readonly Result[], scope: Scope): Promise<Result[] | LostInputs> {
+    try {
+      return await this.#resolveOp().exec(inputs, this.context(scope));
+    } catch (error) {
+      scope.throwIfAborted();
+      const loss = this.environment.lossOf(error);
+      if (loss === undefined || !inputs.some((input) => loss.affects(input))) throw error;
+      return new LostInputs(error, loss);
+    }
   }
 
   async #explain(step: HeldStep | undefined): Promise<void> {
@@ -323,12 +342,17 @@ export class VertexNode {
     try {
       return await work();
     } catch (cause) {
-      if (scope.aborted || cause instanceof RecordedMeanwhile) throw cause;
+      if (scope.aborted || isTriedAgain(cause)) throw cause;
       const error = new VertexError(this.vertex.digest, doing === undefined ? cause : whileDoing(doing, cause));
       this.#failure = { error, jobs: new Set(this.jobs) };
       throw error;
     }
   }
+}
+
+/** Whether it is no failure: the caller knows another way to go on. */
+function isTriedAgain(error: unknown): boolean {
+  return error instanceof RecordedMeanwhile || error instanceof LostInputs;
 }
 
 function whileDoing(doing: string, cause: unknown): BuildError {

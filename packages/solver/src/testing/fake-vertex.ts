@@ -83,10 +83,15 @@ export class FakeVertex implements Vertex, Op {
   async exec(inputs: readonly Result[], context: OpContext): Promise<Result[]> {
     this.execs += 1;
     await this.#fake.work?.(context, inputs);
+    // A step may have seen anything if something was taken away while it ran.
+    for (const { id } of inputs) this.#results.checkPresent(id);
     const values = inputs.map((input) => String(input.value));
     const { value, outputs = 1, cacheKey = this.name } = this.#fake;
     return Array.from({ length: outputs }, (_, output) =>
-      this.#results.create(value?.(values, output) ?? digestOf(`${String(cacheKey)}(${values.join()})#${output}`)),
+      this.#results.create(
+        value?.(values, output) ?? digestOf(`${String(cacheKey)}(${values.join()})#${output}`),
+        inputs,
+      ),
     );
   }
 }

@@ -78,6 +78,8 @@ export interface ModelWorld {
   readonly stores: readonly CacheStore[];
   /** How likely a loaded result turns out to be lost when it is used. */
   readonly lossRate: number;
+  /** How often something that a step rests on is taken away while it runs, and how likely each time. */
+  readonly thefts: { left: number; readonly rate: number };
   /** By op and inputs: how often it has failed, and whether it runs. */
   readonly failures: Map<string, number>;
   readonly running: Set<string>;
@@ -127,6 +129,7 @@ function vertexOf(
       // Where content is no key, equal inputs of different definitions are different ones.
       const inputsId = op.byContent ? given(used.map(({ value }) => String(value))).join() : vertex.digest;
       await execute(world, { id: `${step.op} ${inputsId}`, op, isShared, signal });
+      steal(world, used);
     },
   });
   return vertex;
@@ -134,7 +137,17 @@ function vertexOf(
 
 async function prepare({ turns, results, lossRate }: ModelWorld, result: Result): Promise<void> {
   await turns.take();
+  results.checkPresent(result.id);
   if (results.isLoaded(result) && turns.random() < lossRate) throw new BuildError("not_found", "the result is lost");
+}
+
+/** Takes away something that the inputs of a step rest on. */
+function steal({ turns, results, thefts }: ModelWorld, used: readonly Result[]): void {
+  if (used.length === 0 || thefts.left === 0 || turns.random() >= thefts.rate) return;
+  thefts.left -= 1;
+  const foundations = used.flatMap(({ id }) => [...results.foundationsOf(id)]);
+  const stolen = foundations[Math.floor(turns.random() * foundations.length)];
+  if (stolen !== undefined) results.lose(stolen);
 }
 
 async function execute(

@@ -3,7 +3,7 @@ import type { Clock } from "@buildkit-ts/async";
 import { BuildError, VertexError } from "@buildkit-ts/errdefs";
 import { GraphSolver } from "../graph-solver.ts";
 import { MemoryCacheStore } from "../memory-cache-store.ts";
-import { FakeResults } from "./fake-results.ts";
+import { FakeResults, findFakeLoss } from "./fake-results.ts";
 import { resolveFake } from "./fake-vertex.ts";
 import { evaluate, type ModelGraph, type ModelWorld, verticesOf } from "./model-graph.ts";
 import { turningCacheStore } from "./turning-cache-store.ts";
@@ -26,9 +26,14 @@ export interface ModelRun {
   /** Of the interleaving. */
   readonly seed: number;
   readonly lossRate: number;
+  /** How likely a step loses, while it runs, something that it rests on; up to {@linkcode maxThefts} times in all. */
+  readonly theftRate: number;
   /** Of another cache that has all of the graph; undefined for none. */
   readonly importFailureRate: number | undefined;
 }
+
+/** No more often than an edge obtains anew what it has lost. */
+const maxThefts = 3;
 
 function emptyCounts(): Pick<ModelWorld, "failures" | "running" | "overlaps"> {
   return { failures: new Map(), running: new Set(), overlaps: [] };
@@ -39,7 +44,7 @@ const still: Clock = { now: () => 1, sleep: async () => await new Promise<void>(
 
 /** Runs all builds in one solver and checks each against the sequential evaluation, and that nothing is left behind. */
 export async function runModel(run: ModelRun): Promise<void> {
-  const { graph, builds, lossRate, importFailureRate } = run;
+  const { graph, builds, lossRate, theftRate, importFailureRate } = run;
   const turns = new Turns(run.seed);
   const results = new FakeResults();
   const reports: unknown[] = [];
@@ -50,11 +55,18 @@ export async function runModel(run: ModelRun): Promise<void> {
     results,
     stores,
     lossRate,
+    thefts: { left: maxThefts, rate: theftRate },
     ...emptyCounts(),
   };
   const cache = turningCacheStore(new MemoryCacheStore({ id: "local", results }), turns, 0);
   const reporter = { report: (error: unknown) => reports.push(error) };
-  const solver = new GraphSolver({ resolveOp: resolveFake, cache, reporter, clock: still });
+  const solver = new GraphSolver({
+    resolveOp: resolveFake,
+    cache,
+    reporter,
+    clock: still,
+    lossOf: findFakeLoss,
+  });
   await turns.finish(
     Promise.all(builds.map(async (build, i) => await runBuild(world, solver, { ...build, id: `${i}` }))),
   );
@@ -85,6 +97,7 @@ async function importedStores(
     results,
     stores: [],
     lossRate: 0,
+    thefts: { left: 0, rate: 0 },
     ...emptyCounts(),
   };
   const builds = graph.steps.map((_, step) => ({ step, output: 0, seed: 0, startAt: 0, cancelAfter: undefined }));

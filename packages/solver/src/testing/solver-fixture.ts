@@ -3,7 +3,7 @@ import type { Explainer } from "../explainer.ts";
 import { GraphSolver } from "../graph-solver.ts";
 import { MemoryCacheStore } from "../memory-cache-store.ts";
 import type { Edge, Job, ProgressEvent, VertexEvent } from "../types.ts";
-import { FakeResults } from "./fake-results.ts";
+import { FakeResults, findFakeLoss } from "./fake-results.ts";
 import { FakeVertex, type FakeVertexOptions, resolveFake } from "./fake-vertex.ts";
 
 const signal = new AbortController().signal;
@@ -20,6 +20,7 @@ export class SolverFixture {
     this.solver = new GraphSolver({
       resolveOp: resolveFake,
       cache: this.cache,
+      lossOf: findFakeLoss,
       reporter: { report: (error) => this.reports.push(error) },
       ...(explainer !== undefined && { explainer }),
     });
