@@ -3,6 +3,7 @@ export { type Clock, systemClock } from "./clock.ts";
 export type { ErrorReporter } from "./error-reporter.ts";
 export { FairSemaphore } from "./fair-semaphore.ts";
 export { OnDemandThread, type OnDemandThreadOptions } from "./on-demand-thread.ts";
+export { ownBytes } from "./own-bytes.ts";
 export { Semaphore } from "./semaphore.ts";
 export { abortable, SingleFlight } from "./single-flight.ts";
 export { TaskGroup } from "./task-group.ts";

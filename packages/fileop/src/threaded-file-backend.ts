@@ -1,4 +1,4 @@
-import { WorkerCalls, type WorkerCallsOptions } from "@buildkit-ts/async";
+import { ownBytes, WorkerCalls, type WorkerCallsOptions } from "@buildkit-ts/async";
 import { defaultUnpackLimits, type UnpackLimits } from "@buildkit-ts/compression";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { FileRequest, FileResult } from "./backend/file-request.ts";
@@ -25,7 +25,8 @@ export class ThreadedFileBackend implements FileBackend, AsyncDisposable {
     roots: FileRoots,
     options: { readonly signal: AbortSignal },
   ): Promise<BigUint64Array> {
-    const result = await this.#calls.call({ verb: "apply", action, roots, limits: this.#limits }, options);
+    const sent = action.kind === "mkfile" ? { ...action, data: ownBytes(action.data) } : action;
+    const result = await this.#calls.call({ verb: "apply", action: sent, roots, limits: this.#limits }, options);
     if (result.verb !== "apply") throw new BuildError("internal", "Cannot do file action: no result");
     return result.linked;
   }

@@ -76,7 +76,8 @@ function encode(directory: ListedDirectory, directories: Map<Digest, Uint8Array>
     const row = [name, letters[kind], mode, uid, gid, sizeBytes, digest];
     return JSON.stringify(link === undefined ? row : [...row, link]);
   });
-  const bytes = Buffer.from(`[${rows.join(",\n")}]`);
+  // In a buffer of its own: it is sent between threads, and kept.
+  const bytes = new TextEncoder().encode(`[${rows.join(",\n")}]`);
   const digest = digestOf(bytes);
   directories.set(digest, bytes);
   return digest;

@@ -28,7 +28,7 @@ export function decodeTree(bytes: Uint8Array): DigestTree {
 }
 
 class Writer {
-  #buffer: Buffer = Buffer.allocUnsafe(1 << 16);
+  #buffer: Buffer = Buffer.allocUnsafe(1 << 12);
   #length = 0;
 
   #reserve(bytes: number): void {
@@ -74,7 +74,7 @@ class Writer {
   }
 
   finish(): Uint8Array {
-    return Uint8Array.from(this.#buffer.subarray(0, this.#length));
+    return new Uint8Array(this.#buffer.subarray(0, this.#length));
   }
 }
 
