@@ -3,7 +3,7 @@ import { StepExplainer, StepStore } from "@buildkit-ts/explain";
 import type { MetadataDatabase } from "@buildkit-ts/metadata";
 import type { LocalSessionManager } from "@buildkit-ts/session";
 import { GraphSolver, type OpResolver, SqliteCacheStore } from "@buildkit-ts/solver";
-import { formatResultId, type WorkerResultLoader } from "@buildkit-ts/worker";
+import { findLoss, formatResultId, type WorkerResultLoader } from "@buildkit-ts/worker";
 import type { Logger } from "./logger.ts";
 
 /** The solver with what it keeps: keys of results, and what they were made of. Both go with the records. */
@@ -33,5 +33,5 @@ export function openSolver(parts: {
     // Builds of one directory have one key, and so name the same steps.
     projectOf: (step) => sessions.find(String(step.values("session")[0]))?.sharedKey ?? "",
   });
-  return new GraphSolver({ resolveOp, cache: store, reporter: logger, explainer });
+  return new GraphSolver({ resolveOp, cache: store, reporter: logger, explainer, lossOf: findLoss });
 }

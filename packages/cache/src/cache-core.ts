@@ -9,6 +9,7 @@ import { DiskUsageMeter } from "./prune/disk-usage-meter.ts";
 import type { CacheRecord } from "./record/cache-record.ts";
 import type { RecordRegistry } from "./record/record-registry.ts";
 import type { Metadata } from "./refs.ts";
+import { LostTrees } from "./trees/lost-trees.ts";
 import { SnapshotViews } from "./trees/snapshot-views.ts";
 import { stepName, TreeExtractor } from "./trees/tree-extractor.ts";
 import type { TreeServices } from "./trees/tree-services.ts";
@@ -28,6 +29,7 @@ export class CacheCore {
   readonly registry: RecordRegistry;
   readonly snapshotter: Snapshotter;
   readonly views: SnapshotViews;
+  readonly losses: LostTrees;
   readonly blobs: BlobKeeper;
   readonly layerBlobs: LayerBlobs;
   readonly extractor: TreeExtractor;
@@ -39,8 +41,9 @@ export class CacheCore {
     this.snapshotter = parts.snapshotter;
     this.clock = parts.clock;
     this.views = new SnapshotViews(parts.snapshotter);
+    this.losses = new LostTrees({ ...parts, remove: async (record) => await this.remove(record) });
     this.blobs = new BlobKeeper(parts.content, parts.registry);
-    const services: TreeServices = { ...parts, views: this.views, blobs: this.blobs };
+    const services: TreeServices = { ...parts, views: this.views, losses: this.losses, blobs: this.blobs };
     this.layerBlobs = new LayerBlobs(services, async (record, options) => {
       return await this.extractor.extract(record, options);
     });
@@ -75,12 +78,21 @@ export class CacheCore {
     if (record.holds > 0 || record.isGone) return;
     const isUnkept = record.isTransient || (record.values.mutable && !record.values.retain);
     if (isUnkept && record.isUnused) {
-      await this.remove(record);
+      await this.#removeWithLost(record);
       return;
     }
     // A mutable tree has changed since it was measured.
     if (record.values.mutable) this.registry.update(record, { sizeBytes: undefined });
     this.registry.noteUse(record, this.clock.now());
+  }
+
+  /** Removes a record, and what is lost below it and was kept by it alone. */
+  async #removeWithLost(record: CacheRecord): Promise<void> {
+    for (let unused = [record], next = unused.pop(); next !== undefined; next = unused.pop()) {
+      const { parents } = next;
+      await this.remove(next);
+      unused.push(...new Set(parents.filter((parent) => parent.isLost && parent.isUnused && !parent.isGone)));
+    }
   }
 
   /** Removes a record that nobody holds; first its row, so that whatever is interrupted leaves only garbage. */

@@ -79,6 +79,7 @@ export class LocalCacheManager implements CacheManager, AsyncDisposable {
     const record = this.#core.get(id);
     if (record.values.mutable)
       throw new BuildError("not_found", `Cannot find immutable cache record "${id}": it is mutable`);
+    if (record.isLost) throw new BuildError("not_found", `Cannot find cache record "${id}": its content is lost`);
     return await Promise.resolve(this.#ref(record));
   }
 
@@ -89,7 +90,14 @@ export class LocalCacheManager implements CacheManager, AsyncDisposable {
       throw new BuildError("not_found", `Cannot find mutable cache record "${id}": it is immutable`);
     if (record.holds > 0)
       throw new BuildError("failed_precondition", `Cannot take mutable cache record "${id}": it is locked`);
-    return await Promise.resolve(new LocalMutableRef(this.#core, record));
+    const ref = new LocalMutableRef(this.#core, record);
+    try {
+      await this.#core.losses.checkPresent(record);
+      return ref;
+    } catch (error) {
+      await ref[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   async create(parent: ImmutableRef | undefined, options: NewRefOptions): Promise<MutableRef> {
@@ -195,7 +203,8 @@ export class LocalCacheManager implements CacheManager, AsyncDisposable {
   }
 
   search(key: string, value: string): string[] {
-    return this.#core.registry.table.search(key, value);
+    const { registry } = this.#core;
+    return registry.table.search(key, value).filter((id) => registry.find(id)?.isLost === false);
   }
 
   metadata(id: string): Metadata {

@@ -78,6 +78,18 @@ export class LocalImmutableRef implements ImmutableRef {
     return await this.#core.layerBlobs.describe(this.record, compression, options);
   }
 
+  async checkPresent(): Promise<void> {
+    await this.#core.losses.checkPresent(this.record);
+  }
+
+  get isLost(): boolean {
+    return this.record.isLost;
+  }
+
+  restsOn(record: string): boolean {
+    return this.record.restsOn(record);
+  }
+
   async size(options: { readonly signal: AbortSignal }): Promise<number> {
     return await this.#core.usage.measure(this.record, options);
   }

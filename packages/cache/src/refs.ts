@@ -72,6 +72,12 @@ export interface ImmutableRef extends AsyncDisposable {
   readonly chainId: ChainId | undefined;
   /** The refs of the single layers of this ref's chain, lowest first; each a new hold. Merge refs are flattened. */
   layerChain(): ImmutableRef[];
+  /** @throws {LostContentError} if files that were unpacked, its own or those of what it is built on, are not there any more. */
+  checkPresent(): Promise<void>;
+  /** Whether its files were found to be gone, or those of what it is made of. Nobody else is given the record any more. */
+  readonly isLost: boolean;
+  /** Whether it is the record of this id, or made of it. */
+  restsOn(record: string): boolean;
   /** Bytes used by this record itself. */
   size(options: { readonly signal: AbortSignal }): Promise<number>;
   readonly description: string;

@@ -1,11 +1,11 @@
-import { LostBlobError } from "@buildkit-ts/errdefs";
+import { LostContentError } from "@buildkit-ts/errdefs";
 import { type BridgeResult, refsOf } from "./bridge/bridge-ref.ts";
 
 /** As often as something was built again, and no more: each time may lose what another cache promised. */
 const maxAttempts = 3;
 
 /**
- * Does work with a build's results. Where blobs of cached results turn out to be gone, what they were made by runs again,
+ * Does work with a build's results. Where files or blobs of results turn out to be gone, what they were made by runs again,
  * and then the work does: that somebody cleaned up a remote cache must not fail a build.
  */
 export async function withLostResultsRebuilt<T>(
@@ -18,7 +18,8 @@ export async function withLostResultsRebuilt<T>(
       return await work();
     } catch (error) {
       options.signal.throwIfAborted();
-      if (attempt >= maxAttempts || !LostBlobError.isIn(error) || !(await rebuild(result, options))) throw error;
+      if (attempt >= maxAttempts || LostContentError.findIn(error) === undefined || !(await rebuild(result, options)))
+        throw error;
     }
   }
 }

@@ -74,28 +74,6 @@ export class ExitError extends BuildError {
   }
 }
 
-/** A blob that a cached result needs and that cannot be had any more: whatever was cached has to be built again. */
-export class LostBlobError extends BuildError {
-  override readonly name = "LostBlobError";
-
-  /** The failure that a provider met, with its code and text. */
-  static of(cause: unknown): LostBlobError {
-    if (cause instanceof LostBlobError) return cause;
-    const { code, message, hint } = BuildError.from(cause);
-    return new LostBlobError(code, message, { cause, ...(hint !== undefined && { hint }) });
-  }
-
-  /** Whether a lost blob is what a failure comes from. */
-  static isIn(error: unknown): boolean {
-    for (let at = error; at instanceof Error; at = at.cause) {
-      if (at instanceof LostBlobError) return true;
-      if (at instanceof SuppressedError) return LostBlobError.isIn(at.suppressed) || LostBlobError.isIn(at.error);
-      if (at instanceof AggregateError) return at.errors.some((inner) => LostBlobError.isIn(inner));
-    }
-    return false;
-  }
-}
-
 /** A source that a client's policy does not allow, with what the policy says about it. */
 export class PolicyDeniedError extends BuildError {
   override readonly name = "PolicyDeniedError";

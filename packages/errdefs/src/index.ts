@@ -2,7 +2,6 @@ export { BuildError, type BuildErrorOptions, type Code } from "./build-error.ts"
 export { codeFromNumber, codeNumber, codeOfFailedBuild } from "./code-number.ts";
 export {
   ExitError,
-  LostBlobError,
   PolicyDeniedError,
   SourceError,
   type SourceFile,
@@ -18,6 +17,7 @@ export {
   UnsupportedSubrequestError,
 } from "./frontend-errors.ts";
 export { type IncompleteMaterial, IncompleteMaterialsError } from "./incomplete-materials-error.ts";
+export { LostContentError } from "./lost-content-error.ts";
 export {
   ExecError,
   FileActionError,

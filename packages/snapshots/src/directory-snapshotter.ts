@@ -138,12 +138,13 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
     return row === undefined ? undefined : toInfo(row);
   }
 
-  async isPresent(key: string): Promise<boolean> {
-    return this.table.chain(key).every((id, index) => {
+  async findMissing(key: string): Promise<string | undefined> {
+    const id = this.table.chain(key).findLast((each, index) => {
       // A view of another snapshot has no files of its own.
       const isView = index === 0 && this.table.get(key).kind === "view";
-      return isView || existsSync(this.filesOf(id));
+      return !isView && !existsSync(this.filesOf(each));
     });
+    return id === undefined ? undefined : (this.table.nameOf(id) ?? key);
   }
 
   async usage(key: string, options: { readonly signal: AbortSignal }): Promise<SnapshotUsage> {

@@ -79,6 +79,11 @@ export class SnapshotTable {
     return this.#database.all("SELECT id FROM snapshot").map((row) => Number(row["id"]));
   }
 
+  nameOf(id: number): string | undefined {
+    const name = this.#database.get("SELECT name FROM snapshot WHERE id = ?", id)?.["name"];
+    return name === undefined ? undefined : String(name);
+  }
+
   /** Ids of a snapshot and its ancestors, the snapshot's own first. */
   chain(name: string): number[] {
     const view = this.#views.find(name);

@@ -46,8 +46,8 @@ export interface Snapshotter {
   commit(name: string, key: string): Promise<void>;
   remove(key: string): Promise<void>;
   find(key: string): Promise<SnapshotInfo | undefined>;
-  /** Whether the files of a snapshot and of all below it are there: somebody may have deleted them. */
-  isPresent(key: string): Promise<boolean>;
+  /** The lowest snapshot, of this one and all below it, whose files are not there: somebody may have deleted them. */
+  findMissing(key: string): Promise<string | undefined>;
   /**
    * Measured in allocated blocks on the file system; each inode counts once. What several snapshots have in common, by hard
    * links, is charged to them in equal parts, so that the sum over all is what the disk has.

@@ -4,6 +4,8 @@ import type { Result } from "./types.ts";
 export interface Loss {
   /** Whether the content of the result is, or rests on, what is lost. */
   affects(result: Result): boolean;
+  /** Whether a source that gave the result would give the same one: its content may be had at another time. Never, unless said. */
+  isKept?(result: Result): boolean;
 }
 
 /** Tells from a failure, of an op or of a preparation, what was lost; undefined for a failure of another kind. */

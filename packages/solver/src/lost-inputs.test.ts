@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import type { FakeVertex } from "./testing/fake-vertex.ts";
+import { GraphSolver } from "./graph-solver.ts";
+import { type FakeVertex, resolveFake } from "./testing/fake-vertex.ts";
 import { eventsOf, SolverFixture } from "./testing/solver-fixture.ts";
-import type { Job, Result } from "./types.ts";
+import type { Job, PrepareResult, Result } from "./types.ts";
 
 const signal = new AbortController().signal;
 
@@ -194,5 +195,22 @@ suite("an input that is lost while its step runs", () => {
     await other;
     assert.deepEqual([equal.execs, a.execs, step.execs], [1, 1, 2]);
     assert.deepEqual([f.results.holds.count, f.results.holds.freedTwice], [0, 0]);
+  });
+
+  test("of a source that would only give the same again is not asked for twice", async () => {
+    const f = new SolverFixture();
+    const a = f.vertex("a");
+    const missing = Object.assign(new Error("nobody answers"), { affects: () => true, isKept: () => true });
+    const solver = new GraphSolver({
+      resolveOp: resolveFake,
+      cache: f.cache,
+      reporter: { report: assert.fail },
+      lossOf: (error) => (error === missing ? missing : undefined),
+    });
+    const prepare: PrepareResult = async () => await Promise.reject(missing);
+    const step = f.vertex("step", { inputs: [a.edge()], prepare });
+    await using job = solver.createJob("x");
+    await assert.rejects(job.build(step.edge(), { signal }), /nobody answers/);
+    assert.deepEqual([a.execs, step.execs], [1, 0]);
   });
 });

@@ -2,6 +2,7 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import { askStore } from "./ask-store.ts";
 import type { EdgeResult } from "./edge-result.ts";
 import type { FoundRecords } from "./found-records.ts";
+import type { Loss } from "./loss.ts";
 import type { FoundRecord } from "./solver-key.ts";
 import type { VertexNode } from "./vertex-node.ts";
 
@@ -30,11 +31,12 @@ interface Suspect {
  * @returns Whether there is hope; without, the failure stands.
  */
 export async function rewindEdge(lost: Suspect, error: unknown): Promise<boolean> {
-  const loss = lost.edge.node.environment.lossOf(error);
+  const { node } = lost.edge;
+  const loss = node.environment.lossOf(error);
   const pending = [lost];
   const seen = new Set<RewindableEdge>();
   const executed: Suspect[] = [];
-  let isRewound = loss !== undefined;
+  let isRewound = false;
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     const { edge, result } = next;
     if (seen.has(edge)) continue;
@@ -46,13 +48,18 @@ export async function rewindEdge(lost: Suspect, error: unknown): Promise<boolean
       isRewound = true;
     } else {
       executed.push(next);
-      for (const input of edge.inputEdges) {
+      const below = edge.inputEdges.flatMap((input) => {
         const { completed } = input;
-        if (completed !== undefined && loss?.affects(completed.result) !== false)
-          pending.push({ edge: input, result: completed });
-      }
+        const isSuspect = completed !== undefined && loss?.affects(completed.result) !== false;
+        return isSuspect ? [{ edge: input, result: completed }] : [];
+      });
+      pending.push(...below);
+      if (loss !== undefined && below.length === 0) isRewound ||= !isSourceKept(next, loss);
     }
   }
+  // Whoever looks after the machine wants to know who takes things away.
+  if (isRewound && loss !== undefined)
+    node.environment.reporter.report(error, `use of the result of "${node.vertex.name}", which is made again`);
   for (const suspect of isRewound ? executed : []) {
     if (loss !== undefined) suspect.edge.node.warnOfLoss(error, "result");
     if (loss !== undefined || suspect.edge.inputEdges.length > 0) forgetExecuted(suspect);
@@ -81,6 +88,10 @@ async function copiesOf(node: VertexNode, { result, record, keys }: EdgeResult):
   if (key === undefined || record?.store === cache) return [];
   const records = (await askStore(cache, reporter, () => cache.records(key))) ?? [];
   return records.filter(({ id }) => id === result.id).map((copy) => ({ store: cache, record: copy, key }));
+}
+
+function isSourceKept({ edge, result: { result } }: Suspect, loss: Loss): boolean {
+  return edge.inputEdges.length === 0 && loss.isKept?.(result) === true;
 }
 
 function forgetExecuted({ edge, result }: Suspect): void {

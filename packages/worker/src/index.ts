@@ -13,6 +13,7 @@ export {
   requireEntitlement,
 } from "./definition/load-definition.ts";
 export { type FailureStore, failureStoreKey } from "./failed-step.ts";
+export { findLoss } from "./find-loss.ts";
 export { CacheMounts, cacheMountKey } from "./mounts/cache-mounts.ts";
 export { type MountDeps, type MountRequest, type PreparedMounts, prepareMounts } from "./mounts/prepare-mounts.ts";
 export { fetchSecret } from "./mounts/session-secret.ts";

@@ -1,6 +1,6 @@
 import { Semaphore, SingleFlight } from "@buildkit-ts/async";
 import { copyBlob, type FileContentStore } from "@buildkit-ts/content";
-import { BuildError, LostBlobError } from "@buildkit-ts/errdefs";
+import { BuildError, LostContentError } from "@buildkit-ts/errdefs";
 import type { Descriptor, Digest } from "@buildkit-ts/oci";
 import type { ProgressWriter } from "@buildkit-ts/progress";
 import type { CacheRecord } from "../record/cache-record.ts";
@@ -52,8 +52,15 @@ export class BlobKeeper {
     if (local !== undefined) return local;
     const descriptor = record.values.blobs[0];
     if (descriptor === undefined)
-      throw new BuildError("not_found", `Cannot fetch cache record "${record.id}": it has no blob`);
-    await this.#fetch(record, descriptor, options);
+      throw new LostContentError("not_found", `Cannot fetch cache record "${record.id}": it has no blob`, {
+        record: record.id,
+      });
+    try {
+      await this.#fetch(record, descriptor, options);
+    } catch (error) {
+      options.signal.throwIfAborted();
+      throw LostContentError.of(error, record.id);
+    }
     return descriptor;
   }
 
@@ -77,16 +84,11 @@ export class BlobKeeper {
     if (await this.has(descriptor.digest)) return;
     const { lazy } = record;
     if (lazy === undefined)
-      throw new LostBlobError("not_found", `Cannot fetch blob "${descriptor.digest}": nobody provides it any more`);
+      throw new BuildError("not_found", `Cannot fetch blob "${descriptor.digest}": nobody provides it any more`);
     using _permit = await this.#limit.acquire({ signal });
-    try {
-      await withTransferStatus(progress, descriptor, async (onProgress) => {
-        await copyBlob(lazy(session), this.content, { signal, descriptor, onProgress });
-      });
-    } catch (error) {
-      signal.throwIfAborted();
-      throw LostBlobError.of(error);
-    }
+    await withTransferStatus(progress, descriptor, async (onProgress) => {
+      await copyBlob(lazy(session), this.content, { signal, descriptor, onProgress });
+    });
     this.#registry.update(record, { sizeBytes: undefined });
   }
 

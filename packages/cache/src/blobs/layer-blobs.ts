@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { SingleFlight, TaskGroup } from "@buildkit-ts/async";
 import type { ContentProvider } from "@buildkit-ts/content";
-import { BuildError, LostBlobError } from "@buildkit-ts/errdefs";
+import { BuildError, LostContentError } from "@buildkit-ts/errdefs";
 import type { MadeLayer, MakeLayerOptions } from "@buildkit-ts/layers";
 import type { Mount } from "@buildkit-ts/mount";
 import type { Descriptor } from "@buildkit-ts/oci";
@@ -135,12 +135,12 @@ export class LayerBlobs {
     return {
       open: async (descriptor, options) => {
         if (await blobs.has(descriptor.digest)) return await blobs.content.open(descriptor, options);
-        const owner = records.find(
-          ({ lazy, values }) => lazy !== undefined && values.blobs.some(({ digest }) => digest === descriptor.digest),
-        );
+        const owners = records.filter(({ values }) => values.blobs.some(({ digest }) => digest === descriptor.digest));
+        const [owner] = owners.toSorted((a, b) => Number(b.lazy !== undefined) - Number(a.lazy !== undefined));
+        const record = owner?.id ?? "";
         if (owner?.lazy === undefined)
-          throw new LostBlobError("not_found", `Cannot open blob "${descriptor.digest}": not found`);
-        return openLazy(owner.lazy(session), descriptor, options);
+          throw new LostContentError("not_found", `Cannot open blob "${descriptor.digest}": not found`, { record });
+        return openLazy(owner.lazy(session), descriptor, { ...options, record });
       },
     };
   }
@@ -150,13 +150,13 @@ export class LayerBlobs {
 async function* openLazy(
   provider: ContentProvider,
   descriptor: Descriptor,
-  options: { readonly signal: AbortSignal; readonly offset?: number },
+  { record, ...options }: { readonly signal: AbortSignal; readonly offset?: number; readonly record: string },
 ): AsyncGenerator<Uint8Array, void> {
   try {
     yield* await provider.open(descriptor, options);
   } catch (error) {
     options.signal.throwIfAborted();
-    throw LostBlobError.of(error);
+    throw LostContentError.of(error, record);
   }
 }
 

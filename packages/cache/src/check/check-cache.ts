@@ -97,7 +97,7 @@ class CacheChecker implements CacheCheck {
     if (snapshot === undefined) return undefined;
     const { snapshotter } = this.#cache;
     const info = await snapshotter.find(snapshot);
-    if (info === undefined || !(await snapshotter.isPresent(snapshot))) return "its files are gone";
+    if (info === undefined || (await snapshotter.findMissing(snapshot)) !== undefined) return "its files are gone";
     const layer = blobs.find(({ digest }) => this.#sound.has(digest));
     const directory = await snapshotter.upperDir(snapshot);
     // Without upper directories a layer does not show in the tree; a merge's and a difference's files are those of others.

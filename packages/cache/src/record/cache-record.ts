@@ -44,6 +44,8 @@ export class CacheRecord {
   isGone = false;
   /** Goes with its last hold although it is committed. Its row is that of an unfinished tree, so a restart drops it. */
   isTransient = false;
+  /** Its content, or that of a record that it is made of, is gone: only those who hold it still have it. */
+  isLost = false;
   #chainId: ChainId | undefined;
 
   constructor(id: string, structure: RecordStructure, values: RecordValues) {
@@ -100,6 +102,16 @@ export class CacheRecord {
       diffIds.push(values.diffId);
     }
     return chainIds(diffIds).at(-1);
+  }
+
+  /** Whether it is the record of this id, or made of it. */
+  restsOn(id: string): boolean {
+    const seen = new Set<CacheRecord>([this]);
+    for (const record of seen) {
+      if (record.id === id) return true;
+      for (const parent of record.parents) seen.add(parent);
+    }
+    return false;
   }
 
   /** Whether nobody needs it but the cache. */

@@ -112,6 +112,26 @@ export class RecordRegistry {
     this.onRemoved?.(record.id);
   }
 
+  /**
+   * Takes a record whose content is gone out of use, with all that is built on it: nobody finds them any more.
+   *
+   * @returns The records that are lost by that. A restart drops those that are held still.
+   */
+  retire(lost: CacheRecord): CacheRecord[] {
+    if (lost.isLost || lost.isGone) return [];
+    const retired = [...this.#records.values()].filter((record) => !record.isLost && record.restsOn(lost.id));
+    this.table.transaction(() => {
+      for (const record of retired) {
+        this.#leaveIndexes(record);
+        record.isLost = true;
+        record.isTransient = true;
+        this.#enterIndexes(record);
+        this.table.save(record);
+      }
+    });
+    return retired;
+  }
+
   find(id: string): CacheRecord | undefined {
     return this.#records.get(id);
   }
@@ -185,7 +205,7 @@ const defaults = {
 
 /** Only layers are found by their ChainID: a merge's is that of its parts, which have records of their own. */
 function indexedChainId(record: CacheRecord): ChainId | undefined {
-  if (record.structure.kind !== "layer" || record.values.mutable) return undefined;
+  if (record.structure.kind !== "layer" || record.values.mutable || record.isLost) return undefined;
   return record.values.diffId === undefined ? undefined : record.chainId;
 }
 

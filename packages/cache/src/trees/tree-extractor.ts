@@ -47,8 +47,7 @@ export class TreeExtractor {
     const { snapshot } = record.values;
     if (snapshot === undefined) throw new BuildError("internal", `Cannot extract cache record "${record.id}"`);
     // As a lost blob it is something to build again, not to fail with.
-    if (!(await this.#services.snapshotter.isPresent(snapshot)))
-      throw new BuildError("not_found", `Cannot find the files of cache record "${record.id}": somebody deleted them`);
+    await this.#services.losses.checkPresent(record);
     return snapshot;
   }
 

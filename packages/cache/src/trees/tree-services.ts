@@ -2,6 +2,7 @@ import type { LayerCodec } from "@buildkit-ts/layers";
 import type { Snapshotter } from "@buildkit-ts/snapshots";
 import type { BlobKeeper } from "../blobs/blob-keeper.ts";
 import type { RecordRegistry } from "../record/record-registry.ts";
+import type { LostTrees } from "./lost-trees.ts";
 import type { SnapshotViews } from "./snapshot-views.ts";
 
 /** What the parts of the cache that work on trees have in common. */
@@ -9,6 +10,7 @@ export interface TreeServices {
   readonly registry: RecordRegistry;
   readonly snapshotter: Snapshotter;
   readonly views: SnapshotViews;
+  readonly losses: LostTrees;
   readonly blobs: BlobKeeper;
   readonly codec: LayerCodec;
   /** An existing directory on the snapshots' file system, emptied at start. */

@@ -1,5 +1,5 @@
 import type { CompressionOptions, ImmutableRef } from "@buildkit-ts/cache";
-import { BuildError, LostBlobError } from "@buildkit-ts/errdefs";
+import { BuildError, LostContentError } from "@buildkit-ts/errdefs";
 import { formatTime } from "@buildkit-ts/gotext";
 import type { Descriptor, Digest } from "@buildkit-ts/oci";
 import {
@@ -97,7 +97,7 @@ async function unlessLost<T>(work: () => Promise<T>): Promise<T | undefined> {
   try {
     return await work();
   } catch (error) {
-    if (LostBlobError.isIn(error)) return undefined;
+    if (LostContentError.findIn(error) !== undefined) return undefined;
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, lstatSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, lstatSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import { withMounts } from "@buildkit-ts/mount";
@@ -58,6 +58,18 @@ export function snapshotterSuite(name: string, factory: (t: TestContext) => Prom
       await snapshots.remove("active");
       await snapshots.remove("a");
       assert.equal((await Array.fromAsync(snapshots.walk())).length, 0);
+    });
+
+    test("findMissing() names the lowest one whose files somebody has deleted", async (t) => {
+      const snapshots = await factory(t);
+      await makeLayer(snapshots, { name: "a", write: { file: "one" } });
+      await makeLayer(snapshots, { name: "b", parent: "a", write: { other: "two" } });
+      assert.equal(await snapshots.findMissing("b"), undefined);
+      const [mount] = await snapshots.view("view a", "a");
+      await snapshots.remove("view a");
+      rmSync(mount?.source ?? "", { recursive: true });
+      assert.equal(await snapshots.findMissing("a"), "a");
+      assert.equal(await snapshots.findMissing("b"), "a");
     });
 
     test("mounts() gives an active snapshot again with what was written", async (t) => {

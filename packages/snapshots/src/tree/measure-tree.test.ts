@@ -35,3 +35,10 @@ test("measureTree() counts trees that are deeper than any path", () => {
   assert.equal(measureTree(path, () => undefined).inodes, 12_001);
   removeTreeAt({ fd: AT_FDCWD, path });
 });
+
+test("measureTree() finds nothing in a directory that is not there any more", () => {
+  assert.deepEqual(
+    measureTree(join(tmpdir(), "never-made"), () => undefined),
+    { sizeBytes: 0, inodes: 0 },
+  );
+});

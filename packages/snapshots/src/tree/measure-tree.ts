@@ -1,9 +1,10 @@
-import { closeSync } from "node:fs";
+import { closeSync, existsSync } from "node:fs";
 import {
   type AbortCheck,
   AT_FDCWD,
   type FilePath,
   type FileStat,
+  hasErrno,
   lstatAt,
   openDirectoryAt,
   readNames,
@@ -19,7 +20,7 @@ interface Level {
 
 /**
  * Allocated bytes and inodes of a directory with all below it. A file with several names counts once; of one that has names
- * elsewhere too, the part that its names here are of all its names.
+ * elsewhere too, the part that its names here are of all its names. A directory that somebody has deleted has nothing.
  */
 export function measureTree(path: string, checkAborted: AbortCheck): { sizeBytes: number; inodes: number } {
   const seen = new Set<bigint>();
@@ -34,10 +35,15 @@ export function measureTree(path: string, checkAborted: AbortCheck): { sizeBytes
     }
     inodes += 1;
   };
-  walk(path, (stat) => {
-    checkAborted();
-    count(stat);
-  });
+  try {
+    walk(path, (stat) => {
+      checkAborted();
+      count(stat);
+    });
+  } catch (error) {
+    if (!hasErrno(error, "ENOENT") || existsSync(path)) throw error;
+    return { sizeBytes: 0, inodes: 0 };
+  }
   return { sizeBytes, inodes };
 }
 

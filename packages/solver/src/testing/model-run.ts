@@ -73,7 +73,7 @@ export async function runModel(run: ModelRun): Promise<void> {
   assert.deepEqual(world.overlaps, [], "equal executions ran side by side");
   assert.equal(results.holds.count, 0, "results were leaked");
   assert.equal(results.holds.freedTwice, 0, "results were freed twice");
-  if (importFailureRate === undefined) assert.deepEqual(reports, []);
+  if (importFailureRate === undefined && theftRate === 0) assert.deepEqual(reports, []);
 }
 
 /** A cache that another solver filled with all that a sequential build of the graph gives. */

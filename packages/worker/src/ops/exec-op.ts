@@ -10,6 +10,7 @@ import type { ContentCache } from "../content-selector.ts";
 import { operationOf } from "../definition/llb-operation.ts";
 import { invalid } from "../definition/validate-op.ts";
 import { keepFailedStep } from "../failed-step.ts";
+import { checkInputs } from "../find-loss.ts";
 import { lockCacheMounts } from "../mounts/lock-cache-mounts.ts";
 import { type MountDeps, type MountRequest, type PreparedMounts, prepareMounts } from "../mounts/prepare-mounts.ts";
 import { loadSecretEnv } from "../mounts/session-secret.ts";
@@ -58,9 +59,11 @@ export class ExecOperation implements Op {
     await using prepared = await this.#unlessFailed(inputs, request, preparing);
     await this.#run(meta, prepared, context).catch(async (error: unknown) => {
       context.signal.throwIfAborted();
+      await checkInputs(inputs);
       const trees = { inputs: this.#mountInputs(inputs), left: async () => await prepared.commitFailed() };
       throw await keepFailedStep(error, trees, { workerId: this.#deps.workerId, context });
     });
+    await checkInputs(inputs);
     const refs = await prepared.commitOutputs();
     return refs.map((ref) => new WorkerResult(this.#deps.workerId, ref));
   }
@@ -73,8 +76,9 @@ export class ExecOperation implements Op {
 
   /** A part of the preparation. Where it fails nothing was run, so each mount would show what it was given. */
   async #unlessFailed<T>(inputs: readonly Result[], { context }: MountRequest, preparing: Promise<T>): Promise<T> {
-    return await preparing.catch((error: unknown) => {
+    return await preparing.catch(async (error: unknown) => {
       context.signal.throwIfAborted();
+      await checkInputs(inputs);
       const given = this.#mountInputs(inputs).map((result) => result?.id ?? "");
       throw new ExecError(error, { inputs: given, mounts: given });
     });

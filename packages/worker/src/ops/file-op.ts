@@ -4,6 +4,7 @@ import type { FileBackend } from "@buildkit-ts/fileop";
 import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
 import type { ContentCache } from "../content-selector.ts";
 import { keepFailedStep } from "../failed-step.ts";
+import { checkInputs } from "../find-loss.ts";
 import { refOfResult, WorkerResult } from "../worker-result.ts";
 import type { WorkerSlots } from "../worker-slots.ts";
 import { fileCacheMap } from "./file-cache-map.ts";
@@ -47,9 +48,23 @@ export class FileOperation implements Op {
     });
     const refs = await run.outputs().catch(async (error: unknown) => {
       context.signal.throwIfAborted();
+      await checkInputs(inputs);
       const trees = { inputs, left: async () => await run.commitFailed() };
       throw await keepFailedStep(error, trees, { workerId: this.#deps.workerId, context });
     });
-    return refs.map((ref) => new WorkerResult(this.#deps.workerId, ref));
+    const results = refs.map((ref) => new WorkerResult(this.#deps.workerId, ref));
+    try {
+      await checkInputs(this.#read(inputs));
+      return results;
+    } catch (error) {
+      for (const result of results) await result[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Inputs that files were copied from. What lies below the outputs is missed by whoever uses these. */
+  #read(inputs: readonly Result[]): Result[] {
+    const sources = new Set(this.#op.actions.map(({ secondaryInput }) => Number(secondaryInput)));
+    return inputs.filter((_, index) => sources.has(index));
   }
 }
