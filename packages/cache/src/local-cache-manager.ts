@@ -8,6 +8,7 @@ import type { MetadataDatabase } from "@buildkit-ts/metadata";
 import { chainIds, type Digest } from "@buildkit-ts/oci";
 import { noProgress } from "@buildkit-ts/progress";
 import type { Snapshotter } from "@buildkit-ts/snapshots";
+import { withoutDiffId } from "./blobs/layer-media-type.ts";
 import { CacheCore } from "./cache-core.ts";
 import { ContentChecksums } from "./content-digest/content-checksums.ts";
 import type { ContentEntry } from "./content-digest/content-entry.ts";
@@ -135,7 +136,7 @@ export class LocalCacheManager implements CacheManager, AsyncDisposable {
             description: layer.description ?? options.description,
             ...(layer.createdAt !== undefined && { createdAt: layer.createdAt }),
             diffId: layer.diffId,
-            blobs: [layer.descriptor],
+            blobs: [withoutDiffId(layer.descriptor)],
             // Unpacked already, from other blobs: this record says which blobs the image has.
             snapshot: chainId === undefined ? undefined : registry.findTree(chainId),
           },

@@ -8,4 +8,5 @@ export {
 export { decompress } from "./decompress.ts";
 export { type DetectedCompression, detectCompression, detectionLength } from "./detect-compression.ts";
 export { freeBuffer } from "./free-buffer.ts";
+export { GzipMembers, type OnMemberStart } from "./gzip-members.ts";
 export { defaultUnpackLimits, UnpackBudget, type UnpackLimits } from "./unpack-budget.ts";

@@ -5,6 +5,8 @@ import type { Compression, Descriptor, DiffId } from "@buildkit-ts/oci";
 export interface MadeLayer {
   readonly descriptor: Descriptor;
   readonly diffId: DiffId;
+  /** Whether the layer's archive is another one than its source's, with or without a table of contents. */
+  readonly isOtherArchive?: boolean;
 }
 
 export interface MakeLayerOptions {
@@ -35,7 +37,7 @@ export interface LayerCodec {
     upper: readonly Mount[],
     options: MakeLayerOptions & { readonly upperDir?: string },
   ): Promise<MadeLayer>;
-  /** Compresses an existing layer blob anew. */
+  /** Compresses an existing layer blob anew. The table of contents of an eStargz layer is left out. */
   recompress(blobPath: string, mediaType: string, options: MakeLayerOptions): Promise<MadeLayer>;
   /**
    * Unpacks a layer blob into a mounted (or plain) directory, whiteouts applied as the target's file system needs.

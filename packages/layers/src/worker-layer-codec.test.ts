@@ -422,9 +422,3 @@ test("aborting stops the thread before the call returns", { skip: isRoot }, asyn
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal(existsSync(path) ? lstatSync(path).size : 0, size);
 });
-
-test("estargz is refused", async () => {
-  await assert.rejects(make(undefined, [], { compression: { type: "estargz", ociMediaTypes: true } }), {
-    code: "unimplemented",
-  });
-});

@@ -1,7 +1,7 @@
 import { defaultUnpackLimits, type UnpackLimits } from "@buildkit-ts/compression";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { type Mount, mountTemporarily } from "@buildkit-ts/mount";
-import { type DiffId, mediaTypes } from "@buildkit-ts/oci";
+import { type DiffId, mediaTypes, stargzAnnotations } from "@buildkit-ts/oci";
 import type { LayerTask, LayerTaskAnswer } from "./layer-task.ts";
 import { LayerWorkerPool, type LayerWorkerPoolOptions } from "./layer-worker-pool.ts";
 import type { AppliedLayer, LayerCodec, MadeLayer, MakeLayerOptions } from "./layers.ts";
@@ -100,7 +100,6 @@ export class WorkerLayerCodec implements LayerCodec, AsyncDisposable {
 
 function outputOf({ compression, outputPath }: MakeLayerOptions): Extract<LayerTask, { kind: "make" }>["output"] {
   const { type, level } = compression;
-  if (type === "estargz") throw new BuildError("unimplemented", 'Cannot compress layer with "estargz": not supported');
   return { path: outputPath, compression: { type, ...(level !== undefined && { level }) } };
 }
 
@@ -133,6 +132,12 @@ const layerTypes = {
 
 function madeLayer(written: WrittenLayer, { compression }: MakeLayerOptions): MadeLayer {
   const [oci, docker] = layerTypes[compression.type];
-  const { diffId, digest, size } = written;
-  return { diffId, descriptor: { mediaType: compression.ociMediaTypes ? oci : docker, digest, size } };
+  const { diffId, digest, size, stargz, isPayloadOfStargz } = written;
+  const descriptor = { mediaType: compression.ociMediaTypes ? oci : docker, digest, size };
+  if (stargz === undefined) return { diffId, descriptor, ...(isPayloadOfStargz === true && { isOtherArchive: true }) };
+  const annotations = {
+    [stargzAnnotations.tocDigest]: stargz.tocDigest,
+    [stargzAnnotations.uncompressedSize]: String(stargz.uncompressedSize),
+  };
+  return { diffId, descriptor: { ...descriptor, annotations }, isOtherArchive: true };
 }

@@ -71,6 +71,12 @@ export function isManifestType(mediaType: string): boolean {
 /** How a layer's bytes are compressed. */
 export type Compression = "uncompressed" | "gzip" | "zstd" | "estargz";
 
+/** What a manifest says about an eStargz layer: without it nobody looks for the table of contents. */
+export const stargzAnnotations = {
+  tocDigest: "containerd.io/snapshot/stargz/toc.digest",
+  uncompressedSize: "io.containers.estargz.uncompressed-size",
+} as const;
+
 /** The compression that a layer's media type states; undefined where it states none that is known. */
 export function compressionOfMediaType(mediaType: string): "uncompressed" | "gzip" | "zstd" | undefined {
   if (/[.+]gzip$/.test(mediaType)) return "gzip";

@@ -7,6 +7,7 @@ export {
   isManifestType,
   type Manifest,
   mediaTypes,
+  stargzAnnotations,
 } from "./descriptor.ts";
 export {
   type ChainId,

@@ -53,16 +53,11 @@ export function parseInsecure(attributes: CacheAttributes): boolean {
   return readFlag(attributes, "registry.insecure", false);
 }
 
-const maxLevel = { uncompressed: undefined, gzip: 9, zstd: 22 };
+const maxLevel = { uncompressed: undefined, gzip: 9, estargz: 9, zstd: 22 };
 
 function parseCompression(attributes: CacheAttributes): Omit<CompressionOptions, "ociMediaTypes"> {
   const type = attributes["compression"] ?? "gzip";
-  if (type === "estargz") {
-    throw new BuildError("unimplemented", 'Cannot make layers with compression "estargz": no encoder for it', {
-      hint: "Use compression=zstd or compression=gzip.",
-    });
-  }
-  if (type !== "uncompressed" && type !== "gzip" && type !== "zstd")
+  if (type !== "uncompressed" && type !== "gzip" && type !== "zstd" && type !== "estargz")
     throw new BuildError("invalid_argument", `unsupported compression type ${type.slice(0, 100)}`);
   const level = attributes["compression-level"];
   if (level !== undefined && !/^[+-]?\d{1,9}$/.test(level)) {

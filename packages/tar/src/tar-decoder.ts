@@ -45,9 +45,15 @@ export class TarDecoder {
   #remaining = 0;
   #padding = 0;
   #zeroBlock = false;
+  #position = 0;
 
   constructor(visitor: TarVisitor) {
     this.#visitor = visitor;
+  }
+
+  /** How many bytes were read; in a call of the visitor up to the end of what it is called for. */
+  get position(): number {
+    return this.#position;
   }
 
   /** Whether the two zero blocks were read; what follows is ignored. */
@@ -77,6 +83,7 @@ export class TarDecoder {
   #takeContent(chunk: Buffer): Buffer {
     const part = chunk.length <= this.#remaining ? chunk : chunk.subarray(0, this.#remaining);
     this.#remaining -= part.length;
+    this.#position += part.length;
     if (this.#state.kind === "meta") this.#state.parts.push(Buffer.from(part));
     else if (this.#state.kind === "content") (this.#state.sparse ?? this.#visitor).data(part);
     if (this.#remaining === 0) this.#endContent();
@@ -86,11 +93,13 @@ export class TarDecoder {
   #skipPadding(chunk: Buffer): Buffer {
     const skipped = Math.min(this.#padding, chunk.length);
     this.#padding -= skipped;
+    this.#position += skipped;
     return chunk.subarray(skipped);
   }
 
   #takeHeader(chunk: Buffer): Buffer {
     const taken = Math.min(tarBlockSize - this.#filled, chunk.length);
+    this.#position += taken;
     if (this.#filled === 0 && taken === tarBlockSize) {
       // The common case needs no copy.
       this.#header(chunk.subarray(0, tarBlockSize));
@@ -110,6 +119,7 @@ export class TarDecoder {
     const taken = Math.min(tarBlockSize - this.#filled, chunk.length, this.#remaining);
     chunk.copy(this.#block, this.#filled, 0, taken);
     this.#filled += taken;
+    this.#position += taken;
     this.#remaining -= taken;
     const isWhole = this.#filled === tarBlockSize;
     const isComplete = isWhole && state.text.add(this.#block);

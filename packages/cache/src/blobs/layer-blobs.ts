@@ -8,7 +8,7 @@ import type { Descriptor } from "@buildkit-ts/oci";
 import type { CacheRecord } from "../record/cache-record.ts";
 import type { CompressionOptions, HeldMounts, RefOptions, Remote, RemoteLayer } from "../refs.ts";
 import type { TreeServices } from "../trees/tree-services.ts";
-import { compressionOf, withMediaTypeOf } from "./layer-media-type.ts";
+import { compressionOf, diffIdOf, withDiffId, withMediaTypeOf } from "./layer-media-type.ts";
 
 /** Unpacks a record and names its snapshot. */
 type Extract = (record: CacheRecord, options: RefOptions) => Promise<string>;
@@ -36,7 +36,7 @@ export class LayerBlobs {
         if (diffId === undefined) throw new BuildError("internal", `Cannot describe layer "${layer.id}": no DiffID`);
         layers[index] = {
           descriptor: withMediaTypeOf(descriptor, { oci: compression.ociMediaTypes }),
-          diffId,
+          diffId: diffIdOf(descriptor, diffId),
           createdAt,
           description,
         };
@@ -85,8 +85,9 @@ export class LayerBlobs {
         source === undefined
           ? await this.#makeOfTree(record, make, options)
           : await codec.recompress(blobs.content.pathOf(source.digest), source.mediaType, make);
-      checkDiffId(record, made);
-      const { descriptor, diffId } = made;
+      checkDiffId(record, { source, made });
+      const diffId = record.values.diffId ?? made.diffId;
+      const descriptor = made.diffId === diffId ? made.descriptor : withDiffId(made.descriptor, made.diffId);
       // Named before it is there, so that nothing that prunes meanwhile finds a blob without an owner.
       const known = record.values.blobs.filter(({ digest }) => digest !== descriptor.digest);
       registry.update(record, { diffId, blobs: [...known, descriptor], sizeBytes: undefined });
@@ -165,9 +166,17 @@ const emptyTree: HeldMounts = {
   [Symbol.asyncDispose]: async () => await Promise.resolve(),
 };
 
-/** Other records and images name the layer by its DiffID; a blob with another one would be another layer. */
-function checkDiffId(record: CacheRecord, made: MadeLayer): void {
-  const { diffId } = record.values;
+/**
+ * Other records and images name the layer by its DiffID; a blob with another one would be another layer. Only an eStargz
+ * blob, and what is made of one, may have a DiffID of its own.
+ */
+function checkDiffId(
+  record: CacheRecord,
+  blob: { readonly source: Descriptor | undefined; readonly made: MadeLayer },
+): void {
+  const { source, made } = blob;
+  if (made.isOtherArchive === true) return;
+  const diffId = source === undefined ? record.values.diffId : diffIdOf(source, record.values.diffId);
   if (diffId !== undefined && diffId !== made.diffId)
     throw new BuildError("data_loss", `Cannot make layer "${record.id}": DiffID ${made.diffId} is not ${diffId}`);
 }

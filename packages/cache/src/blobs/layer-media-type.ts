@@ -1,11 +1,36 @@
-import { type Compression, compressionOfMediaType, type Descriptor, mediaTypes } from "@buildkit-ts/oci";
+import {
+  type Compression,
+  compressionOfMediaType,
+  type Descriptor,
+  type DiffId,
+  mediaTypes,
+  stargzAnnotations,
+} from "@buildkit-ts/oci";
 
-const stargzTocAnnotation = "containerd.io/snapshot/stargz/toc.digest";
+/** The DiffID of a blob whose archive is another one than its record's first blob's. */
+const diffIdAnnotation = "containerd.io/uncompressed";
+
+/** The blob with a DiffID of its own. */
+export function withDiffId(descriptor: Descriptor, diffId: DiffId): Descriptor {
+  return { ...descriptor, annotations: { ...descriptor.annotations, [diffIdAnnotation]: diffId } };
+}
+
+/** The DiffID of one of a record's blobs; `diffId` is the record's. */
+export function diffIdOf<T extends DiffId | undefined>(descriptor: Descriptor, diffId: T): DiffId | T {
+  return (descriptor.annotations?.[diffIdAnnotation] as DiffId | undefined) ?? diffId;
+}
+
+/** A blob as others describe it: a DiffID that they state there is not to be believed. */
+export function withoutDiffId(descriptor: Descriptor): Descriptor {
+  if (descriptor.annotations?.[diffIdAnnotation] === undefined) return descriptor;
+  const { [diffIdAnnotation]: _stated, ...annotations } = descriptor.annotations;
+  return { ...descriptor, annotations };
+}
 
 /** How a layer's blob is compressed, as far as its descriptor tells. */
 export function compressionOf(descriptor: Descriptor): Compression | undefined {
   const compression = compressionOfMediaType(descriptor.mediaType);
-  const isStargz = compression === "gzip" && descriptor.annotations?.[stargzTocAnnotation] !== undefined;
+  const isStargz = compression === "gzip" && descriptor.annotations?.[stargzAnnotations.tocDigest] !== undefined;
   return isStargz ? "estargz" : compression;
 }
 

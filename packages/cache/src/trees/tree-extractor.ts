@@ -6,6 +6,7 @@ import type { AppliedLayer } from "@buildkit-ts/layers";
 import { mountTemporarily } from "@buildkit-ts/mount";
 import { withStatus } from "@buildkit-ts/progress";
 import type { SnapshotDifference } from "@buildkit-ts/snapshots";
+import { diffIdOf } from "../blobs/layer-media-type.ts";
 import { CacheRecord } from "../record/cache-record.ts";
 import { newId } from "../record/record-registry.ts";
 import type { RefOptions } from "../refs.ts";
@@ -165,7 +166,7 @@ export class TreeExtractor {
     const { blobs, codec } = this.#services;
     const descriptor = await blobs.ensureLocal(record, options);
     using _permit = await this.#unpacks.acquire({ signal });
-    const { diffId } = record.values;
+    const diffId = diffIdOf(descriptor, record.values.diffId);
     return await withStatus(progress, `extracting ${descriptor.digest}`, async () => {
       const blob = { path: blobs.content.pathOf(descriptor.digest), mediaType: descriptor.mediaType };
       return await codec.apply(blob, target, { signal, ...(diffId !== undefined && { expected: diffId }) });

@@ -79,7 +79,7 @@ export class LayerRewriter {
       });
       await request.pin(made.descriptor.digest);
       await this.#content.adopt(outputPath, made.descriptor);
-      const annotations = { [rewrittenAnnotation]: String(request.epochSeconds) };
+      const annotations = { ...made.descriptor.annotations, [rewrittenAnnotation]: String(request.epochSeconds) };
       return { ...layer, descriptor: { ...made.descriptor, annotations }, diffId: made.diffId };
     } finally {
       await rm(outputPath, { force: true });

@@ -115,17 +115,13 @@ function conflict(one: string, other: string): BuildError {
   return new BuildError("invalid_argument", `exporter option "${one}" conflicts with "${other}"`);
 }
 
-const maxLevel: Readonly<Partial<Record<Compression, number>>> = { gzip: 9, zstd: 22 };
+const maxLevel: Readonly<Partial<Record<Compression, number>>> = { gzip: 9, estargz: 9, zstd: 22 };
 
 function parseCompression(attributes: Readonly<Record<string, string>>, ociMediaTypes: boolean): CompressionOptions {
   const type = attributes["compression"] ?? "gzip";
   if (type !== "uncompressed" && type !== "gzip" && type !== "zstd" && type !== "estargz")
     throw new BuildError("invalid_argument", `unsupported compression type ${type.slice(0, 100)}`);
   if (type === "estargz" && !ociMediaTypes) throw conflict("compression=estargz", "oci-mediatypes=false");
-  if (type === "estargz")
-    throw new BuildError("unimplemented", 'Cannot make layers with compression "estargz": no encoder for it', {
-      hint: "Use compression=zstd or compression=gzip.",
-    });
   const force = attributes["force-compression"];
   const level = attributes["compression-level"];
   if (level !== undefined && !/^[+-]?\d{1,9}$/.test(level))

@@ -2,19 +2,23 @@ import { createHash, type Hash } from "node:crypto";
 import { closeSync, constants, fsyncSync, openSync, readSync, writeSync } from "node:fs";
 import { type Compressor, createCompressor, freeBuffer } from "@buildkit-ts/compression";
 import { BuildError } from "@buildkit-ts/errdefs";
-import type { DiffId, Digest } from "@buildkit-ts/oci";
+import type { Compression, DiffId, Digest } from "@buildkit-ts/oci";
 import { tarPadding } from "@buildkit-ts/tar";
+import { StargzCompressor, type StargzResult } from "../stargz/stargz-compressor.ts";
 
 /** Digests and size of a layer that was written. */
 export interface WrittenLayer {
   readonly diffId: DiffId;
   readonly digest: Digest;
   readonly size: number;
+  readonly stargz?: StargzResult;
+  /** Whether the table of contents of an eStargz source was left out, so that the DiffID is another one. */
+  readonly isPayloadOfStargz?: boolean;
 }
 
 export interface LayerOutputOptions {
   readonly path: string;
-  readonly compression: { readonly type: "uncompressed" | "gzip" | "zstd"; readonly level?: number };
+  readonly compression: { readonly type: Compression; readonly level?: number };
   /** Throws when the work shall stop. */
   readonly checkAborted: () => void;
 }
@@ -30,6 +34,7 @@ export class LayerOutput implements Disposable {
   readonly #options: LayerOutputOptions;
   readonly #buffer = Buffer.allocUnsafeSlow(bufferSize);
   readonly #compressor: Compressor;
+  readonly #stargz: StargzCompressor | undefined;
   readonly #diffHash = createHash("sha256");
   readonly #blobHash: Hash | undefined;
   readonly #fd: number;
@@ -39,7 +44,13 @@ export class LayerOutput implements Disposable {
 
   constructor(options: LayerOutputOptions) {
     this.#options = options;
-    this.#compressor = createCompressor(options.compression, (chunk) => this.#write(chunk));
+    const sink = (chunk: Uint8Array): void => this.#write(chunk);
+    const { type, level } = options.compression;
+    const onAdded = (bytes: Uint8Array): void => void this.#diffHash.update(bytes);
+    this.#stargz = type === "estargz" ? new StargzCompressor({ level: level ?? 6, sink, onAdded }) : undefined;
+    this.#compressor =
+      this.#stargz ??
+      createCompressor({ type: type as Exclude<Compression, "estargz">, ...(level !== undefined && { level }) }, sink);
     // Uncompressed bytes need not be hashed twice.
     this.#blobHash = options.compression.type === "uncompressed" ? undefined : createHash("sha256");
     this.#fd = openSync(
@@ -76,7 +87,7 @@ export class LayerOutput implements Disposable {
     fsyncSync(this.#fd);
     const diffId = `sha256:${this.#diffHash.digest("hex")}` as DiffId;
     const digest = this.#blobHash === undefined ? diffId : (`sha256:${this.#blobHash.digest("hex")}` as Digest);
-    return { diffId, digest, size: this.#size };
+    return { diffId, digest, size: this.#size, ...(this.#stargz !== undefined && { stargz: this.#stargz.result }) };
   }
 
   [Symbol.dispose](): void {

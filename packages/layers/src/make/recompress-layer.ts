@@ -1,6 +1,7 @@
 import { createReadStream, statSync } from "node:fs";
 import { decompress, UnpackBudget, type UnpackLimits } from "@buildkit-ts/compression";
 import { encodeTarHeader, TarDecoder, type TarHeader, tarEnd, tarPadding, zerosOf } from "@buildkit-ts/tar";
+import { findStargzPayload } from "../stargz/stargz-footer.ts";
 import { LayerOutput, type LayerOutputOptions, type WrittenLayer } from "./layer-output.ts";
 
 export interface RecompressTask {
@@ -10,11 +11,16 @@ export interface RecompressTask {
   readonly limits: UnpackLimits;
 }
 
-/** Writes a layer blob anew in another compression; the DiffID stays, unless times must be clamped. */
+/**
+ * Writes a layer blob anew in another compression. The DiffID stays, unless times are clamped, or one of the two is eStargz,
+ * whose table of contents counts as part of its archive.
+ */
 export async function recompressLayer(task: RecompressTask, checkAborted: () => void): Promise<WrittenLayer> {
   using output = new LayerOutput({ ...task.output, checkAborted });
   const { signal } = new AbortController();
-  const packed = decompress(createReadStream(task.blobPath, { highWaterMark: 1 << 20 }), { signal });
+  const payload = findStargzPayload(task.blobPath);
+  const end = payload === undefined ? {} : { end: payload - 1 };
+  const packed = decompress(createReadStream(task.blobPath, { highWaterMark: 1 << 20, ...end }), { signal });
   const budget = new UnpackBudget(task.limits, statSync(task.blobPath).size);
   const bytes = counted(packed, budget);
   if (task.latestSeconds === undefined) {
@@ -23,7 +29,7 @@ export async function recompressLayer(task: RecompressTask, checkAborted: () => 
     const latestSeconds = task.latestSeconds;
     await clampTimes(bytes, output, { latestSeconds, onHole: (length) => budget.addBytes(length) });
   }
-  return await output.finish();
+  return { ...(await output.finish()), isPayloadOfStargz: payload !== undefined };
 }
 
 async function* counted(bytes: AsyncIterable<Uint8Array>, budget: UnpackBudget): AsyncGenerator<Uint8Array, void> {

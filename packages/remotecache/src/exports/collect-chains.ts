@@ -1,7 +1,7 @@
 import type { CompressionOptions, ImmutableRef } from "@buildkit-ts/cache";
 import { BuildError, LostContentError } from "@buildkit-ts/errdefs";
 import { formatTime } from "@buildkit-ts/gotext";
-import type { Descriptor, Digest } from "@buildkit-ts/oci";
+import { type Descriptor, type Digest, stargzAnnotations } from "@buildkit-ts/oci";
 import {
   type CachedResult,
   exportChains,
@@ -12,6 +12,8 @@ import {
 } from "@buildkit-ts/solver";
 import { CacheChains, type Remote } from "../cache-chains.ts";
 import type { LayerSource } from "./cache-target.ts";
+
+const { tocDigest, uncompressedSize } = stargzAnnotations;
 
 /** Gives the tree that a result holds; undefined for an empty one. The hold stays the result's. */
 export type RefOfResult = (result: Result) => ImmutableRef | undefined;
@@ -78,9 +80,12 @@ export class CollectedChains implements AsyncDisposable {
     const descriptors = remote.layers.map(({ descriptor, diffId, createdAt }): Descriptor => {
       this.#sources.set(descriptor.digest, { provider: remote.provider, known: descriptor });
       const { mediaType, digest, size } = descriptor;
+      const { [tocDigest]: toc, [uncompressedSize]: whole } = descriptor.annotations ?? {};
       const annotations = {
         "buildkit/createdat": formatTime(createdAt),
+        ...(toc !== undefined && { [tocDigest]: toc }),
         "containerd.io/uncompressed": diffId,
+        ...(whole !== undefined && { [uncompressedSize]: whole }),
       };
       return { mediaType, digest, size, annotations };
     });
