@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import type { CompressedSink } from "./compressor.ts";
+import { freeBuffer } from "./free-buffer.ts";
 import { GzipBlocks } from "./gzip-blocks.ts";
 
 /** Told where a member begins among the compressed bytes, once that is known. */
@@ -11,6 +12,7 @@ interface Member {
 }
 
 interface Job {
+  readonly input: Buffer;
   readonly output: Promise<Uint8Array>;
   /** The member that the block is the first of. */
   readonly begins: Member | undefined;
@@ -75,6 +77,7 @@ export class GzipMembers implements Disposable {
 
   [Symbol.dispose](): void {
     this.#jobs.length = 0;
+    freeBuffer(this.#block);
   }
 
   async #end(): Promise<void> {
@@ -92,9 +95,10 @@ export class GzipMembers implements Disposable {
     // A failure is met when the block's turn comes; until then it must not count as unhandled.
     output.catch(() => undefined);
     const trailer = last ? member.format.trailer() : undefined;
-    this.#jobs.push({ output, trailer, begins: this.#isFirstBlock ? member : undefined });
+    this.#jobs.push({ input, output, trailer, begins: this.#isFirstBlock ? member : undefined });
     this.#isFirstBlock = false;
-    this.#before = input.subarray(-beforeSize);
+    // A copy: the block is freed when it is compressed.
+    this.#before = last ? Buffer.alloc(0) : Buffer.from(input.subarray(-beforeSize));
     this.#filled = 0;
     while (this.#jobs.length >= this.#maxJobs) await this.#drainOne();
   }
@@ -109,5 +113,7 @@ export class GzipMembers implements Disposable {
       this.#written += bytes.length;
       await this.#sink(bytes);
     }
+    freeBuffer(job.input);
+    freeBuffer(output);
   }
 }
