@@ -2,12 +2,14 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { before, suite, test } from "node:test";
+import { inClient } from "@buildkit-ts/frontend";
+import { mkfile, scratch } from "@buildkit-ts/llb";
 import { TestRegistry } from "@buildkit-ts/registry/testing";
 import { busyboxContext, shellLayer, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
 import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { temporaryFolder } from "./support/processes.ts";
-import { type Solved, type SolveOptions, solveOk } from "./support/solve.ts";
+import { type Solved, type SolveOptions, solve, solveOk } from "./support/solve.ts";
 import { StallingRegistry } from "./support/stalling-registry.ts";
 
 /** Long enough for somebody to delete files meanwhile; where it is not, they are deleted after the step, and are lost as well. */
@@ -111,6 +113,23 @@ RUN ${slow} && cat /linked-4 > /copy-4
     const solved = await buildWhile(dockerfile, all, { exports });
     assert.equal(readFileSync(join(path, "copy-5"), "utf8"), "5\n");
     assert.equal(runs(solved), 2);
+  });
+
+  test("is made again for a frontend that looks into it", async () => {
+    const { signal } = new AbortController();
+    const definition = scratch()
+      .file(mkfile("/made-8", "8", { mode: 0o644 }))
+      .marshal();
+    let text = "";
+    const run = inClient(async (client) => {
+      const { ref } = await client.solve({ definition, evaluate: true }, { signal });
+      takeAway("made-8");
+      text = Buffer.from((await ref?.readFile("/made-8", { signal })) ?? []).toString();
+      return { ref: undefined, refs: new Map(), metadata: new Map() };
+    });
+    const solved = await solve(daemon, { run });
+    assert.equal(solved.error, undefined);
+    assert.equal(text, "8");
   });
 
   const kinds: readonly (readonly [what: string, options: () => Promise<SolveOptions>])[] = [

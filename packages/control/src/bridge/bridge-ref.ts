@@ -3,7 +3,7 @@ import { toBinary } from "@bufbuild/protobuf";
 import { opspb } from "@buildkit-ts/api";
 import { SingleFlight } from "@buildkit-ts/async";
 import type { ImmutableRef } from "@buildkit-ts/cache";
-import { SourceError, VertexError } from "@buildkit-ts/errdefs";
+import { LostContentError, SourceError, VertexError } from "@buildkit-ts/errdefs";
 import type { Descriptor } from "@buildkit-ts/oci";
 import type { Attestations } from "@buildkit-ts/provenance";
 import type { CachedResult, Edge, Job, OpContext, PrepareResult, Result } from "@buildkit-ts/solver";
@@ -82,10 +82,13 @@ export class BridgeRef implements AsyncDisposable {
     return this.#results.length === 0 ? undefined : this.#edge;
   }
 
-  /** The built tree; undefined for an empty one. The hold stays here. */
+  /** The built tree, made again if somebody has deleted its files; undefined for an empty one. The hold stays here. */
   async tree(options: { readonly signal: AbortSignal }): Promise<ImmutableRef | undefined> {
     const result = await this.result(options);
-    return result === undefined ? undefined : this.#engine.refOf(result);
+    const tree = result === undefined ? undefined : this.#engine.refOf(result);
+    if (tree === undefined || !(await isLost(tree))) return tree;
+    const again = await this.extracted(options);
+    return again === undefined ? undefined : this.#engine.refOf(again);
   }
 
   /** The blobs of a result's layers, lowest first; undefined, if there are none yet. */
@@ -127,6 +130,16 @@ export class BridgeRef implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true;
     await Promise.all(this.#results.splice(0).map(async (result) => await result[Symbol.asyncDispose]()));
+  }
+}
+
+async function isLost(tree: ImmutableRef): Promise<boolean> {
+  try {
+    await tree.checkPresent();
+    return false;
+  } catch (error) {
+    if (LostContentError.findIn(error) === undefined) throw error;
+    return true;
   }
 }
 

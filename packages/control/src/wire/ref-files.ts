@@ -38,7 +38,7 @@ export type TreeReader = <T>(
 /** Looks into what a build gave. */
 export function refReader(ref: BridgeRef): TreeReader {
   return async (look, options) => {
-    // What is read now must be here. A tree in use stays as it is; only one that was never mounted can be lost.
+    // What is read now must be here. Of a tree that was never mounted, it shows only then whether it can be had.
     if ((await ref.tree(options))?.isLazy === true) await ref.extracted(options);
     const tree = await ref.tree(options);
     return tree === undefined
