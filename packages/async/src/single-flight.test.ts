@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { SingleFlight } from "./single-flight.ts";
 
-const turn = async (): Promise<void> => await new Promise(setImmediate);
+const turn = async (): Promise<void> => await new Promise((resolve) => setImmediate(resolve));
 
 suite("SingleFlight", () => {
   test("does work once for all who ask meanwhile, and again for who asks later", async () => {
