@@ -55,6 +55,8 @@ export class FaultProxy implements AsyncDisposable {
   #issued = 0;
   /** `METHOD range` of the requests that continue a transfer. */
   readonly continued: string[] = [];
+  /** How many tokens were used up. */
+  endedTokens = 0;
   /** Requests so far. */
   requests = 0;
   /** Faults so far. */
@@ -84,6 +86,7 @@ export class FaultProxy implements AsyncDisposable {
     this.#tokens.clear();
     this.requests = 0;
     this.faults = 0;
+    this.endedTokens = 0;
   }
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
@@ -141,7 +144,10 @@ export class FaultProxy implements AsyncDisposable {
       delete request.headers.authorization;
       return true;
     }
-    if (token !== "") this.faults += 1;
+    if (token !== "") {
+      this.faults += 1;
+      this.endedTokens += 1;
+    }
     request.resume();
     const challenge = `Bearer realm="http://${this.host}/token",service="faults",scope="repository:x:pull,push"`;
     response.writeHead(401, { "www-authenticate": challenge }).end();

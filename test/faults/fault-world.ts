@@ -3,13 +3,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { encodeTarHeader, tarEnd, tarPadding } from "@buildkit-ts/tar";
 import { pushBaseImage } from "../e2e/support/base-image.ts";
 import { TestDaemon } from "../e2e/support/daemon.ts";
 import { gitIn, HttpGitServer, makeRepository } from "../e2e/support/git-servers.ts";
 import { type RunResult, temporaryFolder } from "../e2e/support/processes.ts";
 import { TestRegistry } from "../e2e/support/registry.ts";
 import { FaultProxy } from "./fault-proxy.ts";
+import { archiveOf } from "./fresh-image.ts";
 
 /** All servers that a build can depend on, each behind a proxy that can break what passes, and a daemon. */
 export class FaultWorld implements AsyncDisposable {
@@ -18,6 +18,10 @@ export class FaultWorld implements AsyncDisposable {
   readonly daemon: TestDaemon;
   /** In front of a registry, which has `library/busybox`. */
   readonly registry: FaultProxy;
+  /** Of the same registry, where nothing is broken. */
+  readonly upstreamHost: string;
+  /** The git repository `whole.git`. */
+  readonly repository: string;
   /** In front of git's smart HTTP. */
   readonly git: FaultProxy;
   /** In front of a server of files, with ranges and ETags. */
@@ -31,6 +35,8 @@ export class FaultWorld implements AsyncDisposable {
     readonly folder: string;
     readonly daemon: TestDaemon;
     readonly registry: FaultProxy;
+    readonly upstreamHost: string;
+    readonly repository: string;
     readonly git: FaultProxy;
     readonly files: FaultProxy;
   }) {
@@ -38,6 +44,8 @@ export class FaultWorld implements AsyncDisposable {
     this.folder = parts.folder;
     this.daemon = parts.daemon;
     this.registry = parts.registry;
+    this.upstreamHost = parts.upstreamHost;
+    this.repository = parts.repository;
     this.git = parts.git;
     this.files = parts.files;
   }
@@ -65,7 +73,9 @@ export class FaultWorld implements AsyncDisposable {
     const { port } = fileServer.address() as AddressInfo;
     const files = stack.use(await FaultProxy.start(`http://127.0.0.1:${port}`));
     const daemon = stack.use(await TestDaemon.start(folder));
-    return new FaultWorld({ stack: stack.move(), folder, daemon, registry, git, files });
+    const repository = join(repositories, "whole.git");
+    const { host: upstreamHost } = upstream;
+    return new FaultWorld({ stack: stack.move(), folder, daemon, registry, upstreamHost, repository, git, files });
   }
 
   /** Lets everything pass. */
@@ -118,7 +128,7 @@ async function serveFiles(): Promise<Server> {
     const path = request.url ?? "";
     const file = Buffer.alloc(200_000, `${path} `);
     const body = path.endsWith(".tar")
-      ? archive({ Dockerfile: Buffer.from("FROM scratch\nCOPY file /\n"), file })
+      ? archiveOf({ Dockerfile: Buffer.from("FROM scratch\nCOPY file /\n"), file })
       : file;
     response.setHeader("etag", `"${path.length}-${body.length}"`);
     response.setHeader("accept-ranges", "bytes");
@@ -135,16 +145,6 @@ async function serveFiles(): Promise<Server> {
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return server;
-}
-
-function archive(files: Readonly<Record<string, Buffer>>): Buffer {
-  const attributes = { type: "file", mode: 0o644, uid: 0, gid: 0, mtimeSeconds: 0 } as const;
-  const parts = Object.entries(files).flatMap(([name, bytes]) => [
-    encodeTarHeader({ ...attributes, name, size: bytes.length }),
-    bytes,
-    Buffer.alloc(tarPadding(bytes.length)),
-  ]);
-  return Buffer.concat([...parts, tarEnd]);
 }
 
 /** What a failed build printed in the end. */
