@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
+import { SocksServer } from "@buildkit-ts/proxies/testing";
 import { busyboxContext, shellLayer } from "./support/busybox-context.ts";
 import { CertificateAuthority } from "./support/certificates.ts";
 import { TestDaemon } from "./support/daemon.ts";
@@ -23,6 +24,7 @@ suite("a daemon behind a proxy", () => {
   let git: HttpGitServer;
   let files: Server;
   let secure: TestRegistry;
+  let ports: ReadonlyMap<string, number>;
 
   before(async () => {
     registry = await StallingRegistry.start();
@@ -35,14 +37,13 @@ suite("a daemon behind a proxy", () => {
     const tls = await authority.sign("server", ["DNS:secure.test"]);
     secure = await TestRegistry.start(folder.path, { name: "secure", tls });
     const portOf = (host: string): number => Number(host.split(":").at(-1));
-    proxy = await ForwardProxy.start(
-      new Map([
-        ["registry.test", portOf(registry.host)],
-        ["git.test", portOf(git.url)],
-        ["files.test", (files.address() as AddressInfo).port],
-        ["secure.test", portOf(secure.host)],
-      ]),
-    );
+    ports = new Map([
+      ["registry.test", portOf(registry.host)],
+      ["git.test", portOf(git.url)],
+      ["files.test", (files.address() as AddressInfo).port],
+      ["secure.test", portOf(secure.host)],
+    ]);
+    proxy = await ForwardProxy.start(ports);
     writeFileSync(
       join(folder.path, "none.toml"),
       `[registry."registry.test"]\nhttp = true\n[registry."secure.test"]\nca = ["${authority.cert}"]\n`,
@@ -85,6 +86,32 @@ RUN cat /file /git/in-git
     assert.match(output, /proxy 127\.0\.0\.1:\d+/);
     assert.match(output, /GET https:\/\/secure\.test\/v2\/: 200 OK/);
     assert.ok(proxy.requests.includes("CONNECT secure.test"));
+  });
+
+  test("does all that through a SOCKS proxy with a password, and tells nobody the password", async () => {
+    const user = { name: "me", password: "s3cret" };
+    await using socks = await SocksServer.start({ ports, user });
+    const url = `socks5h://me:s3cret@${socks.host}`;
+    const own = mkdtempSync(join(folder.path, "socks-"));
+    copyFileSync(join(folder.path, "none.toml"), join(own, "none.toml"));
+    await using other = await TestDaemon.start(own, [], ["env", `HTTP_PROXY=${url}`, `HTTPS_PROXY=${url}`]);
+    const lines = [
+      "FROM registry.test/base",
+      "ADD http://files.test/file /file",
+      "ADD http://git.test/code.git#main /git",
+    ];
+    const context = await busyboxContext(folder.path, `${lines.join("\n")}\nRUN cat /file /git/in-git\n`);
+    const exports = [{ type: "image", attributes: { name: "registry.test/by-socks:latest", push: "true" } }];
+    const { logs } = await solveOk(other, context, { exports });
+    assert.match(logs, /from the web\nfrom git/);
+    assert.ok(registry.registry.manifest("by-socks", "latest") !== undefined);
+    const { code, output } = await other.buildctl(["debug", "registry", "secure.test"]);
+    assert.equal(code, 0, output);
+    for (const host of ["registry.test", "files.test", "git.test", "secure.test"])
+      assert.ok(socks.requests.includes(host), host);
+    const unknown = await solveDockerfile(other, await busyboxContext(folder.path, "FROM unknown.test/base\n"));
+    assert.match(String(unknown.error), /by SOCKS proxy/);
+    assert.doesNotMatch(`${String(unknown.error)}${output}${other.log()}`, /s3cret/);
   });
 
   test("reaches this machine, and what NO_PROXY names, without it", async () => {

@@ -1,10 +1,10 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { proxyFor } from "@buildkit-ts/proxies";
 import type { Authorizer } from "./authorizer.ts";
 import { parseChallenges } from "./challenge.ts";
 import type { HttpAnswer, HttpSender } from "./http-sender.ts";
-import { proxyFor } from "./proxy-for.ts";
 import type { RegistryEndpoint } from "./registry-config.ts";
 import type { RegistryRequestOptions } from "./registry-exchange.ts";
 import { errorCodes } from "./retry-policy.ts";

@@ -2,8 +2,8 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { getCACertificates } from "node:tls";
 import { BuildError } from "@buildkit-ts/errdefs";
-import { Agent, type Dispatcher, ProxyAgent } from "undici";
-import { proxyFor } from "./proxy-for.ts";
+import { dispatcherFor, proxyFor } from "@buildkit-ts/proxies";
+import type { Dispatcher } from "undici";
 import type { RegistryHostConfig } from "./registry-config.ts";
 
 const timeouts = { headersTimeout: 300_000, bodyTimeout: 60_000, keepAliveTimeout: 60_000 };
@@ -57,11 +57,7 @@ class Pool {
     let dispatcher = this.#dispatchers.get(key);
     if (dispatcher === undefined) {
       // HTTP/1.1 only: with one HTTP/2 connection flow control would limit all transfers together.
-      const common = { ...timeouts, allowH2: false, connect: this.#connect };
-      dispatcher =
-        proxy === undefined
-          ? new Agent(common)
-          : new ProxyAgent({ ...common, uri: proxy.href, requestTls: this.#connect });
+      dispatcher = dispatcherFor(proxy, { ...timeouts, allowH2: false, connect: this.#connect });
       this.#dispatchers.set(key, dispatcher);
     }
     return dispatcher;

@@ -1,4 +1,5 @@
 import type { Pipeline, RequestPolicyFactory } from "@azure/storage-blob";
+import { nodeAgents } from "@buildkit-ts/proxies";
 import type { azureSdk } from "./azure-sdk.ts";
 
 /**
@@ -16,6 +17,18 @@ const withServiceVersion: RequestPolicyFactory = {
   }),
 };
 
+const agents = nodeAgents({ timeout: 60_000 }, process.env);
+
+/** Connections by the environment's proxies: those that the SDK makes itself know no SOCKS. */
+const withAgent: RequestPolicyFactory = {
+  create: (next) => ({
+    sendRequest: async (request) => {
+      request.agent = URL.parse(request.url)?.protocol === "http:" ? agents.http : agents.https;
+      return await next.sendRequest(request);
+    },
+  }),
+};
+
 /** How requests are sent, signed and sent again. */
 export function makeAzurePipeline(
   sdk: typeof azureSdk,
@@ -23,6 +36,6 @@ export function makeAzurePipeline(
 ): Pipeline {
   const retryOptions = { maxTries: 5, tryTimeoutInMs: 300_000, retryDelayInMs: 1000, maxRetryDelayInMs: 30_000 };
   const pipeline = sdk.newPipeline(credential, { retryOptions });
-  pipeline.factories.unshift(withServiceVersion);
+  pipeline.factories.unshift(withServiceVersion, withAgent);
   return pipeline;
 }

@@ -1,7 +1,8 @@
 import type { Readable } from "node:stream";
 import { type Clock, systemClock } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
-import { type Dispatcher, EnvHttpProxyAgent, request } from "undici";
+import { dispatcherFor, proxyFor } from "@buildkit-ts/proxies";
+import { type Dispatcher, request } from "undici";
 import type { StoreOptions } from "../object-store.ts";
 import { readSmall } from "../read-blob-stream.ts";
 import { storeError } from "../store-error.ts";
@@ -34,12 +35,8 @@ const maxDelayMs = 90_000;
 export class GithubHttp {
   readonly #options: GithubHttpOptions;
   readonly #clock: Clock;
-  // Of this store alone: idle connections end after some seconds, and keep nothing alive.
-  readonly #dispatcher: Dispatcher = new EnvHttpProxyAgent({
-    connect: { timeout: 30_000 },
-    headersTimeout: 300_000,
-    bodyTimeout: 0,
-  });
+  // Of this store alone, by proxy: idle connections end after some seconds, and keep nothing alive.
+  readonly #dispatchers = new Map<string, Dispatcher>();
 
   constructor(options: GithubHttpOptions) {
     this.#options = options;
@@ -81,13 +78,22 @@ export class GithubHttp {
       return await request(url, {
         method,
         headers: { "user-agent": "buildkit-ts", ...headers },
-        dispatcher: this.#dispatcher,
+        dispatcher: this.#dispatcherFor(url),
         signal: options.signal,
         ...(body !== undefined && { body: body() }),
       });
     } catch (error) {
       throw this.#error(error, message, options);
     }
+  }
+
+  #dispatcherFor(url: string): Dispatcher {
+    const proxy = proxyFor(new URL(url), process.env);
+    const key = proxy?.href ?? "";
+    const timeouts = { connect: { timeout: 30_000 }, headersTimeout: 300_000, bodyTimeout: 0 };
+    const dispatcher = this.#dispatchers.get(key) ?? dispatcherFor(proxy, timeouts);
+    this.#dispatchers.set(key, dispatcher);
+    return dispatcher;
   }
 
   #error(error: unknown, { action }: GithubRequest, options: StoreOptions): Error {

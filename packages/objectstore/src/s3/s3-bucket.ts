@@ -1,6 +1,7 @@
 import type { Readable } from "node:stream";
 import type { S3Client } from "@aws-sdk/client-s3";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { nodeAgents } from "@buildkit-ts/proxies";
 import type { StoreOptions } from "../object-store.ts";
 import { isNamed, statusOf, storeError } from "../store-error.ts";
 import type { S3Config } from "./s3-config.ts";
@@ -14,7 +15,7 @@ const minPartBytes = 5 << 20;
 const maxParts = 10_000;
 
 /** Connections stay for a minute; the SDK itself knows no proxies of the environment. */
-const agent = { keepAlive: true, maxSockets: 50, timeout: 60_000, proxyEnv: process.env };
+const agents = nodeAgents({ maxSockets: 50, timeout: 60_000 }, process.env);
 
 /** Single requests upon the objects of one bucket. */
 export class S3Bucket {
@@ -41,7 +42,12 @@ export class S3Bucket {
       // Digests guard the blobs, and other servers than Amazon's do not know the newer checksums.
       requestChecksumCalculation: "WHEN_REQUIRED",
       responseChecksumValidation: "WHEN_REQUIRED",
-      requestHandler: { connectionTimeout: 30_000, socketTimeout: 120_000, httpAgent: agent, httpsAgent: agent },
+      requestHandler: {
+        connectionTimeout: 30_000,
+        socketTimeout: 120_000,
+        httpAgent: agents.http,
+        httpsAgent: agents.https,
+      },
     });
     return new S3Bucket(config, sdk, client);
   }

@@ -58,9 +58,13 @@ function isInNetwork(host: string, address: string, prefix: number): boolean {
 
 function parseProxy(text: string): URL {
   const url = URL.parse(/^[a-z0-9+]+:\/\//i.test(text) ? text : `http://${text}`);
-  if (url !== null && /^https?:$/.test(url.protocol)) return url;
+  if (url !== null && /^(?:https?|socks5h?):$/.test(url.protocol)) return url;
   // Its text may hold a password.
-  throw new BuildError("failed_precondition", "Cannot use proxy of the environment: it is no URL of http or https", {
-    hint: "HTTP_PROXY and HTTPS_PROXY of the daemon look like http://proxy.example.com:3128",
-  });
+  throw new BuildError(
+    "failed_precondition",
+    "Cannot use proxy of the environment: it is no URL of http, https or socks5",
+    {
+      hint: "HTTP_PROXY and HTTPS_PROXY of the daemon look like http://proxy.example.com:3128",
+    },
+  );
 }

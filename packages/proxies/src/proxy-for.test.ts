@@ -14,6 +14,12 @@ test("proxyFor() takes the proxy of the URL's scheme, in either spelling", () =>
   assert.equal(proxyFor(new URL("http://a/"), { HTTP_PROXY: "" }), undefined);
 });
 
+test("proxyFor() takes proxies of HTTP with and without TLS, and of SOCKS", () => {
+  for (const proxy of ["http://p:1/", "https://p:1/", "socks5://me:secret@p:1", "socks5h://p:1"])
+    assert.equal(proxyFor(new URL("http://a/"), { HTTP_PROXY: proxy })?.href, proxy);
+  assert.equal(proxyFor(new URL("http://a/"), { ALL_PROXY: "socks5://p:1" }), undefined);
+});
+
 test("proxyFor() never sends what is for this machine elsewhere", () => {
   for (const host of ["localhost:5000", "127.0.0.1", "127.9.9.9:1", "[::1]:5000"])
     assert.equal(askFor(`http://${host}/`), undefined, host);
@@ -51,7 +57,7 @@ test("proxyFor() leaves out what NO_PROXY names", () => {
 });
 
 test("proxyFor() says what is wrong with a proxy, without its password", () => {
-  for (const proxy of ["socks5://me:secret@host", "http://me:secret@[", "ftp://x"])
+  for (const proxy of ["socks4://me:secret@host", "http://me:secret@[", "ftp://x"])
     assert.throws(
       () => proxyFor(new URL("http://a/"), { HTTP_PROXY: proxy }),
       (error) => {

@@ -1,0 +1,3 @@
+export { type DispatcherOptions, dispatcherFor } from "./dispatcher-for.ts";
+export { type NodeAgents, nodeAgents } from "./node-agents.ts";
+export { type ProxyEnvironment, proxyFor } from "./proxy-for.ts";

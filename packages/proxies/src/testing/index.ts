@@ -1,0 +1,1 @@
+export { SocksServer, type SocksServerOptions } from "./socks-server.ts";
