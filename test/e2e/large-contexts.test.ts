@@ -11,7 +11,7 @@ const manyFiles = isNightly ? 100_000 : 2000;
 const filesInDirectory = 250;
 const largeBytes = isNightly ? 10 * 2 ** 30 : 320 * 2 ** 20;
 /** Far more than a transfer needs, and less than the large file. Half of it is the client from its source tree. */
-const grownMb = isNightly ? 400 : 250;
+const grownMb = isNightly ? 400 : 300;
 
 suite("large contexts", () => {
   const owned = ownedBySuite();

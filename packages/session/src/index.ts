@@ -3,7 +3,7 @@ export { type BlobName, SessionBlobs } from "./content/session-blobs.ts";
 export { type FileStat, goMode, goModeFrom } from "./fsutil/file-stat.ts";
 export { comparePaths } from "./fsutil/path-order.ts";
 export { readXattrs } from "./fsutil/read-xattrs.ts";
-export type { ReceiveResult, TreeChange } from "./fsutil/receive-engine.ts";
+export type { ReceiveResult, TreeChange } from "./fsutil/receive-options.ts";
 export type { ReceivedDigest } from "./fsutil/received-digests.ts";
 export { prefixEntries, type SendEntry } from "./fsutil/send-entry.ts";
 export { type TreeFilter, walkTree } from "./fsutil/walk-tree.ts";

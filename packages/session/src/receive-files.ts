@@ -1,7 +1,7 @@
 import type { ClientHttp2Stream } from "node:http2";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { listSizes } from "./fsutil/list-sizes.ts";
-import type { ReceiveResult } from "./fsutil/receive-engine.ts";
+import type { ReceiveResult } from "./fsutil/receive-options.ts";
 import { receiveTree } from "./fsutil/receive-tree.ts";
 import type { SessionCaller } from "./session.ts";
 import { encodeOptions } from "./wire/metadata.ts";
@@ -51,13 +51,13 @@ export async function receiveFiles(
   if (request.excludePatterns !== undefined) metadata["exclude-patterns"] = request.excludePatterns;
   if (request.followPaths !== undefined) metadata["followpaths"] = request.followPaths;
   const open = (): ClientHttp2Stream => caller.openStream(diffCopy, encodeOptions(metadata));
-  const result = await transferFiles(open(), request, signal);
+  const result = await transferFiles({ caller, stream: open() }, request, signal);
   if (result.unlisted.length > 0) await checkUnlisted(open(), new Set(result.unlisted), signal);
   return result;
 }
 
 async function transferFiles(
-  stream: ClientHttp2Stream,
+  { caller, stream }: { readonly caller: SessionCaller; readonly stream: ClientHttp2Stream },
   request: ReceiveFilesRequest,
   signal: AbortSignal,
 ): Promise<ReceiveResult> {
@@ -71,6 +71,7 @@ async function transferFiles(
       merge: false,
       digests: request.digests === true,
       signal,
+      divert: (onData) => caller.divert(stream, onData),
       ...(request.previous !== undefined && { previous: request.previous }),
       ...(request.owner !== undefined && { owner: request.owner }),
       ...(request.onlyMatching !== undefined && { onlyMatching: request.onlyMatching }),

@@ -7,6 +7,7 @@ import type { Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { type HealthPolicy, HealthWatch, healthPolicy } from "./health-watch.ts";
 import type { SessionCaller } from "./session.ts";
+import { DataTap, type DivertedData } from "./wire/data-tap.ts";
 import { bulkSessionOptions, widenWindow } from "./wire/http2-settings.ts";
 import { allValues, firstValue, type Metadata } from "./wire/metadata.ts";
 import { callUnary, openStream } from "./wire/rpc-client.ts";
@@ -19,7 +20,7 @@ export class SessionConnection implements SessionCaller {
   readonly http2: ClientHttp2Session;
   readonly #methods: ReadonlySet<string>;
   readonly #closed = new AbortController();
-  readonly #connection: Duplex;
+  readonly #tap: DataTap;
   readonly #clock: Clock;
   readonly #policy: HealthPolicy;
   #transport: Transport | undefined;
@@ -32,18 +33,17 @@ export class SessionConnection implements SessionCaller {
     const methods = allValues(metadata, "x-docker-expose-session-grpc-method");
     this.#methods = new Set(methods.map((method) => method.toLowerCase()));
     this.#policy = healthPolicy(firstValue(metadata, "x-buildkit-session-health-custom-timeout"));
-    this.#connection = connection;
     this.#clock = clock;
-    this.http2 = connect("http://localhost", { ...bulkSessionOptions, createConnection: () => connection });
+    this.#tap = new DataTap(connection);
+    this.http2 = connect("http://localhost", { ...bulkSessionOptions, createConnection: () => this.#tap });
     this.http2.once("connect", widenWindow);
-    // After HTTP/2 has taken the stream over: it decides when it flows.
     connection.on("data", (chunk: Buffer) => {
       this.#receivedBytes += chunk.length;
     });
     this.http2.on("error", (error) => this.close(error));
     this.http2.once("close", () => this.close());
     connection.once("close", () => this.close());
-    connection.on("error", (error) => this.close(error));
+    this.#tap.on("error", (error) => this.close(error));
   }
 
   get closed(): AbortSignal {
@@ -64,12 +64,16 @@ export class SessionConnection implements SessionCaller {
     return openStream(this.http2, method, metadata);
   }
 
+  divert(stream: ClientHttp2Stream, onData: (data: Buffer) => void): DivertedData | undefined {
+    return stream.id === undefined ? undefined : this.#tap.divert(stream.id, onData);
+  }
+
   /** Ends the session; everything that goes on in it fails. Idempotent. */
   close(cause?: unknown): void {
     if (this.#closed.signal.aborted) return;
     this.#closed.abort(new BuildError("unavailable", `session ${this.id} was closed`, { cause }));
     this.http2.destroy();
-    this.#connection.destroy();
+    this.#tap.destroy();
   }
 
   /** Asks the client regularly whether it is alive, until the session ends. */

@@ -1,6 +1,7 @@
 import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
 import type { Transport } from "@connectrpc/connect";
+import type { DivertedData } from "./wire/data-tap.ts";
 
 /**
  * The daemon's side of one client's session: an HTTP/2 connection on which the client serves its attachables.
@@ -19,6 +20,11 @@ export interface SessionCaller {
   readonly transport: Transport;
   /** A raw gRPC stream (no framing added) for bulk transfers; metadata values may repeat. */
   openStream(method: string, metadata: Readonly<Record<string, string | readonly string[]>>): ClientHttp2Stream;
+  /**
+   * Gives the data of a stream that was just opened to `onData` as they come, without a stream's costs per message.
+   * Undefined, if that is not possible; then they come on the stream.
+   */
+  divert(stream: ClientHttp2Stream, onData: (data: Buffer) => void): DivertedData | undefined;
   readonly http2: ClientHttp2Session;
 }
 

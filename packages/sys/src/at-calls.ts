@@ -114,16 +114,22 @@ export function utimesOf(fd: number, times: FileTimes): void {
   futimens.call(undefined, fd, encodeTimes(times));
 }
 
+/** Calls read it before they return. */
+const timesArgument = new BigInt64Array(4);
+
 function encodeTimes({ accessNs, modificationNs }: FileTimes): BigInt64Array {
-  const spec = new BigInt64Array(4);
-  for (const [index, time] of [accessNs, modificationNs].entries()) {
-    if (time === undefined) {
-      spec[index * 2 + 1] = UTIME_OMIT;
-      continue;
-    }
-    const nanoseconds = ((time % second) + second) % second;
-    spec[index * 2] = (time - nanoseconds) / second;
-    spec[index * 2 + 1] = nanoseconds;
+  encodeTime(accessNs, 0);
+  if (modificationNs === accessNs) timesArgument.copyWithin(2, 0, 2);
+  else encodeTime(modificationNs, 2);
+  return timesArgument;
+}
+
+function encodeTime(time: bigint | undefined, index: number): void {
+  if (time === undefined) {
+    timesArgument[index + 1] = UTIME_OMIT;
+    return;
   }
-  return spec;
+  const nanoseconds = ((time % second) + second) % second;
+  timesArgument[index] = (time - nanoseconds) / second;
+  timesArgument[index + 1] = nanoseconds;
 }

@@ -24,28 +24,38 @@ const typeFlags: ReadonlyMap<number, string> = new Map([
 const symlinkType = 0o120000;
 
 /**
- * A SHA-256 that has read a file's attributes, and now wants its bytes: the digest that BuildKit's `cache/contenthash`
- * gives a file. The attributes are spelled as Docker's tarsum version 1 spells a tar header without name and time.
+ * What a file's digest starts with, before the file's bytes. The attributes are spelled as Docker's tarsum version 1 spells
+ * a tar header without name and time.
  */
-export function fileHeaderHash(attributes: HashedAttributes): Hash {
+export function fileHeader(attributes: HashedAttributes): string | Buffer {
   const { mode, uid, gid, device, xattrs } = attributes;
   const type = mode & typeBits;
   // Whatever has no type of its own in a tar, such as a socket, counts as a regular file.
   const flag = typeFlags.get(type) ?? "0";
   const permissions = type === symlinkType ? 0o777 | (mode & 0o7000) : mode & 0o7777;
   const size = flag === "0" ? attributes.sizeBytes : 0;
-  const hash = createHash("sha256");
   const { linkname = "" } = attributes;
   const start = `namemode${permissions}uid${uid}gid${gid}size${size}typeflag${flag}linkname`;
   const end = `unamegnamedevmajor${device?.major ?? 0}devminor${device?.minor ?? 0}`;
-  // One call where it can be one: for small files the calls cost more than the hashing.
-  if (typeof linkname === "string") hash.update(`${start}${linkname}${end}`);
-  else hash.update(start).update(linkname).update(end);
-  if (xattrs === undefined) return hash;
+  if (typeof linkname === "string" && xattrs === undefined) return `${start}${linkname}${end}`;
+  return Buffer.concat([
+    Buffer.from(start),
+    Buffer.from(linkname as string),
+    Buffer.from(end),
+    ...hashedXattrs(xattrs),
+  ]);
+}
+
+/** A SHA-256 that has read a file's attributes, and now wants its bytes: the digest that BuildKit's `cache/contenthash` gives a file. */
+export function fileHeaderHash(attributes: HashedAttributes): Hash {
+  return createHash("sha256").update(fileHeader(attributes));
+}
+
+function hashedXattrs(xattrs: ReadonlyMap<string, Uint8Array> = new Map()): Uint8Array[] {
   const names = [...xattrs.keys()].filter(isHashedXattr);
-  for (const name of names.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))))
-    hash.update(name).update(xattrs.get(name) ?? "");
-  return hash;
+  return names
+    .toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+    .flatMap((name) => [Buffer.from(name), xattrs.get(name) ?? Buffer.alloc(0)]);
 }
 
 /** Security labels and access lists depend on the machine; capabilities do not. */

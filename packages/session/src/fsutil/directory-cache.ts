@@ -14,6 +14,8 @@ const capacity = 128;
 export class DirectoryCache implements Disposable {
   readonly #rootFd: number;
   readonly #open = new Map<string, number>();
+  /** Entries come directory by directory. */
+  #last: { readonly path: string; readonly fd: number } | undefined;
 
   /** @param root A trusted path. */
   constructor(root: string) {
@@ -31,6 +33,13 @@ export class DirectoryCache implements Disposable {
   /** A descriptor of a directory, valid until the next call. */
   directory(path: string): number {
     if (path === "") return this.#rootFd;
+    if (this.#last?.path === path) return this.#last.fd;
+    const fd = this.#find(path);
+    this.#last = { path, fd };
+    return fd;
+  }
+
+  #find(path: string): number {
     const known = this.#open.get(path);
     if (known !== undefined) {
       this.#open.delete(path);
@@ -62,6 +71,7 @@ export class DirectoryCache implements Disposable {
   /** Forgets a directory that is about to be removed, and what is in it. */
   forget(path: string): void {
     const prefix = `${path}/`;
+    this.#last = undefined;
     for (const [known, fd] of this.#open) {
       if (known !== path && !known.startsWith(prefix)) continue;
       this.#open.delete(known);

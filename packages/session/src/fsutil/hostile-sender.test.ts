@@ -12,7 +12,8 @@ import fc from "fast-check";
 import { frameMessage } from "../wire/grpc-frames.ts";
 import { type FileStat, goMode } from "./file-stat.ts";
 import { PacketWriter } from "./packet.ts";
-import { ReceiveEngine, type ReceiveOptions } from "./receive-engine.ts";
+import { ReceiveEngine } from "./receive-engine.ts";
+import type { ReceiveOptions } from "./receive-options.ts";
 
 type Step =
   | { readonly kind: "stat"; readonly stat: FileStat | undefined }

@@ -1,9 +1,9 @@
-import type { ReceiveOptions, ReceiveResult } from "./receive-engine.ts";
+import type { ReceiveOptions, ReceiveResult } from "./receive-options.ts";
 
 /** What is told to the thread that receives files. */
 export type ToReceiver =
   | { readonly type: "start"; readonly id: number; readonly options: ReceiveOptions }
-  | { readonly type: "data"; readonly id: number; readonly bytes: Uint8Array }
+  | { readonly type: "data"; readonly id: number; readonly buffer: ArrayBuffer; readonly length: number }
   | { readonly type: "stop"; readonly id: number };
 
 /** What that thread answers. */
@@ -11,7 +11,8 @@ export type FromReceiver =
   | {
       readonly type: "progress";
       readonly id: number;
-      /** How many of the bytes that were handed over are dealt with. */
+      /** The buffer that was handed over, and how many bytes of it are dealt with. */
+      readonly buffer: ArrayBuffer;
       readonly taken: number;
       readonly received: number;
       readonly send: Uint8Array | undefined;

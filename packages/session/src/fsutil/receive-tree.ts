@@ -1,12 +1,17 @@
 import type { ClientHttp2Stream, ServerHttp2Stream } from "node:http2";
 import { BuildError } from "@buildkit-ts/errdefs";
+import type { DivertedData } from "../wire/data-tap.ts";
+import { BatchQueue } from "./batch-queue.ts";
 import { PacketWriter } from "./packet.ts";
-import type { ReceiveOptions, ReceiveResult } from "./receive-engine.ts";
-import { receiverThread } from "./receiver-thread.ts";
+import type { ReceiveOptions, ReceiveResult } from "./receive-options.ts";
+import { receiverThread, type TransferProgress } from "./receiver-thread.ts";
 
-/** Bytes that are handed to the writing thread at once, and how many may be there before the sender has to wait. */
-const batchBytes = 512 << 10;
-const maxInFlightBytes = 8 << 20;
+/** How a transfer is connected with its surroundings. */
+export interface TransferOptions {
+  readonly onProgress?: ((bytes: number) => void) | undefined;
+  /** Has the stream's data given to `onData`; without, or where it cannot, they are read from the stream. */
+  readonly divert?: ((onData: (data: Buffer) => void) => DivertedData | undefined) | undefined;
+}
 
 /**
  * Receives a tree on a gRPC stream, whose headers were exchanged.
@@ -15,11 +20,11 @@ const maxInFlightBytes = 8 << 20;
  */
 export async function receiveTree(
   stream: ClientHttp2Stream | ServerHttp2Stream,
-  options: ReceiveOptions & { readonly onProgress?: (bytes: number) => void; readonly signal: AbortSignal },
+  options: ReceiveOptions & TransferOptions & { readonly signal: AbortSignal },
 ): Promise<ReceiveResult> {
-  const { onProgress, signal, ...receiveOptions } = options;
+  const { onProgress, divert, signal, ...receiveOptions } = options;
   signal.throwIfAborted();
-  const transfer = new Transfer(stream, onProgress);
+  const transfer = new Transfer(stream, { onProgress, divert });
   const onAbort = (): void => transfer.fail(signal.reason as Error);
   signal.addEventListener("abort", onAbort, { once: true });
   try {
@@ -32,19 +37,22 @@ export async function receiveTree(
 /** Moves bytes between the stream and the writing thread. */
 class Transfer {
   readonly #stream: ClientHttp2Stream | ServerHttp2Stream;
-  readonly #onProgress: ((bytes: number) => void) | undefined;
+  readonly #options: TransferOptions;
   readonly #outcome = Promise.withResolvers<ReceiveResult>();
+  readonly #queue: BatchQueue;
   #id = 0;
-  #batch = new Uint8Array(0);
-  #filled = 0;
-  #flushScheduled = false;
-  #inFlight = 0;
+  #diverted: DivertedData | undefined;
   #settled = false;
   #lost: BuildError | undefined;
 
-  constructor(stream: ClientHttp2Stream | ServerHttp2Stream, onProgress: ((bytes: number) => void) | undefined) {
+  constructor(stream: ClientHttp2Stream | ServerHttp2Stream, options: TransferOptions) {
     this.#stream = stream;
-    this.#onProgress = onProgress;
+    this.#options = options;
+    this.#queue = new BatchQueue({
+      handOver: (buffer, length) => receiverThread.push(this.#id, { buffer, length }),
+      pause: () => void stream.pause(),
+      resume: () => void stream.resume(),
+    });
   }
 
   async run(options: ReceiveOptions): Promise<ReceiveResult> {
@@ -57,9 +65,13 @@ class Transfer {
       },
       onFailed: (error) => this.#failBoth(error),
     });
-    const onData = (chunk: Buffer): void => this.#push(chunk);
+    const onData = (chunk: Buffer): void => {
+      if (!this.#settled) this.#queue.push(chunk);
+    };
+    using diverted = this.#options.divert?.(onData);
+    this.#diverted = diverted;
     const onEnd = (): void => {
-      this.#flush();
+      if (!this.#settled) this.#queue.flush();
       this.#endedByPeer();
     };
     stream.on("data", onData);
@@ -86,7 +98,7 @@ class Transfer {
   #endedByPeer(): void {
     if (this.#settled) return;
     const lost = new BuildError("unavailable", "Cannot receive files: the sender ended the stream early");
-    if (this.#inFlight === 0) this.fail(lost);
+    if (this.#queue.isIdle) this.fail(lost);
     else this.#lost = lost;
   }
 
@@ -99,46 +111,12 @@ class Transfer {
     this.#outcome.reject(error);
   }
 
-  #push(chunk: Buffer): void {
-    if (this.#settled) return;
-    for (let offset = 0; offset < chunk.length; ) {
-      if (this.#batch.length === 0) this.#batch = new Uint8Array(batchBytes);
-      const part = chunk.subarray(offset, offset + this.#batch.length - this.#filled);
-      this.#batch.set(part, this.#filled);
-      this.#filled += part.length;
-      offset += part.length;
-      if (this.#filled === this.#batch.length) this.#flush();
-    }
-    // What came in one turn of the event loop goes over together.
-    if (this.#filled === 0 || this.#flushScheduled) return;
-    this.#flushScheduled = true;
-    setImmediate(() => {
-      this.#flushScheduled = false;
-      this.#flush();
-    });
-  }
-
-  #flush(): void {
-    if (this.#filled === 0 || this.#settled) return;
-    const full = this.#filled > batchBytes / 2;
-    const bytes = full ? this.#batch.subarray(0, this.#filled) : this.#batch.slice(0, this.#filled);
-    if (full) this.#batch = new Uint8Array(0);
-    this.#filled = 0;
-    this.#inFlight += bytes.length;
-    receiverThread.push(this.#id, bytes);
-    if (this.#inFlight > maxInFlightBytes) this.#stream.pause();
-  }
-
-  #onTaken(progress: {
-    readonly taken: number;
-    readonly received: number;
-    readonly send: Uint8Array | undefined;
-  }): void {
-    this.#inFlight -= progress.taken;
-    if (progress.send !== undefined && !this.#stream.destroyed) this.#stream.write(progress.send);
-    if (this.#inFlight <= maxInFlightBytes / 2) this.#stream.resume();
-    this.#onProgress?.(progress.received);
-    if (this.#lost !== undefined && this.#inFlight === 0) {
+  #onTaken({ buffer, taken, received, send }: TransferProgress): void {
+    if (send !== undefined && !this.#stream.destroyed) this.#stream.write(send);
+    this.#queue.taken(buffer, taken);
+    this.#diverted?.taken(taken);
+    this.#options.onProgress?.(received);
+    if (this.#lost !== undefined && this.#queue.isIdle) {
       const lost = this.#lost;
       // If this message completes the transfer, that is told right after it.
       queueMicrotask(() => this.fail(lost));

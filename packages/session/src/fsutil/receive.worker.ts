@@ -23,7 +23,7 @@ function handle(message: ToReceiver): void {
       engines.set(message.id, new ReceiveEngine(message.options));
       return;
     case "data":
-      receive(message.id, message.bytes);
+      receive(message);
       return;
     case "stop":
       drop(message.id);
@@ -33,14 +33,14 @@ function handle(message: ToReceiver): void {
   }
 }
 
-function receive(id: number, bytes: Uint8Array): void {
+function receive({ id, buffer, length }: ToReceiver & { readonly type: "data" }): void {
   const engine = engines.get(id);
   if (engine === undefined) return;
-  const output = engine.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  const output = engine.push(Buffer.from(buffer, 0, length));
   const send = output.length > 0 ? Uint8Array.from(output) : undefined;
   const result = engine.isDone ? engine.result : undefined;
   if (result !== undefined) drop(id);
-  post({ type: "progress", id, taken: bytes.byteLength, received: engine.bytes, send, result });
+  post({ type: "progress", id, buffer, taken: length, received: engine.bytes, send, result }, [buffer]);
 }
 
 function drop(id: number): void {
@@ -49,6 +49,6 @@ function drop(id: number): void {
   engine?.[Symbol.dispose]();
 }
 
-function post(message: FromReceiver): void {
-  parentPort?.postMessage(message, []);
+function post(message: FromReceiver, moved: readonly ArrayBuffer[] = []): void {
+  parentPort?.postMessage(message, [...moved]);
 }

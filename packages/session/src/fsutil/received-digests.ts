@@ -1,5 +1,5 @@
-import type { Hash } from "node:crypto";
-import { encodeBytes, fileHeaderHash } from "@buildkit-ts/tar";
+import { encodeBytes, fileHeader } from "@buildkit-ts/tar";
+import { ContentDigest, headerDigest } from "./content-digest.ts";
 import { type FileStat, isDirectory, isSymlink, systemMode } from "./file-stat.ts";
 
 /** What of an entry that came is known without reading it again. */
@@ -17,7 +17,7 @@ const maxDigests = 1_000_000;
  * keys have them, `sha256:` and hex digits.
  */
 export class ReceivedDigests {
-  readonly #hashes = new Map<number, Hash>();
+  readonly #receiving = new Map<number, ContentDigest>();
   #entries: ReceivedDigest[] | undefined = [];
 
   /** Undefined, if there were too many. */
@@ -28,23 +28,23 @@ export class ReceivedDigests {
   /** An entry without content. */
   add(stat: FileStat): void {
     const { path, linkName } = stat;
-    if (isSymlink(stat)) this.#push({ kind: "symlink", path, digest: finish(hashOf(stat)), linkName });
+    if (isSymlink(stat)) this.#push({ kind: "symlink", path, digest: headerDigest(headerOf(stat)), linkName });
     else if (linkName !== "") this.#push({ kind: "hardLink", path, linkName });
-    else this.#push({ kind: isDirectory(stat) ? "directory" : "file", path, digest: finish(hashOf(stat)) });
+    else this.#push({ kind: isDirectory(stat) ? "directory" : "file", path, digest: headerDigest(headerOf(stat)) });
   }
 
   beginFile(id: number, stat: FileStat): void {
-    this.#hashes.set(id, hashOf(stat));
+    this.#receiving.set(id, new ContentDigest(headerOf(stat), stat.size));
   }
 
   update(id: number, data: Uint8Array): void {
-    this.#hashes.get(id)?.update(data);
+    this.#receiving.get(id)?.update(data);
   }
 
   finishFile(id: number, { path }: FileStat): void {
-    const hash = this.#hashes.get(id);
-    this.#hashes.delete(id);
-    if (hash !== undefined) this.#push({ kind: "file", path, digest: finish(hash) });
+    const digest = this.#receiving.get(id);
+    this.#receiving.delete(id);
+    if (digest !== undefined) this.#push({ kind: "file", path, digest: digest.finish() });
   }
 
   #push(entry: ReceivedDigest): void {
@@ -53,9 +53,9 @@ export class ReceivedDigests {
   }
 }
 
-function hashOf(stat: FileStat): Hash {
+function headerOf(stat: FileStat): string | Uint8Array {
   const { uid, gid, size, devMajor, devMinor, xattrs } = stat;
-  return fileHeaderHash({
+  return fileHeader({
     mode: systemMode(stat.mode),
     uid,
     gid,
@@ -64,8 +64,4 @@ function hashOf(stat: FileStat): Hash {
     ...(isSymlink(stat) && { linkname: stat.linkName.isWellFormed() ? stat.linkName : encodeBytes(stat.linkName) }),
     ...(xattrs !== undefined && { xattrs }),
   });
-}
-
-function finish(hash: Hash): string {
-  return `sha256:${hash.digest("hex")}`;
 }

@@ -1,18 +1,20 @@
 import { OnDemandThread } from "@buildkit-ts/async";
 import { BuildError, type Code } from "@buildkit-ts/errdefs";
-import type { ReceiveOptions, ReceiveResult } from "./receive-engine.ts";
+import type { ReceiveOptions, ReceiveResult } from "./receive-options.ts";
 import type { FromReceiver, ToReceiver } from "./receive-protocol.ts";
 
 /** How long the thread outlives its last transfer; starting one takes longer than a small transfer. */
 const idleMs = 30_000;
 
+/** What the thread says of one message that it dealt with. */
+export type TransferProgress = Pick<
+  FromReceiver & { readonly type: "progress" },
+  "buffer" | "taken" | "received" | "send"
+>;
+
 /** What becomes of a transfer. Called on the main thread. */
 export interface TransferListener {
-  onProgress(progress: {
-    readonly taken: number;
-    readonly received: number;
-    readonly send: Uint8Array | undefined;
-  }): void;
+  onProgress(progress: TransferProgress): void;
   onDone(result: ReceiveResult): void;
   onFailed(error: BuildError): void;
 }
@@ -36,9 +38,9 @@ class ReceiverThread {
     return id;
   }
 
-  /** Hands bytes over; their buffer is moved to the thread. */
-  push(id: number, bytes: Uint8Array<ArrayBuffer>): void {
-    this.#thread.post({ type: "data", id, bytes }, [bytes.buffer]);
+  /** Hands the first bytes of a buffer over, which is moved to the thread and comes back with its answer. */
+  push(id: number, bytes: { readonly buffer: ArrayBuffer; readonly length: number }): void {
+    this.#thread.post({ type: "data", id, ...bytes }, [bytes.buffer]);
   }
 
   stop(id: number): void {

@@ -220,7 +220,7 @@ class TreeSender {
       sent += chunk.length;
       reading = readChunk(fd);
       try {
-        await this.#sendChunk(id, chunk);
+        await this.#sendChunk(id, chunk, () => void chunk.buffer.transfer(0));
       } catch (error) {
         await reading;
         throw error;
@@ -234,26 +234,30 @@ class TreeSender {
     this.#writer.raw(chunk);
   }
 
-  async #sendChunk(id: number, chunk: Uint8Array): Promise<void> {
+  /** @param onSent Called when nobody reads the chunk any more. */
+  async #sendChunk(id: number, chunk: Uint8Array, onSent?: () => void): Promise<void> {
     if (chunk.length === 0) return;
     this.#writer.dataHeader(id, chunk.length);
     const header = this.#writer.take();
     this.#bytes += header.length;
     this.#stream.cork();
     this.#stream.write(header);
-    const written = this.#write(chunk);
+    const written = this.#write(chunk, onSent);
     this.#stream.uncork();
     await written;
   }
 
-  async #write(data: Uint8Array): Promise<void> {
+  async #write(data: Uint8Array, onSent?: () => void): Promise<void> {
     const stream = this.#stream;
     if (stream.destroyed || stream.writableEnded) {
       throw new BuildError("unavailable", "Cannot send files: the receiver has gone");
     }
     this.#bytes += data.length;
     this.#options.onProgress?.(this.#bytes);
-    if (stream.write(data)) return;
+    const isFlowing = stream.write(data, (error) => {
+      if (error === null || error === undefined) onSent?.();
+    });
+    if (isFlowing) return;
     await new Promise<void>((resolve) => {
       const done = (): void => {
         stream.off("drain", done);
@@ -311,7 +315,8 @@ function openForReading(path: string): number | undefined {
   }
 }
 
-async function readChunk(fd: number): Promise<Buffer> {
+/** A chunk has memory of its own, which is freed when it is sent: a large file would leave garbage of its size. */
+async function readChunk(fd: number): Promise<Buffer<ArrayBuffer>> {
   const buffer = Buffer.allocUnsafeSlow(chunkBytes);
   return await new Promise((resolve, reject) => {
     read(fd, buffer, 0, chunkBytes, null, (error, length) => {

@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { duplexPair } from "node:stream";
+import { suite, test } from "node:test";
+import { receiveFiles } from "../receive-files.ts";
+import { shareDirectories } from "../serving/file-sync.ts";
+import { openTestSession } from "../testing/open-test-session.ts";
+import { DataTap } from "./data-tap.ts";
+import { bulkSessionOptions } from "./http2-settings.ts";
+
+const { signal } = new AbortController();
+const { initialWindowSize, maxFrameSize } = bulkSessionOptions.settings;
+
+function dataFrame(streamId: number, length: number): Buffer {
+  const frame = Buffer.alloc(9 + length);
+  frame.writeUIntBE(length, 0, 3);
+  frame.writeUInt32BE(streamId, 5);
+  return frame;
+}
+
+suite("DataTap", () => {
+  test("lets a stream send more than its windows, and gives back what lost streams had of the connection's", async () => {
+    const root = mkdtempSync(join(tmpdir(), "data-tap-"));
+    using cleanup = new DisposableStack();
+    cleanup.defer(() => rmSync(root, { recursive: true }));
+    const bytes = Buffer.alloc(20 << 20, "some text, and more\n");
+    mkdirSync(join(root, "source"));
+    writeFileSync(join(root, "source", "a"), bytes);
+    writeFileSync(join(root, "source", "b"), bytes);
+    await using session = await openTestSession([shareDirectories({ context: join(root, "source") })]);
+    for (const attempt of [1, 2, 3, 4, 5]) {
+      // What is in the way makes a transfer fail when the other file has come.
+      const destination = join(root, `lost-${attempt}`);
+      mkdirSync(destination);
+      const controller = new AbortController();
+      const transfer = receiveFiles(
+        session.caller,
+        { name: "context", destination, onProgress: (received) => received > 4 << 20 && controller.abort() },
+        { signal: controller.signal },
+      );
+      await assert.rejects(transfer, { name: "AbortError" });
+    }
+    const destination = join(root, "destination");
+    mkdirSync(destination);
+    await receiveFiles(session.caller, { name: "context", destination }, { signal });
+    for (const name of ["a", "b"]) assert.ok(readFileSync(join(destination, name)).equals(bytes));
+  });
+
+  test("tells the peer that it may send more once data were dealt with", async () => {
+    const [ours, theirs] = duplexPair();
+    await using tap = new DataTap(ours);
+    tap.resume();
+    const received = Promise.withResolvers<void>();
+    let bytes = 0;
+    using diverted = tap.divert(5, ({ length }) => {
+      bytes += length;
+      if (bytes === maxFrameSize) received.resolve();
+    });
+    theirs.write(dataFrame(5, maxFrameSize));
+    await received.promise;
+    diverted.taken(maxFrameSize - 1);
+    assert.equal(theirs.read(), null);
+    diverted.taken(1);
+    let updates = Buffer.alloc(0);
+    while (updates.length < 26) {
+      const chunk = theirs.read() as Buffer | null;
+      if (chunk === null) await once(theirs, "readable");
+      else updates = Buffer.concat([updates, chunk]);
+    }
+    assert.deepEqual([updates.readUInt32BE(5), updates.readUInt32BE(9)], [0, maxFrameSize]);
+    assert.deepEqual([updates.readUInt32BE(18), updates.readUInt32BE(22)], [5, maxFrameSize]);
+  });
+
+  test("ends a connection whose peer sends more than it may", async () => {
+    const [ours, theirs] = duplexPair();
+    const tap = new DataTap(ours);
+    using _diverted = tap.divert(5, () => undefined);
+    const failed = once(tap, "error");
+    for (let sent = 0; sent <= initialWindowSize; sent += maxFrameSize) theirs.write(dataFrame(5, maxFrameSize));
+    const [error] = (await failed) as [Error];
+    assert.match(error.message, /more than it may/);
+    assert.ok(ours.destroyed);
+  });
+});

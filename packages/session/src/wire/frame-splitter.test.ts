@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import fc from "fast-check";
+import { FrameSplitter } from "./frame-splitter.ts";
+
+const taken = 3;
+const endOfStream = 0x1;
+const padded = 0x8;
+
+interface Frame {
+  readonly type: number;
+  readonly flags: number;
+  readonly streamId: number;
+  readonly payload: Uint8Array;
+}
+
+function encode({ type, flags, streamId, payload }: Frame): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head[3] = type;
+  head[4] = flags;
+  head.writeUInt32BE(streamId, 5);
+  return Buffer.concat([head, payload]);
+}
+
+/** What is given to the reader, and what is passed on, of bytes that come in pieces of these lengths. */
+function split(bytes: Buffer, lengths: readonly number[]): { data: Buffer; passed: Buffer; frameBytes: number } {
+  const data: Buffer[] = [];
+  const passed: Buffer[] = [];
+  let frameBytes = 0;
+  const takerOf = (id: number, length: number): ((piece: Buffer) => void) | undefined => {
+    if (id !== taken) return undefined;
+    frameBytes += length;
+    return (piece) => void data.push(Buffer.from(piece));
+  };
+  const splitter = new FrameSplitter(
+    { takerOf, pass: (piece) => void passed.push(Buffer.from(piece)) },
+    { maxFrameBytes: 100 },
+  );
+  let at = 0;
+  for (let index = 0; at < bytes.length; index += 1) {
+    const end = at + (lengths[index % lengths.length] ?? 1);
+    splitter.push(bytes.subarray(at, end));
+    at = end;
+  }
+  return { data: Buffer.concat(data), passed: Buffer.concat(passed), frameBytes };
+}
+
+suite("FrameSplitter", () => {
+  const frame = fc.record({
+    type: fc.integer({ min: 0, max: 4 }),
+    flags: fc.constantFrom(0, endOfStream),
+    streamId: fc.constantFrom(0, 1, taken),
+    payload: fc.uint8Array({ maxLength: 40 }),
+  });
+
+  test("takes the data of chosen streams and leaves all else as it is, however the bytes are cut", () => {
+    fc.assert(
+      fc.property(fc.array(frame), fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1 }), (frames, lengths) => {
+        const isTaken = ({ type, streamId }: Frame): boolean => type === 0 && streamId === taken;
+        const left = frames.flatMap((each) => {
+          if (!isTaken(each)) return [encode(each)];
+          return each.flags === endOfStream ? [encode({ ...each, payload: Buffer.alloc(0) })] : [];
+        });
+        const data = frames.filter(isTaken).map(({ payload }) => payload);
+        const frameBytes = data.reduce((sum, { length }) => sum + length, 0);
+        assert.deepEqual(split(Buffer.concat(frames.map(encode)), lengths), {
+          data: Buffer.concat(data),
+          passed: Buffer.concat(left),
+          frameBytes,
+        });
+      }),
+    );
+  });
+
+  test("leaves padding out of the data, and counts it", () => {
+    const payload = Buffer.from([2, 0x61, 0x62, 0, 0]);
+    const bytes = encode({ type: 0, flags: padded | endOfStream, streamId: taken, payload });
+    for (let length = 1; length <= bytes.length; length += 1) {
+      const { data, passed, frameBytes } = split(bytes, [length]);
+      assert.equal(data.toString(), "ab");
+      assert.equal(frameBytes, payload.length);
+      assert.deepEqual(passed, encode({ type: 0, flags: endOfStream, streamId: taken, payload: Buffer.alloc(0) }));
+    }
+  });
+
+  test("refuses taken frames that are too long or have more padding than bytes", () => {
+    const long = encode({ type: 0, flags: 0, streamId: taken, payload: Buffer.alloc(101) });
+    assert.throws(() => split(long, [1000]), /a frame of 101 bytes/);
+    const hollow = encode({ type: 0, flags: padded, streamId: taken, payload: Buffer.from([9, 0]) });
+    assert.throws(() => split(hollow, [1000]), /more padding than a frame has/);
+  });
+});
