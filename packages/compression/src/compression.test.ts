@@ -182,3 +182,35 @@ test("detectCompression knows bzip2 and xz", () => {
   assert.equal(detectCompression(Buffer.from("\xfd7zXZ\0", "latin1")), "xz");
   assert.equal(detectCompression(Buffer.from("B")), "uncompressed");
 });
+
+test("decompress takes and gives small pieces, however much they become, and only as they are wanted", async () => {
+  const zeros = Buffer.alloc(64 << 20);
+  const noise = randomBytes(32 << 20);
+  for (const [name, pack] of [
+    ["gzip", gzipSync],
+    ["zstd", zstdCompressSync],
+  ] as const) {
+    let largest = 0;
+    let total = 0;
+    for await (const chunk of decompress(chunks(pack(zeros), 1 << 20), { signal })) {
+      largest = Math.max(largest, chunk.length);
+      total += chunk.length;
+    }
+    assert.equal(total, zeros.length, name);
+    assert.ok(largest <= 256 << 10, `${name} gives ${largest} bytes at once`);
+    let taken = 0;
+    const packed = pack(noise);
+    const counted = (async function* () {
+      for await (const piece of chunks(packed, 1 << 16)) {
+        taken += piece.length;
+        yield piece;
+      }
+    })();
+    const output = decompress(counted, { signal });
+    await output.next();
+    // Whoever asks for no more lets the source rest, however long.
+    for (let turn = 0; turn < 200; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    assert.ok(taken < 4 << 20, `${name} took ${taken} bytes for one piece`);
+    await output.return();
+  }
+});

@@ -99,7 +99,9 @@ function readFile(fd: number): AsyncIterable<Uint8Array> {
 
 async function* runDecompressor(program: "bzip2" | "xz", fd: number): AsyncGenerator<Uint8Array, void> {
   // The head was read at a position of its own, so the program begins at the beginning.
-  const child = spawn(program, ["-d", "-c"], { stdio: [fd, "pipe", "pipe"] });
+  // An archive says itself how much memory it wants, up to gigabytes; the strongest setting of xz takes 65 MB.
+  const env = { ...process.env, XZ_OPT: "--memlimit-decompress=256MiB" };
+  const child = spawn(program, ["-d", "-c"], { stdio: [fd, "pipe", "pipe"], env });
   const closed = new Promise<number | Error>((resolve) => {
     child.once("error", resolve);
     child.once("close", (code) => resolve(code ?? -1));
@@ -111,12 +113,7 @@ async function* runDecompressor(program: "bzip2" | "xz", fd: number): AsyncGener
     for await (const chunk of stdout) yield chunk as Uint8Array;
     const result = await closed;
     if (result instanceof Error) throw result;
-    if (result !== 0) {
-      throw new BuildError(
-        "invalid_argument",
-        `Cannot decompress "${program}" stream: ${(await complaint).slice(0, 500).trim()}`,
-      );
-    }
+    if (result !== 0) throw failureOf(program, (await complaint).slice(0, 500).trim());
   } catch (error) {
     if (!hasErrno(error, "ENOENT")) throw error;
     throw new BuildError("unimplemented", `Cannot unpack "${program}" archive: there is no program ${program}`, {
@@ -126,4 +123,10 @@ async function* runDecompressor(program: "bzip2" | "xz", fd: number): AsyncGener
   } finally {
     child.kill("SIGKILL");
   }
+}
+
+function failureOf(program: string, complaint: string): BuildError {
+  const isTooLarge = /memory usage limit/i.test(complaint);
+  const code = isTooLarge ? "resource_exhausted" : "invalid_argument";
+  return new BuildError(code, `Cannot decompress "${program}" stream: ${complaint}`);
 }
