@@ -43,6 +43,8 @@ export class BuildHistory {
   readonly #blobs: HistoryBlobs;
   readonly #errors: ErrorReporter;
   readonly #active = new Map<string, controlpb.BuildHistoryRecord>();
+  /** By build: traces that are being added. */
+  readonly #adding = new Map<string, Promise<void>>();
   readonly #events = new EventEmitter({ captureRejections: false }).setMaxListeners(0);
 
   constructor(options: {
@@ -171,6 +173,12 @@ export class BuildHistory {
   /** Adds the trace to a stored record. A record that is gone by now needs none. */
   async addTrace(ref: string, bytes: Uint8Array): Promise<void> {
     if (this.#find(ref) === undefined) return;
+    const adding = this.#addTrace(ref, bytes).finally(() => this.#adding.delete(ref));
+    this.#adding.set(ref, adding);
+    await adding;
+  }
+
+  async #addTrace(ref: string, bytes: Uint8Array): Promise<void> {
     const blob = await this.#blobs.add(ref, { mediaType: traceMediaType, bytes }, { signal: noSignal });
     const record = this.#find(ref);
     if (record === undefined) {
@@ -190,6 +198,8 @@ export class BuildHistory {
       throw new BuildError("not_found", `failed to retrieve bucket: build history record ${ref} not found`);
     this.#database.prepare("DELETE FROM build_history WHERE ref = ?").run(ref);
     this.#emit(DELETED, create(controlpb.BuildHistoryRecordSchema, { Ref: ref }));
+    // Whoever is told that the record is gone finds nothing of it, nor anything that follows. What adds reports its failure.
+    await this.#adding.get(ref)?.catch(() => undefined);
     await this.#blobs.release(ref);
   }
 
