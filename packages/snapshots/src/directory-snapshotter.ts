@@ -1,4 +1,4 @@
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ErrorReporter, WorkerCalls } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
@@ -142,7 +142,7 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
     const id = this.table.chain(key).findLast((each, index) => {
       // A view of another snapshot has no files of its own.
       const isView = index === 0 && this.table.get(key).kind === "view";
-      return !isView && !existsSync(this.filesOf(each));
+      return !isView && isMissing(this.filesOf(each));
     });
     return id === undefined ? undefined : (this.table.nameOf(id) ?? key);
   }
@@ -234,7 +234,7 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
 
   #removeLeftovers(): void {
     const present = new Set(readdirSync(this.#root));
-    const lost = this.table.forgetLost((id) => present.has(String(id)) && existsSync(this.filesOf(id)));
+    const lost = this.table.forgetLost((id) => present.has(String(id)) && !isMissing(this.filesOf(id)));
     if (lost.missing.length > 0)
       this.#reporter.report(
         new BuildError("data_loss", `Cannot find the files of ${lost.missing.length} snapshots: they are forgotten`, {
@@ -293,4 +293,9 @@ function linkedLayers({ kind, upper }: SnapshotMergeStep): readonly number[] {
 
 function toInfo({ name, kind, parent }: SnapshotRow): SnapshotInfo {
   return { name, kind, parent };
+}
+
+/** Whether there is nothing at a path. A disk that cannot be read is no answer: what is on it may be there. */
+function isMissing(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) === undefined;
 }

@@ -16,6 +16,17 @@ export function findLoss(error: unknown): Loss | undefined {
   };
 }
 
+/**
+ * Looks at what a step was given that failed: whatever it says, it may have failed by that.
+ *
+ * @throws {LostContentError} if so. What keeps this from being known is no better answer than the step's own failure.
+ */
+export async function checkInputsOfFailed(inputs: readonly Result[]): Promise<void> {
+  await checkInputs(inputs).catch((error: unknown) => {
+    if (LostContentError.findIn(error) !== undefined) throw error;
+  });
+}
+
 /** @throws {LostContentError} if files that a step was given are not there any more: it may have seen anything. */
 export async function checkInputs(inputs: readonly Result[]): Promise<void> {
   for (const input of inputs) await refOfResult(input)?.checkPresent();

@@ -10,7 +10,7 @@ import type { ContentCache } from "../content-selector.ts";
 import { operationOf } from "../definition/llb-operation.ts";
 import { invalid } from "../definition/validate-op.ts";
 import { keepFailedStep } from "../failed-step.ts";
-import { checkInputs } from "../find-loss.ts";
+import { checkInputs, checkInputsOfFailed } from "../find-loss.ts";
 import { lockCacheMounts } from "../mounts/lock-cache-mounts.ts";
 import { type MountDeps, type MountRequest, type PreparedMounts, prepareMounts } from "../mounts/prepare-mounts.ts";
 import { loadSecretEnv } from "../mounts/session-secret.ts";
@@ -59,7 +59,7 @@ export class ExecOperation implements Op {
     await using prepared = await this.#unlessFailed(inputs, request, preparing);
     await this.#run(meta, prepared, context).catch(async (error: unknown) => {
       context.signal.throwIfAborted();
-      await checkInputs(inputs);
+      await checkInputsOfFailed(inputs);
       const trees = { inputs: this.#mountInputs(inputs), left: async () => await prepared.commitFailed() };
       throw await keepFailedStep(error, trees, { workerId: this.#deps.workerId, context });
     });
@@ -78,7 +78,7 @@ export class ExecOperation implements Op {
   async #unlessFailed<T>(inputs: readonly Result[], { context }: MountRequest, preparing: Promise<T>): Promise<T> {
     return await preparing.catch(async (error: unknown) => {
       context.signal.throwIfAborted();
-      await checkInputs(inputs);
+      await checkInputsOfFailed(inputs);
       const given = this.#mountInputs(inputs).map((result) => result?.id ?? "");
       throw new ExecError(error, { inputs: given, mounts: given });
     });

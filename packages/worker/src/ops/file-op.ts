@@ -4,7 +4,7 @@ import type { FileBackend } from "@buildkit-ts/fileop";
 import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
 import type { ContentCache } from "../content-selector.ts";
 import { keepFailedStep } from "../failed-step.ts";
-import { checkInputs } from "../find-loss.ts";
+import { checkInputs, checkInputsOfFailed } from "../find-loss.ts";
 import { refOfResult, WorkerResult } from "../worker-result.ts";
 import type { WorkerSlots } from "../worker-slots.ts";
 import { fileCacheMap } from "./file-cache-map.ts";
@@ -48,7 +48,7 @@ export class FileOperation implements Op {
     });
     const refs = await run.outputs().catch(async (error: unknown) => {
       context.signal.throwIfAborted();
-      await checkInputs(inputs);
+      await checkInputsOfFailed(inputs);
       const trees = { inputs, left: async () => await run.commitFailed() };
       throw await keepFailedStep(error, trees, { workerId: this.#deps.workerId, context });
     });
