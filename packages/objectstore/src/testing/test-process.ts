@@ -24,15 +24,30 @@ export class TestProcess implements AsyncDisposable {
     const path = join(modules, script);
     if (!existsSync(path)) throw new Error(`Cannot find ${path}: run "node tools/setup.mjs test"`);
     const port = await freePort();
+    const listening = Promise.withResolvers<void>();
     let output = "";
     const child = spawn(process.execPath, ["--no-deprecation", path, ...argsFor(port)], {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, ...env },
     });
-    for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (output += String(chunk)));
-    for (const deadline = Date.now() + 60_000; !(await isListening(port)); ) {
-      if (child.exitCode !== null || Date.now() > deadline) throw new Error(`${script} did not start:\n${output}`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
+    // Each says so when it listens; what else it says is no sign of it.
+    const look = async (): Promise<void> => {
+      if (await isListening(port)) listening.resolve();
+    };
+    for (const stream of [child.stdout, child.stderr])
+      stream.on("data", (chunk: Buffer) => {
+        output += String(chunk);
+        look().catch(listening.reject);
+      });
+    child.once("exit", () => listening.reject(new Error(`${script} did not start:\n${output}`)));
+    const timer = setTimeout(() => listening.reject(new Error(`${script} does not listen:\n${output}`)), 60_000);
+    try {
+      await listening.promise;
+    } catch (error) {
+      child.kill("SIGKILL");
+      throw error;
+    } finally {
+      clearTimeout(timer);
     }
     return new TestProcess(port, child);
   }
