@@ -84,7 +84,7 @@ suite("servers that fail", { timeout: (minutes + 10) * 60_000 }, () => {
     const work = async (): Promise<void> => {
       while (performance.now() < until && random.failures.length < 10) await random.round();
     };
-    await Promise.all([work(), work()]);
+    const ends = await Promise.allSettled([work(), work()]);
     const ended = world.registry.endedTokens;
     world.calm();
     const requests = [...seen.values()].reduce((sum, count) => sum + count, 0);
@@ -95,6 +95,7 @@ suite("servers that fail", { timeout: (minutes + 10) * 60_000 }, () => {
         `${ended} tokens ended; requests by fault: ${kinds}`,
     );
     assert.deepEqual(random.failures, []);
+    for (const end of ends) if (end.status === "rejected") throw end.reason;
     assert.ok(random.builds > 2 && requests > 20 * random.builds);
   });
 });

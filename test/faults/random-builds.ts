@@ -9,7 +9,7 @@ import { pushFreshImage } from "./fresh-image.ts";
 
 const baseLayers = 6;
 /** So many rounds fit into a disk before what they left is removed. */
-const roundsBetweenPrunes = 40;
+const roundsBetweenPrunes = 10;
 
 /**
  * Builds that nothing is cached for: each round makes an image, a commit and files that nobody has seen, builds of them,
@@ -60,7 +60,8 @@ export class RandomBuilds implements AsyncDisposable {
     }
     this.#rounds += 1;
     if (this.#rounds % roundsBetweenPrunes === 0)
-      for (const daemon of [world.daemon, this.#importer]) await daemon.buildctlOk(["prune", "--all"]);
+      for (const daemon of [world.daemon, this.#importer])
+        await daemon.buildctlOk(["prune", "--all"], { timeoutMs: 600_000 });
   }
 
   async #makeSources(folder: string, id: string): Promise<string> {
