@@ -88,7 +88,9 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const { root } = settings;
     const network = resources.use(await openNetwork(settings, logger));
     const devices = new DeviceRegistry({ ...settings.devices, reporter: logger });
-    const executor = await openExecutor(settings, { sandbox: network, traceSocket: options.traceSocket });
+    const executor = resources.use(
+      await openExecutor(settings, { sandbox: network, traceSocket: options.traceSocket }),
+    );
     await executor.cleanup();
     resources.use(logRuntimeAdvice(executor, logger));
     const temporaryDirectory = await makeTemporaryDirectory(root);

@@ -1,5 +1,7 @@
+import { lstatSync } from "node:fs";
 import { mkdir, readdir, rm, rmdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
+import { type Clock, systemClock } from "@buildkit-ts/async";
 import { BuildError, ExitError } from "@buildkit-ts/errdefs";
 import { mountAll, readMountInfo, unmountAll, unmountBelow } from "@buildkit-ts/mount";
 import type { NetworkNamespace, NetworkProvider } from "@buildkit-ts/network";
@@ -9,6 +11,7 @@ import { prepareContainerMounts } from "./container-mounts.ts";
 import { ContainerProcess } from "./container-process.ts";
 import { createRuntimeSpec, detectRuntimeHost, type RuntimeHost } from "./create-runtime-spec.ts";
 import type { ContainerRequest, Executor, ProcessMeta, ProcessStreams, RunOptions } from "./executor.ts";
+import { LeftoverContainers } from "./leftover-containers.ts";
 import { NetworkFileStore } from "./network-files.ts";
 import { findRuntime, OciRuntime } from "./oci-runtime.ts";
 import type { DnsConfig } from "./resolv-conf.ts";
@@ -29,6 +32,7 @@ export interface RuncExecutorOptions {
   readonly dns?: DnsConfig;
   /** `runc run --no-pivot`, for roots on a ramdisk. */
   readonly noPivot?: boolean;
+  readonly clock?: Clock;
 }
 
 /** A container that runs, as far as `exec` needs it. */
@@ -45,7 +49,7 @@ interface RunningContainer {
  *     <directory>/runtime/         the runtime's own state
  *     <directory>/hosts, …         files bound into /etc
  */
-export class RuncExecutor implements Executor {
+export class RuncExecutor implements Executor, AsyncDisposable {
   readonly #directory: string;
   readonly #networks: RuncExecutorOptions["networks"];
   readonly #host: RuntimeHost;
@@ -53,6 +57,7 @@ export class RuncExecutor implements Executor {
   readonly #runtime: OciRuntime;
   readonly #files: NetworkFileStore;
   readonly #running = new Map<string, RunningContainer>();
+  readonly #leftovers: LeftoverContainers;
   #execs = 0;
 
   private constructor(options: RuncExecutorOptions, binary: string) {
@@ -61,6 +66,10 @@ export class RuncExecutor implements Executor {
     this.#host = detectRuntimeHost(options.host);
     this.#noPivot = options.noPivot ?? false;
     this.#runtime = new OciRuntime(binary, join(options.directory, "runtime"));
+    this.#leftovers = new LeftoverContainers(
+      options.clock ?? systemClock,
+      async (id) => await this.#removeLeftover(id),
+    );
     this.#files = new NetworkFileStore(options.directory, options.dns === undefined ? {} : { dns: options.dns });
   }
 
@@ -100,6 +109,7 @@ export class RuncExecutor implements Executor {
     } finally {
       this.#running.delete(request.id);
       started.reject(new BuildError("failed_precondition", `container ${request.id} has stopped`));
+      if (this.#placesOf(request.id).some(mayExist)) this.#leftovers.add(request.id);
     }
   }
 
@@ -229,23 +239,51 @@ export class RuncExecutor implements Executor {
 
   async cleanup(): Promise<void> {
     const state = join(this.#directory, "runtime");
-    for (const id of await readdir(state)) {
-      await this.#runtime.run(["delete", "--force", id], { logPath: join(this.#directory, "cleanup.log") });
-      await rm(join(state, id), { recursive: true, force: true });
-    }
+    for (const id of await readdir(state)) await this.#removeState(id);
     this.#files.forget();
-    await unmountBelow(this.#directory);
-    const left = readMountInfo().find(({ mountPoint }) => mountPoint.startsWith(`${this.#directory}/`));
-    // Removing through a mount would delete what is mounted.
-    if (left !== undefined) {
-      throw new BuildError(
-        "failed_precondition",
-        `Cannot clean up "${this.#directory}": "${left.mountPoint}" is mounted`,
-      );
-    }
+    await unmountAllBelow(this.#directory);
     for (const name of await readdir(this.#directory)) {
       if (name !== "runtime") await rm(join(this.#directory, name), { recursive: true, force: true });
     }
+  }
+
+  /** Where a container has its bundle, and the runtime what it knows of it. */
+  #placesOf(id: string): readonly [bundle: string, state: string] {
+    return [join(this.#directory, id), join(this.#directory, "runtime", id)];
+  }
+
+  async #removeState(id: string): Promise<void> {
+    await this.#runtime.run(["delete", "--force", id], { logPath: join(this.#directory, "cleanup.log") });
+    await rm(join(this.#directory, "runtime", id), { recursive: true, force: true });
+  }
+
+  async #removeLeftover(id: string): Promise<void> {
+    const [bundle, state] = this.#placesOf(id);
+    if (mayExist(state)) await this.#removeState(id);
+    await unmountAllBelow(bundle);
+    await rm(bundle, { recursive: true, force: true });
+  }
+
+  /** Tries no more to remove what could not be removed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#leftovers[Symbol.asyncDispose]();
+  }
+}
+
+/** @throws {BuildError} `failed_precondition` if something stays mounted: removing through it would delete what is mounted. */
+async function unmountAllBelow(directory: string): Promise<void> {
+  await unmountBelow(directory);
+  const left = readMountInfo().find(({ mountPoint }) => mountPoint.startsWith(`${directory}/`));
+  if (left === undefined) return;
+  throw new BuildError("failed_precondition", `Cannot clean up "${directory}": "${left.mountPoint}" is mounted`);
+}
+
+/** Where that cannot be told, something may be there. */
+function mayExist(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    return true;
   }
 }
 
