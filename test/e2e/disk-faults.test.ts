@@ -6,14 +6,13 @@ import { type BuildPhase, buildInPhases, buildPhases } from "./support/build-pha
 import { brokenPromises } from "./support/committed-state.ts";
 import { CrashScene } from "./support/crash-scene.ts";
 import { type BrokenCalls, breakDisk, canBreakDisk, type DiskFault, fillDisk } from "./support/disk-faults.ts";
+import { FailingDisk } from "./support/failing-disk/failing-disk.ts";
 import { temporaryFolder } from "./support/processes.ts";
 import { SeededRandom } from "./support/seeded-random.ts";
 import { differences, fingerprint } from "./support/snapshot-fingerprint.ts";
 
-const points = Number(process.env["FAULT_POINTS"] ?? (process.env["NIGHTLY"] === "1" ? 100 : 3));
+const givenPoints = process.env["FAULT_POINTS"] ?? (process.env["NIGHTLY"] === "1" ? 100 : undefined);
 const firstSeed = Number(process.env["FAULT_SEED"] ?? 1);
-/** A seed stands for a phase as well: few points shall be of different ones. */
-const stride = points < 10 ? 3 : 1;
 /** How long after the first sign of a phase the disk fails, at most. */
 const longestDelayMs = 250;
 
@@ -23,6 +22,8 @@ interface Fault {
   /** What a build that meets it says, or its step. */
   readonly said: RegExp;
   readonly skip?: string | false;
+  /** The root lies on a disk that fails by itself. */
+  readonly onFailingDisk?: boolean;
 }
 
 const faults: readonly Fault[] = [
@@ -39,6 +40,14 @@ const faults: readonly Fault[] = [
     // SQLite calls what it cannot read malformed.
     said: /input\/output error|i\/o error|\bEIO\b|cannot find module|database disk image is malformed/i,
   },
+  {
+    name: "fails by itself, below the kernel's file systems,",
+    begin: async ({ disk }, random) => (await disk?.fail(brokenCalls(random))) ?? assert.fail("no disk can fail"),
+    skip: !FailingDisk.isPossible() && "file systems cannot be served from user space here",
+    onFailingDisk: true,
+    // A step whose program cannot be read on is ended by SIGBUS.
+    said: /input\/output error|i\/o error|\bEIO\b|exit code: 135|database disk image is malformed/i,
+  },
 ];
 
 function brokenCalls(random: SeededRandom): BrokenCalls {
@@ -46,14 +55,18 @@ function brokenCalls(random: SeededRandom): BrokenCalls {
   return { kind, after: Math.floor(random.next() * 20), every: random.pick([1, 1, 3, 10]) };
 }
 
-for (const fault of faults)
+for (const fault of faults) {
+  // Each takes long where the disk is served from user space.
+  const points = Number(givenPoints ?? (fault.onFailingDisk === true ? 1 : 3));
+  // A seed stands for a phase as well: few points shall be of different ones.
+  const stride = points < 10 ? 3 : 1;
   suite(`a daemon whose disk ${fault.name} at any point of a build`, () => {
     test(`lives, and builds when that is over, at ${points} points`, {
       timeout: points * 90_000,
       skip: fault.skip ?? false,
     }, async (t) => {
       using folder = temporaryFolder("disk-faults");
-      await using scene = await CrashScene.open(folder.path, { diskMb: 256 });
+      await using scene = await CrashScene.open(folder.path, { diskMb: 256, canFail: fault.onFailingDisk === true });
       const undisturbed = await scene.prepareBuild("undisturbed");
       assert.equal(await buildInPhases(scene.daemon, undisturbed), undefined);
       const { pid } = scene.daemon;
@@ -81,6 +94,7 @@ for (const fault of faults)
       t.diagnostic([...outcomes].map(([outcome, count]) => `${outcome} ${count}`).join(", "));
     });
   });
+}
 
 /** One build during which the disk fails, and all that must hold afterwards. @returns where it failed, and how it ended. */
 async function failOnce(

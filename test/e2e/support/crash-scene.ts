@@ -6,6 +6,7 @@ import { pipeline } from "node:stream/promises";
 import type { BuildRequest } from "@buildkit-ts/client";
 import { busyboxContext, shellLayer } from "./busybox-context.ts";
 import { TestDaemon } from "./daemon.ts";
+import { FailingDisk } from "./failing-disk/failing-disk.ts";
 import { leftovers } from "./leftovers.ts";
 import { runOk } from "./processes.ts";
 import { StallingRegistry } from "./stalling-registry.ts";
@@ -13,6 +14,8 @@ import { StallingRegistry } from "./stalling-registry.ts";
 /** A daemon that collects garbage all the time, and builds for it that do all that daemons do. */
 export class CrashScene implements AsyncDisposable {
   readonly daemon: TestDaemon;
+  /** What the root lies on, if it was asked for. */
+  readonly disk: FailingDisk | undefined;
   readonly #folder: string;
   readonly #registry: StallingRegistry;
   readonly #cgroupParent: string;
@@ -22,12 +25,14 @@ export class CrashScene implements AsyncDisposable {
 
   private constructor(options: {
     readonly daemon: TestDaemon;
+    readonly disk: FailingDisk | undefined;
     readonly folder: string;
     readonly registry: StallingRegistry;
     readonly cgroupParent: string;
     readonly resources: AsyncDisposableStack;
   }) {
     this.daemon = options.daemon;
+    this.disk = options.disk;
     this.#folder = options.folder;
     this.#registry = options.registry;
     this.#cgroupParent = options.cgroupParent;
@@ -35,21 +40,33 @@ export class CrashScene implements AsyncDisposable {
     this.marker = `1000.${options.cgroupParent.replaceAll(/\D/g, "")}`;
   }
 
-  /** @param options.diskMb The root lies on a disk of its own of this size. */
-  static async open(folder: string, { diskMb }: { readonly diskMb?: number } = {}): Promise<CrashScene> {
+  /**
+   * @param options.diskMb The root lies on a disk of its own of this size.
+   * @param options.canFail And is seen through a file system that fails on command.
+   */
+  static async open(
+    folder: string,
+    { diskMb, canFail = false }: { readonly diskMb?: number; readonly canFail?: boolean } = {},
+  ): Promise<CrashScene> {
     const cgroupParent = `crash-${process.pid}`;
     const policy = "[[worker.oci.gcpolicy]]\nall = true\nmaxUsedSpace = 60000000\n";
-    writeFileSync(join(folder, "none.toml"), `[worker.oci]\ndefaultCgroupParent = "${cgroupParent}"\n${policy}`);
+    // Overlays cannot be written upon a file system that is served from user space.
+    const snapshotter = canFail ? 'snapshotter = "native"\n' : "";
+    const worker = `[worker.oci]\ndefaultCgroupParent = "${cgroupParent}"\n${snapshotter}`;
+    writeFileSync(join(folder, "none.toml"), `${worker}${policy}`);
     await using resources = new AsyncDisposableStack();
+    const root = join(folder, "root");
+    const store = canFail ? join(folder, "disk") : root;
     if (diskMb !== undefined) {
-      const root = join(folder, "root");
-      mkdirSync(root);
-      await runOk("mount", ["-t", "tmpfs", "-o", `size=${diskMb}m`, "none", root]);
-      resources.defer(async () => void (await runOk("umount", [root])));
+      mkdirSync(store);
+      await runOk("mount", ["-t", "tmpfs", "-o", `size=${diskMb}m`, "none", store]);
+      resources.defer(async () => void (await runOk("umount", [store])));
     }
+    if (canFail) for (const path of [store, root]) mkdirSync(path, { recursive: true });
+    const disk = canFail ? resources.use(await FailingDisk.mount(store, root)) : undefined;
     const registry = resources.use(await StallingRegistry.start());
     const daemon = resources.use(await TestDaemon.start(folder));
-    return new CrashScene({ daemon, folder, registry, cgroupParent, resources: resources.move() });
+    return new CrashScene({ daemon, disk, folder, registry, cgroupParent, resources: resources.move() });
   }
 
   /** A build that no other one has anything in common with: an image to pull, files, steps, links, a push. */

@@ -1,0 +1,55 @@
+/** What the kernel calls them, as far as they are answered with more than that they are not known. */
+export const opcodes = {
+  lookup: 1,
+  forget: 2,
+  getattr: 3,
+  setattr: 4,
+  readlink: 5,
+  symlink: 6,
+  mknod: 8,
+  mkdir: 9,
+  unlink: 10,
+  rmdir: 11,
+  rename: 12,
+  link: 13,
+  open: 14,
+  read: 15,
+  write: 16,
+  statfs: 17,
+  release: 18,
+  fsync: 20,
+  setxattr: 21,
+  getxattr: 22,
+  listxattr: 23,
+  removexattr: 24,
+  flush: 25,
+  init: 26,
+  opendir: 27,
+  readdir: 28,
+  releasedir: 29,
+  fsyncdir: 30,
+  create: 35,
+  interrupt: 36,
+  destroy: 38,
+  batchForget: 42,
+  rename2: 45,
+} as const;
+
+/** A kind of operations that fail together; what only lets go of something never does. */
+export type FuseKind = "read" | "write" | "link";
+
+export const opcodesOfKind: Readonly<Record<FuseKind, readonly number[]>> = {
+  read: [opcodes.lookup, opcodes.getattr, opcodes.open, opcodes.read, opcodes.readdir],
+  write: [opcodes.write, opcodes.fsync, opcodes.setattr],
+  link: [
+    opcodes.create,
+    opcodes.mkdir,
+    opcodes.mknod,
+    opcodes.symlink,
+    opcodes.link,
+    opcodes.rename,
+    opcodes.rename2,
+    opcodes.unlink,
+    opcodes.rmdir,
+  ],
+};
