@@ -7,6 +7,8 @@ export interface BuildRequest {
   /** The context; its `Dockerfile` is built unless `dockerfile` names another folder. */
   readonly context: string;
   readonly dockerfile?: string;
+  /** Sends this folder under a name of its own, as the Dockerfile's named context `files`. */
+  readonly named?: { readonly name: string; readonly folder: string };
   /** In the syntax of `--output`; without it the result stays in the daemon. */
   readonly output?: string;
   readonly noCache?: boolean;
@@ -24,8 +26,6 @@ export interface Client {
   readonly solvesDefinitions: boolean;
   /** Removes all that the daemon can build or pull again. */
   prune(): Promise<void>;
-  /** Removes what the daemon keeps of contexts, so that the next build has them sent again. */
-  forgetContexts(): Promise<void>;
 }
 
 /** `binary` is a buildctl or, if so named, a docker-buildx. */
@@ -36,7 +36,15 @@ export async function connectClient(binary: string, address: string, directory: 
     solvesDefinitions: true,
     solve: async (path): Promise<void> =>
       void (await runCommand(binary, ["--addr", address, "build", "--progress=plain"], { input: path })),
-    build: async ({ context, dockerfile = context, output, noCache = false, target, checks = false }): Promise<void> =>
+    build: async ({
+      context,
+      dockerfile = context,
+      named,
+      output,
+      noCache = false,
+      target,
+      checks = false,
+    }): Promise<void> =>
       await ask(
         "build",
         "--progress=plain",
@@ -45,11 +53,13 @@ export async function connectClient(binary: string, address: string, directory: 
         ...(target === undefined ? [] : [`--opt=target=${target}`]),
         `--local=context=${context}`,
         `--local=dockerfile=${dockerfile}`,
+        ...(named === undefined
+          ? []
+          : [`--local=${named.name}=${named.folder}`, `--opt=context:files=local:${named.name}`]),
         ...(output === undefined ? [] : [`--output=${output}`]),
         ...(noCache ? ["--no-cache"] : []),
       ),
     prune: async (): Promise<void> => await ask("prune", "--all"),
-    forgetContexts: async (): Promise<void> => await ask("prune", "--all", "--filter=type==source.local"),
   };
 }
 
@@ -64,7 +74,15 @@ async function connectBuildx(binary: string, address: string, directory: string)
     solve: async (path): Promise<void> => {
       throw new Error(`docker-buildx cannot build the definition ${path}`);
     },
-    build: async ({ context, dockerfile = context, output, noCache = false, target, checks = false }): Promise<void> =>
+    build: async ({
+      context,
+      dockerfile = context,
+      named,
+      output,
+      noCache = false,
+      target,
+      checks = false,
+    }): Promise<void> =>
       await ask(
         "build",
         "--builder=bench",
@@ -72,12 +90,12 @@ async function connectBuildx(binary: string, address: string, directory: string)
         ...(target === undefined ? [] : [`--target=${target}`]),
         "--progress=plain",
         `--file=${join(dockerfile, "Dockerfile")}`,
+        // Its sessions are known by the name of the context's folder.
+        ...(named === undefined ? [] : [`--build-context=files=${named.folder}`]),
         ...(output === undefined ? [] : [`--output=${output}`]),
         ...(noCache ? ["--no-cache"] : []),
         context,
       ),
     prune: async (): Promise<void> => await ask("prune", "--builder=bench", "--all", "--force"),
-    forgetContexts: async (): Promise<void> =>
-      await ask("prune", "--builder=bench", "--all", "--force", "--filter=type=source.local"),
   };
 }
