@@ -150,9 +150,8 @@ test("createOpResolver() gives ops that build, share and cache a graph of all ki
     const texts: string[] = [];
     const job = solver.createJob(id);
     const reading = (async () => {
-      for await (const event of job.events({ signal })) {
-        if (event.kind === "log") texts.push(Buffer.from(event.data).toString());
-      }
+      for await (const events of job.events({ signal }))
+        for (const event of events) if (event.kind === "log") texts.push(Buffer.from(event.data).toString());
     })();
     try {
       await using _result = await job.build(edge, { signal });

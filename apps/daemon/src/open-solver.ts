@@ -29,7 +29,7 @@ export function openSolver(parts: {
   const explainer = new StepExplainer({
     store: steps,
     reporter: logger,
-    exists: async (result) => await results.exists(result),
+    exists: (result) => results.exists(result),
     // Builds of one directory have one key, and so name the same steps.
     projectOf: (step) => sessions.find(String(step.values("session")[0]))?.sharedKey ?? "",
   });

@@ -75,6 +75,11 @@ export class LocalCacheManager implements CacheManager, AsyncDisposable {
     return new LocalCacheManager(core, root);
   }
 
+  has(id: string): boolean {
+    const record = this.#core.registry.find(id);
+    return record !== undefined && !record.values.mutable && !record.isLost;
+  }
+
   async get(id: string, options: { readonly signal: AbortSignal }): Promise<ImmutableRef> {
     options.signal.throwIfAborted();
     const record = this.#core.get(id);

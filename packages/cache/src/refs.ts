@@ -191,6 +191,8 @@ export interface PruneVerdict {
 export interface CacheManager {
   /** @throws {BuildError} `not_found` */
   get(id: string, options: { readonly signal: AbortSignal }): Promise<ImmutableRef>;
+  /** Whether {@linkcode CacheManager.get} would succeed now. */
+  has(id: string): boolean;
   /** @throws {BuildError} `not_found`; `failed_precondition`, while somebody else holds it. */
   getMutable(id: string, options: { readonly signal: AbortSignal }): Promise<MutableRef>;
   create(parent: ImmutableRef | undefined, options: NewRefOptions): Promise<MutableRef>;

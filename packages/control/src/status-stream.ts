@@ -15,14 +15,13 @@ export async function* statusStream(
   let wake = Promise.withResolvers<void>();
   const ended = (async () => {
     try {
-      for await (const event of job.events(options)) {
-        if (event.kind === "explanation") {
-          options.onExplanation?.(event.explanation);
-          const log = explanationLog(job, event);
-          if (log === undefined) continue;
-          pending.push(log);
-        } else pending.push(event);
-        wake.resolve();
+      for await (const events of job.events(options)) {
+        for (const event of events) {
+          if (event.kind === "explanation") options.onExplanation?.(event.explanation);
+          const shown = event.kind === "explanation" ? explanationLog(job, event) : event;
+          if (shown !== undefined) pending.push(shown);
+        }
+        if (pending.length > 0) wake.resolve();
       }
     } finally {
       wake.resolve();

@@ -19,7 +19,7 @@ class Fixture {
     this.explainer = new StepExplainer({
       store: this.store,
       reporter: { report: (error) => assert.fail(String(error)) },
-      exists: async (result) => await Promise.resolve(!this.gone.has(result)),
+      exists: (result) => !this.gone.has(result),
       projectOf: () => this.project,
     });
   }

@@ -10,7 +10,7 @@ export interface StepExplainerOptions {
   readonly store: StepStore;
   readonly reporter: ErrorReporter;
   /** Whether a result can still be loaded. */
-  readonly exists: (result: string) => Promise<boolean>;
+  readonly exists: (result: string) => boolean;
   /** Names the project of the build; empty if that is not known. Equal places in different projects are different steps. */
   readonly projectOf: (step: MissedStep) => string;
 }
@@ -28,7 +28,7 @@ export class StepExplainer implements Explainer {
     const query = this.#queryOf(step);
     const nearest = findNearest(query, store.candidates(query));
     const stored = nearest === undefined ? undefined : store.find(nearest);
-    const isPresent = stored?.goneAt === undefined && stored !== undefined && (await exists(stored.result));
+    const isPresent = stored?.goneAt === undefined && stored !== undefined && exists(stored.result);
     return await explainMiss(step, { stored, isPresent, listings: store.listings });
   }
 

@@ -10,7 +10,21 @@ export async function askStore<T>(
   try {
     return await question();
   } catch (error) {
-    reporter.report(error, `use of the cache "${store.id}"`);
+    reporter.report(error, useOf(store));
     return undefined;
   }
+}
+
+/** {@linkcode askStore} of one that answers at once. */
+export function askStoreNow<T>(store: CacheStore, reporter: ErrorReporter, question: () => T): T | undefined {
+  try {
+    return question();
+  } catch (error) {
+    reporter.report(error, useOf(store));
+    return undefined;
+  }
+}
+
+function useOf(store: CacheStore): string {
+  return `use of the cache "${store.id}"`;
 }

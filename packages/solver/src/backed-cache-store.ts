@@ -4,7 +4,7 @@ import type { Digest } from "@buildkit-ts/oci";
 import type { ResultLoader } from "./result-loader.ts";
 import { rootKey } from "./root-key.ts";
 import { isPersistent, SolverKey } from "./solver-key.ts";
-import type { CacheKey, CacheKeyLink, CacheRecord, CacheStore, KeyTarget, OpContext, Result } from "./types.ts";
+import type { CacheKey, CacheKeyLink, CacheRecord, DirectCacheStore, KeyTarget, OpContext, Result } from "./types.ts";
 
 /** How a key is reached from one of its inputs' keys. */
 export interface KeyLink {
@@ -37,7 +37,7 @@ export interface KeyBackend {
 }
 
 /** A {@linkcode CacheStore} over a backend and a loader. Keys with inputs get random ids; those without, their root key. */
-export class BackedCacheStore implements CacheStore {
+export class BackedCacheStore implements DirectCacheStore {
   readonly id: string;
   readonly #backend: KeyBackend;
   readonly #results: ResultLoader;
@@ -53,11 +53,15 @@ export class BackedCacheStore implements CacheStore {
   }
 
   query(deps: readonly CacheKeyLink[], target: KeyTarget): Promise<SolverKey[]> {
+    return Promise.resolve(this.queryNow(deps, target));
+  }
+
+  queryNow(deps: readonly CacheKeyLink[], target: KeyTarget): SolverKey[] {
     const { inputIndex, digest, output } = target;
     const root = rootKey(digest, output);
     if (deps.length === 0) {
       const known = this.#backend.exists(root);
-      return Promise.resolve(known ? [new SolverKey(digest, output).setId(this.id, root)] : []);
+      return known ? [new SolverKey(digest, output).setId(this.id, root)] : [];
     }
     const ids = new Set<string>();
     for (const { key, selector } of deps) {
@@ -66,7 +70,7 @@ export class BackedCacheStore implements CacheStore {
       const link = { input: inputIndex, digest: root, selector: selector ?? "" };
       for (const found of this.#backend.targets(id, link)) ids.add(found);
     }
-    return Promise.resolve([...ids].map((id) => new SolverKey(digest, output).setId(this.id, id)));
+    return Array.from(ids, (id) => new SolverKey(digest, output).setId(this.id, id));
   }
 
   async records(key: CacheKey): Promise<CacheRecord[]> {
@@ -78,6 +82,15 @@ export class BackedCacheStore implements CacheStore {
       else await this.release(result.id);
     }
     return records;
+  }
+
+  recordsNow(key: CacheKey): CacheRecord[] | undefined {
+    const id = this.#idOf(key);
+    if (id === undefined) return [];
+    const results = this.#backend.results(id);
+    // A record whose result is gone is removed, which may have to be waited for.
+    if (results.some((result) => this.#results.exists(result.id) !== true)) return undefined;
+    return results.map((result) => ({ ...result, priority: 0 }));
   }
 
   async load(record: CacheRecord, context: OpContext): Promise<Result> {

@@ -3,7 +3,7 @@ import { KeySearch } from "./key-search.ts";
 import type { ResolverInput } from "./resolver-input.ts";
 import type { Scope } from "./scope.ts";
 import { SolverKey } from "./solver-key.ts";
-import type { CacheKeyLink, CacheMap } from "./types.ts";
+import type { CacheKeyLink, CacheMap, DirectCacheStore } from "./types.ts";
 import type { VertexNode } from "./vertex-node.ts";
 
 /** The keys of one edge: those that stores know, and those that its result is recorded by. Keys only ever come in addition. */
@@ -65,6 +65,33 @@ export class EdgeKeys {
     ]);
     this.#cacheMap = cacheMap;
     if (!this.#node.ignoresCache) await this.probeAll();
+  }
+
+  /**
+   * Finds what {@linkcode EdgeKeys.findByDefinition}, or {@linkcode EdgeKeys.findSource} for a source, would find, where nobody
+   * has to be waited for. @returns whether that is done. If not, they go on from where it stopped.
+   */
+  findNow(): boolean {
+    const store = this.#node.directStore;
+    if (this.#node.ignoresCache || store === undefined || !this.inputs.every(({ edge }) => edge.isFast)) return false;
+    const cacheMap = this.#node.cacheMapNow();
+    if (cacheMap === undefined) return false;
+    if (this.inputs.length === 0) return this.#findSourceNow(store, cacheMap);
+    this.#cacheMap = cacheMap;
+    const { digest, deps } = cacheMap;
+    for (const { edge, state } of this.inputs) {
+      const links = state.takeNewLinks(edge.keys, deps[state.index]?.selector);
+      this.search.queryNow(store, { input: state, digest, links });
+    }
+    return this.search.matchNow(store);
+  }
+
+  #findSourceNow(store: DirectCacheStore, cacheMap: CacheMap): boolean {
+    if (this.#sourceDigests.length > 0 || !this.search.findRootNow(store, cacheMap.digest)) return false;
+    this.#sourceDigests.push(cacheMap.digest);
+    this.#cacheMap = cacheMap;
+    this.#isSourceDone = true;
+    return true;
   }
 
   /** Asks all stores for the keys that all inputs' new keys lead to. */

@@ -64,6 +64,15 @@ export class EdgeResolver implements InputEdge, RewindableEdge {
     return this.node.inputs;
   }
 
+  get isFast(): boolean {
+    return this.#fast.done !== undefined;
+  }
+
+  /** Does what {@linkcode EdgeResolver.findFast} does, if nobody has to be waited for. */
+  findFastNow(): void {
+    if (this.#fast.isIdle && this.#keys.findNow()) this.#fast.finish(undefined);
+  }
+
   findFast(scope: Scope): Promise<void> {
     return this.#fast.run(scope);
   }

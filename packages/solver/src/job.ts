@@ -3,6 +3,7 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import { type Digest, digestOf } from "@buildkit-ts/oci";
 import type { VertexWarning } from "@buildkit-ts/progress";
 import type { EdgeResult } from "./edge-result.ts";
+import { findAhead } from "./find-ahead.ts";
 import { ProgressLog } from "./progress-log.ts";
 import { Scope } from "./scope.ts";
 import type {
@@ -18,6 +19,7 @@ import type {
 } from "./types.ts";
 import { type ProgressSink, VertexLog } from "./vertex-log.ts";
 import type { NodeJob, VertexNode } from "./vertex-node.ts";
+import { walkNodes } from "./walk-nodes.ts";
 
 /** What a job needs of the solver that it belongs to. */
 export interface JobHost {
@@ -57,6 +59,7 @@ export class SolverJob implements Job, NodeJob {
     const { signal, prepare } = options;
     return await this.#track(signal, async (scope) => {
       const resolver = this.#host.attach(this, edge).edge(edge.index);
+      await findAhead(resolver, scope);
       return JobResult.of(
         await (prepare === undefined ? resolver.complete(scope) : resolver.completePrepared(scope, prepare)),
       );
@@ -98,7 +101,7 @@ export class SolverJob implements Job, NodeJob {
     const seen = new Set<VertexNode>();
     for (const edge of edges) {
       this.#scope.throwIfAborted();
-      for (const { vertex, op } of nodesOf(this.#host.attach(this, edge), seen)) yield { vertex, op };
+      for (const { vertex, op } of walkNodes(this.#host.attach(this, edge), seen)) yield { vertex, op };
     }
   }
 
@@ -122,7 +125,7 @@ export class SolverJob implements Job, NodeJob {
     this.#log.append({ kind: "warning", vertex, warning });
   }
 
-  events(options: { readonly signal: AbortSignal }): AsyncIterable<ProgressEvent> {
+  events(options: { readonly signal: AbortSignal }): AsyncIterable<readonly ProgressEvent[]> {
     return this.#log.events(options);
   }
 
@@ -153,27 +156,6 @@ export class SolverJob implements Job, NodeJob {
       this.#running.delete(running);
       off();
     }
-  }
-}
-
-/** A node and all that it is built from, inputs first, but those seen; with a stack of its own, since graphs may be deep. */
-function* nodesOf(root: VertexNode, seen: Set<VertexNode>): Generator<VertexNode, void> {
-  const stack: { readonly node: VertexNode; next: number }[] = [];
-  const enter = (node: VertexNode): void => {
-    if (seen.has(node)) return;
-    seen.add(node);
-    stack.push({ node, next: 0 });
-  };
-  enter(root);
-  for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
-    const input = top.node.inputs[top.next];
-    if (input === undefined) {
-      stack.pop();
-      yield top.node;
-      continue;
-    }
-    top.next += 1;
-    enter(input.node);
   }
 }
 

@@ -20,6 +20,8 @@ const maxJobLogBytes = 64 * 1024 * 1024;
  */
 export class ProgressLog {
   readonly #vertices = new Map<Digest, VertexEvent>();
+  readonly #latestVertices = new Map<Digest, Entry>();
+  /** Of statuses and explanations. */
   readonly #latest = new Map<string, Entry>();
   readonly #logs = new Map<Digest, { readonly entries: Entry[]; bytes: number; first: number }>();
   #logOrder: Entry[] = [];
@@ -29,14 +31,15 @@ export class ProgressLog {
   #dead = 0;
   #next = 0;
   #closed = false;
-  #wake = Promise.withResolvers<void>();
+  /** Of readers that wait. */
+  #wake: PromiseWithResolvers<void> | undefined;
 
   append(event: ProgressEvent): void {
     if (this.#closed) return;
     if (event.kind === "vertex") this.#vertexEvent(event.vertex);
-    else if (event.kind === "status") this.#replace(`status ${event.vertex} ${event.update.id}`, event);
+    else if (event.kind === "status") this.#replace(this.#latest, `status ${event.vertex} ${event.update.id}`, event);
     else if (event.kind === "log") this.#logEvent(event);
-    else if (event.kind === "explanation") this.#replace(`explanation ${event.vertex}`, event);
+    else if (event.kind === "explanation") this.#replace(this.#latest, `explanation ${event.vertex}`, event);
     else this.#push(event);
     this.#compact();
     this.#signal();
@@ -49,23 +52,23 @@ export class ProgressLog {
     for (const vertex of this.#vertices.values()) {
       if (vertex.startedAt === undefined || vertex.completedAt !== undefined) continue;
       const error = vertex.error ?? (cached.has(vertex.digest) ? undefined : "context canceled");
-      this.#replace(`vertex ${vertex.digest}`, { kind: "vertex", vertex: { ...vertex, completedAt: at, error } });
+      this.#replaceVertex({ ...vertex, completedAt: at, error });
     }
     this.#closed = true;
     this.#signal();
   }
 
-  async *events(options: { readonly signal: AbortSignal }): AsyncGenerator<ProgressEvent, void, undefined> {
+  /** Many at once: a promise for each event of a large graph would cost more than the work. */
+  async *events(options: { readonly signal: AbortSignal }): AsyncGenerator<readonly ProgressEvent[], void, undefined> {
     let next = 0;
     for (;;) {
       options.signal.throwIfAborted();
-      const wake = this.#wake.promise;
-      for (let entry = this.#entryFrom(next); entry !== undefined; entry = this.#entryFrom(next)) {
-        next = entry.sequence + 1;
-        yield entry.event;
-      }
-      if (this.#closed) return;
-      await abortable(wake, options.signal);
+      const entries = this.#entriesFrom(next);
+      if (entries.length > 0) {
+        next = this.#next;
+        yield entries.map(({ event }) => event);
+      } else if (this.#closed) return;
+      else await abortable((this.#wake ??= Promise.withResolvers()).promise, options.signal);
     }
   }
 
@@ -73,7 +76,7 @@ export class ProgressLog {
     const pending = [event];
     for (let vertex = pending.pop(); vertex !== undefined; vertex = pending.pop()) {
       this.#vertices.set(vertex.digest, vertex);
-      this.#replace(`vertex ${vertex.digest}`, { kind: "vertex", vertex });
+      this.#replaceVertex(vertex);
       if (vertex.startedAt === undefined) continue;
       // An input that never had to begin was cached: nothing but the step upon it says so.
       for (const digest of vertex.inputs) {
@@ -131,10 +134,14 @@ export class ProgressLog {
     }
   }
 
-  #replace(key: string, event: ProgressEvent): void {
-    const old = this.#latest.get(key);
+  #replaceVertex(vertex: VertexEvent): void {
+    this.#replace(this.#latestVertices, vertex.digest, { kind: "vertex", vertex });
+  }
+
+  #replace<K>(latest: Map<K, Entry>, key: K, event: ProgressEvent): void {
+    const old = latest.get(key);
     if (old !== undefined) this.#kill(old);
-    this.#latest.set(key, this.#push(event));
+    latest.set(key, this.#push(event));
   }
 
   #push(event: ProgressEvent): Entry {
@@ -155,8 +162,8 @@ export class ProgressLog {
     this.#dead = 0;
   }
 
-  /** The first live entry at or after a sequence number. */
-  #entryFrom(sequence: number): Entry | undefined {
+  /** The live entries at or after a sequence number. */
+  #entriesFrom(sequence: number): Entry[] {
     let low = 0;
     let high = this.#entries.length;
     while (low < high) {
@@ -164,12 +171,11 @@ export class ProgressLog {
       if ((this.#entries[middle]?.sequence ?? 0) < sequence) low = middle + 1;
       else high = middle;
     }
-    while (this.#entries[low]?.dead === true) low += 1;
-    return this.#entries[low];
+    return this.#entries.slice(low).filter(({ dead }) => !dead);
   }
 
   #signal(): void {
-    this.#wake.resolve();
-    this.#wake = Promise.withResolvers();
+    this.#wake?.resolve();
+    this.#wake = undefined;
   }
 }

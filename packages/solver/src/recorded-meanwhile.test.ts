@@ -5,9 +5,9 @@ import { type ModelRun, runModel } from "./testing/model-run.ts";
 const run: ModelRun = {
   graph: {
     ops: [
-      { values: 1, byContent: false, selector: false, turns: 3, fails: false, flaky: 0 },
-      { values: 3, byContent: false, selector: false, turns: 0, fails: false, flaky: 1 },
-      { values: 1, byContent: false, selector: true, turns: 3, fails: false, flaky: 0 },
+      { values: 1, byContent: false, isComputed: false, selector: false, turns: 3, fails: false, flaky: 0 },
+      { values: 3, byContent: false, isComputed: false, selector: false, turns: 0, fails: false, flaky: 1 },
+      { values: 1, byContent: false, isComputed: false, selector: true, turns: 3, fails: false, flaky: 0 },
     ],
     steps: [
       { op: 0, inputs: [], ignoreCache: false },
@@ -64,6 +64,7 @@ const run: ModelRun = {
     { step: 0, output: 1, seed: 2, startAt: 6, cancelAfter: undefined },
   ],
   seed: 1444999950,
+  isDirect: false,
   lossRate: 0.5,
   theftRate: 0,
   importFailureRate: 0.3,

@@ -11,6 +11,8 @@ export interface InputEdge {
   readonly keys: readonly SolverKey[];
   /** The result, if it is there and not known to be lost. */
   readonly completed: EdgeResult | undefined;
+  /** Whether {@linkcode InputEdge.findFast} has found what it finds. */
+  readonly isFast: boolean;
   findFast(scope: Scope): Promise<void>;
   findSlow(scope: Scope): Promise<void>;
   complete(scope: Scope): Promise<EdgeResult>;

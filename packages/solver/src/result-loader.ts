@@ -6,8 +6,8 @@ export interface ResultLoader {
   save(result: Result): Promise<string>;
   /** @throws {BuildError} `not_found`, when the value is gone. */
   load(id: string, context: OpContext): Promise<Result>;
-  /** Whether `load` is expected to succeed. */
-  exists(id: string): Promise<boolean>;
+  /** Whether `load` is expected to succeed; a promise where somebody has to be asked. */
+  exists(id: string): boolean | Promise<boolean>;
   /** The last record that named the id is gone. */
   release?(id: string): Promise<void>;
 }

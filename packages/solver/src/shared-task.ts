@@ -40,6 +40,17 @@ export class SharedTask<T> {
     return this.#done;
   }
 
+  /** Whether the work was neither begun nor done. */
+  get isIdle(): boolean {
+    return this.#done === undefined && this.#flight === undefined;
+  }
+
+  /** Takes an outcome in the place of the work's, which must not have begun. */
+  finish(value: T): void {
+    if (!this.isIdle) throw new TypeError("The work was begun");
+    this.#done = { value };
+  }
+
   /** Forgets the outcome: the next `run()` does the work again. */
   reset(): void {
     this.#done = undefined;

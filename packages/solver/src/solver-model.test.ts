@@ -20,6 +20,7 @@ const ops = fc.array(
   fc.record({
     values: fc.integer({ min: 1, max: 3 }),
     byContent: fc.boolean(),
+    isComputed: fc.boolean(),
     selector: oneIn(4),
     turns: fc.nat(3),
     fails: oneIn(20),
@@ -67,6 +68,7 @@ const runs: fc.Arbitrary<ModelRun> = fc
     seed: fc.nat(),
     lossRate: fc.constantFrom(0, 0, 0.1, 0.5),
     theftRate: fc.constantFrom(0, 0, 0.1, 0.5),
+    isDirect: fc.boolean(),
     importFailureRate: fc.constantFrom(undefined, undefined, 0, 0.3),
   })
   .map((run) => ({

@@ -48,6 +48,12 @@ export interface CacheMap {
   readonly describe?: () => StepDescription;
 }
 
+/** A CacheMap, and whether it is the last one. */
+export interface CacheMapAnswer {
+  readonly cacheMap: CacheMap;
+  readonly done: boolean;
+}
+
 export interface CacheMapDependency {
   /** Part of the key that links to the input; empty for none. */
   readonly selector?: Digest;
@@ -78,7 +84,9 @@ export interface Op {
    * The CacheMap of `index` 0, 1, … A source gives a quick key first and, if asked for more, an exact one;
    * `done` says that there is no further index.
    */
-  cacheMap(index: number, context: OpContext): Promise<{ readonly cacheMap: CacheMap; readonly done: boolean }>;
+  cacheMap(index: number, context: OpContext): CacheMapAnswer | Promise<CacheMapAnswer>;
+  /** Whether there is one CacheMap only, which is given at once: nobody has to be asked for it. */
+  readonly isComputed?: boolean;
   /** Runs, with one result for each input; gives one result for each output. Waits for a slot of the worker if it needs one. */
   exec(inputs: readonly Result[], context: OpContext): Promise<Result[]>;
 }
@@ -129,6 +137,14 @@ export interface CacheStore {
   forget(record: CacheRecord): Promise<void>;
   /** Records a result under a key; the key's links are stored too. */
   save(key: CacheKey, result: Result, createdAt: number): Promise<CacheKey>;
+}
+
+/** A store that can answer without being waited for, as long as its loader can. */
+export interface DirectCacheStore extends CacheStore {
+  /** {@linkcode CacheStore.query} */
+  queryNow(deps: readonly CacheKeyLink[], target: KeyTarget): CacheKey[];
+  /** {@linkcode CacheStore.records}; undefined if that has to be waited for. */
+  recordsNow(key: CacheKey): CacheRecord[] | undefined;
 }
 
 /** A result together with every key by which it is known; what cache exporters walk. */
@@ -209,8 +225,8 @@ export interface Job extends AsyncDisposable {
   /** Ids of the clients that wait for the build. */
   sessions(): readonly string[];
   warn(vertex: Digest, warning: import("@buildkit-ts/progress").VertexWarning): void;
-  /** All events so far, then those that come; ends when the job is disposed. Any number of readers. */
-  events(options: { readonly signal: AbortSignal }): AsyncIterable<ProgressEvent>;
+  /** All events so far, then those that come, as many as there are at a time; ends when the job is disposed. Any number of readers. */
+  events(options: { readonly signal: AbortSignal }): AsyncIterable<readonly ProgressEvent[]>;
 }
 
 export interface Solver {

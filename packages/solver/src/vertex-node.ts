@@ -8,11 +8,21 @@ import type { Explainer } from "./explainer.ts";
 import type { HeldStep } from "./held-step.ts";
 import { type LossFinder, LostInputs } from "./loss.ts";
 import { LostResult } from "./lost-result.ts";
-import type { Scope } from "./scope.ts";
+import { Scope } from "./scope.ts";
 import { SharedTask } from "./shared-task.ts";
 import type { FoundRecord } from "./solver-key.ts";
 import type { StoreLosses } from "./store-losses.ts";
-import type { CacheMap, CacheStore, Op, OpContext, OpResolver, Result, Vertex } from "./types.ts";
+import type {
+  CacheMap,
+  CacheMapAnswer,
+  CacheStore,
+  DirectCacheStore,
+  Op,
+  OpContext,
+  OpResolver,
+  Result,
+  Vertex,
+} from "./types.ts";
 import { VertexLog } from "./vertex-log.ts";
 
 /** What a node needs of the jobs that have it. */
@@ -62,7 +72,7 @@ export class VertexNode {
   readonly isPrivate: boolean;
   readonly #edges = new Map<number, EdgeResolver>();
   readonly #followers = new Set<VertexNode>();
-  readonly #cacheMaps: SharedTask<{ readonly cacheMap: CacheMap; readonly done: boolean }>[] = [];
+  readonly #cacheMaps: SharedTask<CacheMapAnswer>[] = [];
   readonly #inputTasks = new Map<string, SharedTask<Digest | undefined>>();
   readonly #held: Result[] = [];
   #exec: SharedTask<Result[]> | undefined;
@@ -111,24 +121,63 @@ export class VertexNode {
     return edge;
   }
 
-  async cacheMap(index: number, scope: Scope): Promise<{ readonly cacheMap: CacheMap; readonly done: boolean }> {
-    this.#cacheMaps[index] ??= new SharedTask(async (own) => {
-      const ask = async (): Promise<{ cacheMap: CacheMap; done: boolean }> => {
+  /** The outputs that somebody has asked for. */
+  edges(): Iterable<EdgeResolver> {
+    return this.#edges.values();
+  }
+
+  /** The store that is asked for keys, if there is no other and it can answer at once. */
+  get directStore(): DirectCacheStore | undefined {
+    const [store, ...others] = this.stores;
+    return others.length === 0 && store !== undefined && isDirect(store) ? store : undefined;
+  }
+
+  /** The only cache map, if it is there or computed. What cannot be computed is left to {@linkcode cacheMap}, which says why. */
+  cacheMapNow(): CacheMap | undefined {
+    const known = this.#cacheMaps[0];
+    if (known !== undefined || this.#failure !== undefined) return known?.done?.value.cacheMap;
+    try {
+      const op = this.#resolveOp();
+      if (op.isComputed !== true) return undefined;
+      const answer = op.cacheMap(0, this.context(new Scope()));
+      if (answer instanceof Promise) throw new TypeError("A computed cache map was not given at once");
+      this.#checkCacheMap(answer);
+      const task = this.#newCacheMapTask(0);
+      task.finish(answer);
+      this.#cacheMaps[0] = task;
+      if (this.inputs.length === 0) {
+        this.log.start(false);
+        this.log.complete(undefined);
+      }
+      return answer.cacheMap;
+    } catch {
+      return undefined;
+    }
+  }
+
+  async cacheMap(index: number, scope: Scope): Promise<CacheMapAnswer> {
+    this.#cacheMaps[index] ??= this.#newCacheMapTask(index);
+    return await this.#cacheMaps[index].run(scope);
+  }
+
+  #newCacheMapTask(index: number): SharedTask<CacheMapAnswer> {
+    return new SharedTask(async (own) => {
+      const ask = async (): Promise<CacheMapAnswer> => {
         const answer = await this.#resolveOp().cacheMap(index, this.context(own));
-        if (answer.cacheMap.deps.length !== this.vertex.inputs.length) {
-          const { name, inputs } = this.vertex;
-          throw new BuildError(
-            "internal",
-            `Cannot use cache map of "${name}": ${answer.cacheMap.deps.length} dependencies for ${inputs.length} inputs`,
-          );
-        }
+        this.#checkCacheMap(answer);
         return answer;
       };
       // A source is asked over the network, so the user sees it; what others answer is computed.
       const work = () => (this.inputs.length === 0 ? this.log.interval(false, ask) : ask());
       return await this.#guarded(own, work, "failed to load cache key");
     });
-    return await this.#cacheMaps[index].run(scope);
+  }
+
+  #checkCacheMap({ cacheMap: { deps } }: CacheMapAnswer): void {
+    const { name, inputs } = this.vertex;
+    if (deps.length === inputs.length) return;
+    const text = `Cannot use cache map of "${name}": ${deps.length} dependencies for ${inputs.length} inputs`;
+    throw new BuildError("internal", text);
   }
 
   /** Makes an input's result ready for use and gives its content key, where the op computes one. */
@@ -353,6 +402,10 @@ export class VertexNode {
 /** Whether it is no failure: the caller knows another way to go on. */
 function isTriedAgain(error: unknown): boolean {
   return error instanceof RecordedMeanwhile || error instanceof LostInputs;
+}
+
+function isDirect(store: CacheStore): store is DirectCacheStore {
+  return "recordsNow" in store;
 }
 
 function whileDoing(doing: string, cause: unknown): BuildError {

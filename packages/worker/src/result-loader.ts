@@ -6,9 +6,9 @@ import { parseResultId, WorkerResult } from "./worker-result.ts";
 /** Finds the results again whose ids a cache store kept. */
 export class WorkerResultLoader implements ResultLoader {
   readonly #workerId: string;
-  readonly #cache: Pick<CacheManager, "get">;
+  readonly #cache: Pick<CacheManager, "get" | "has">;
 
-  constructor(workerId: string, cache: Pick<CacheManager, "get">) {
+  constructor(workerId: string, cache: Pick<CacheManager, "get" | "has">) {
     this.#workerId = workerId;
     this.#cache = cache;
   }
@@ -26,14 +26,12 @@ export class WorkerResultLoader implements ResultLoader {
     return new WorkerResult(workerId, await this.#cache.get(refId, { signal: context.signal }));
   }
 
-  async exists(id: string): Promise<boolean> {
+  exists(id: string): boolean {
     try {
-      // Only a hold tells: between a look and a load the record may go.
-      await using _result = await this.load(id, { signal: new AbortController().signal });
-      return true;
+      const { workerId, refId } = parseResultId(id);
+      return workerId === this.#workerId && (refId === "" || this.#cache.has(refId));
     } catch (error) {
-      if (error instanceof BuildError && (error.code === "not_found" || error.code === "invalid_argument"))
-        return false;
+      if (error instanceof BuildError && error.code === "invalid_argument") return false;
       throw error;
     }
   }

@@ -126,8 +126,8 @@ export class FakeResults implements ResultLoader {
     return Promise.resolve(result);
   }
 
-  exists(id: string): Promise<boolean> {
-    return Promise.resolve(this.#saved.has(id) || this.hidden.has(id));
+  exists(id: string): boolean {
+    return this.#saved.has(id) || this.hidden.has(id);
   }
 
   release(id: string): Promise<void> {

@@ -1,6 +1,6 @@
 import { type Digest, digestOf } from "@buildkit-ts/oci";
 import type { ContentDescriber } from "../explainer.ts";
-import type { CacheStore, Edge, Op, OpContext, PrepareResult, Result, Vertex } from "../types.ts";
+import type { CacheMapAnswer, CacheStore, Edge, Op, OpContext, PrepareResult, Result, Vertex } from "../types.ts";
 import type { FakeResults } from "./fake-results.ts";
 
 export interface FakeVertexOptions {
@@ -23,6 +23,8 @@ export interface FakeVertexOptions {
   readonly work?: (context: OpContext, inputs: readonly Result[]) => Promise<void>;
   readonly prepare?: PrepareResult;
   readonly exportCache?: boolean;
+  /** Gives its only key at once. */
+  readonly isComputed?: boolean;
 }
 
 /** A vertex whose op counts what it is asked for. */
@@ -56,9 +58,16 @@ export class FakeVertex implements Vertex, Op {
     return { vertex: this, index };
   }
 
-  async cacheMap(index: number): ReturnType<Op["cacheMap"]> {
+  get isComputed(): boolean {
+    return this.#fake.isComputed ?? false;
+  }
+
+  cacheMap(index: number): ReturnType<Op["cacheMap"]> {
     this.cacheMaps += 1;
-    await Promise.resolve();
+    return this.isComputed ? this.#answer(index) : Promise.resolve().then(() => this.#answer(index));
+  }
+
+  #answer(index: number): CacheMapAnswer {
     const { cacheKey = this.name, rawDigest } = this.#fake;
     const keys = typeof cacheKey === "string" ? [cacheKey] : cacheKey;
     const digest = rawDigest ?? digestOf(keys[index] ?? "");

@@ -11,6 +11,8 @@ export interface ModelOp {
   readonly values: number;
   /** Whether the content of inputs is a key. */
   readonly byContent: boolean;
+  /** Whether its key is given at once. */
+  readonly isComputed: boolean;
   readonly selector: boolean;
   readonly turns: number;
   /** Never succeeds. */
@@ -118,6 +120,7 @@ function vertexOf(
     inputs,
     // As with real ops, the number of inputs is part of what the op is.
     cacheKey: `op ${step.op}/${inputs.length}${source}`,
+    isComputed: op.isComputed,
     outputs: 2,
     ignoreCache: step.ignoreCache,
     cacheSources: world.stores,

@@ -28,6 +28,8 @@ export interface ModelRun {
   readonly lossRate: number;
   /** How likely a step loses, while it runs, something that it rests on; up to {@linkcode maxThefts} times in all. */
   readonly theftRate: number;
+  /** Whether the main cache answers at once. */
+  readonly isDirect: boolean;
   /** Of another cache that has all of the graph; undefined for none. */
   readonly importFailureRate: number | undefined;
 }
@@ -58,7 +60,8 @@ export async function runModel(run: ModelRun): Promise<void> {
     thefts: { left: maxThefts, rate: theftRate },
     ...emptyCounts(),
   };
-  const cache = turningCacheStore(new MemoryCacheStore({ id: "local", results }), turns, 0);
+  const memory = new MemoryCacheStore({ id: "local", results });
+  const cache = run.isDirect ? memory : turningCacheStore(memory, turns, 0);
   const reporter = { report: (error: unknown) => reports.push(error) };
   const solver = new GraphSolver({
     resolveOp: resolveFake,

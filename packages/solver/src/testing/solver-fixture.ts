@@ -45,7 +45,7 @@ export class SolverFixture {
 /** All events of a job that was disposed. */
 export async function eventsOf(job: Job): Promise<ProgressEvent[]> {
   const events: ProgressEvent[] = [];
-  for await (const event of job.events({ signal })) events.push(event);
+  for await (const batch of job.events({ signal })) events.push(...batch);
   return events;
 }
 

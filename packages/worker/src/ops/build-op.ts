@@ -3,7 +3,7 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import { formatGoJson } from "@buildkit-ts/gotext";
 import { type Definition, parseDefinition } from "@buildkit-ts/llb";
 import { digestOf } from "@buildkit-ts/oci";
-import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
+import type { CacheMapAnswer, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
 import { RootedDirectory } from "@buildkit-ts/sys";
 import { invalid } from "../definition/validate-op.ts";
 import { describeJson } from "../describe-json.ts";
@@ -29,6 +29,7 @@ export interface BuildOperationDeps {
 
 /** Builds what a file among the inputs describes. */
 export class BuildOperation implements Op {
+  readonly isComputed = true;
   readonly #vertex: Vertex;
   readonly #op: opspb.BuildOp;
   readonly #deps: BuildOperationDeps;
@@ -39,7 +40,7 @@ export class BuildOperation implements Op {
     this.#deps = deps;
   }
 
-  async cacheMap(): Promise<{ readonly cacheMap: CacheMap; readonly done: boolean }> {
+  cacheMap(): CacheMapAnswer {
     const text = goObject([
       ["Type", formatGoJson("buildkit.build.v0")],
       ["Exec", goJson(opspb.BuildOpSchema, this.#op)],

@@ -2,7 +2,7 @@ import { opspb } from "@buildkit-ts/api";
 import type { CacheManager, ImmutableRef } from "@buildkit-ts/cache";
 import { formatGoJson } from "@buildkit-ts/gotext";
 import { digestOf } from "@buildkit-ts/oci";
-import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
+import type { CacheMapAnswer, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
 import { invalid } from "../definition/validate-op.ts";
 import { describeJson } from "../describe-json.ts";
 import { goJson, goObject } from "../go-json.ts";
@@ -11,6 +11,7 @@ import { refOfResult, WorkerResult } from "../worker-result.ts";
 
 /** Gives what changed from one tree to another. */
 export class DiffOperation implements Op {
+  readonly isComputed = true;
   readonly #vertex: Vertex;
   readonly #op: opspb.DiffOp;
   readonly #deps: { readonly workerId: string; readonly cache: Pick<CacheManager, "diff"> };
@@ -25,7 +26,7 @@ export class DiffOperation implements Op {
     this.#deps = deps;
   }
 
-  async cacheMap(): Promise<{ readonly cacheMap: CacheMap; readonly done: boolean }> {
+  cacheMap(): CacheMapAnswer {
     const text = goObject([
       ["Type", formatGoJson("buildkit.diff.v0")],
       ["Diff", goJson(opspb.DiffOpSchema, this.#op)],

@@ -5,7 +5,7 @@ import type { ContainerEdits, DeviceRegistry } from "@buildkit-ts/devices";
 import { BuildError, ExecError, ExitError } from "@buildkit-ts/errdefs";
 import type { Executor, ProcessMeta } from "@buildkit-ts/executor";
 import { quote } from "@buildkit-ts/gotext";
-import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
+import type { CacheMapAnswer, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
 import type { ContentCache } from "../content-selector.ts";
 import { operationOf } from "../definition/llb-operation.ts";
 import { invalid } from "../definition/validate-op.ts";
@@ -32,6 +32,7 @@ export interface ExecOperationDeps extends MountDeps {
 
 /** Runs a process in a container. */
 export class ExecOperation implements Op {
+  readonly isComputed = true;
   readonly #vertex: Vertex;
   readonly #op: opspb.ExecOp;
   readonly #deps: ExecOperationDeps;
@@ -42,7 +43,7 @@ export class ExecOperation implements Op {
     this.#deps = deps;
   }
 
-  async cacheMap(): Promise<{ readonly cacheMap: CacheMap; readonly done: boolean }> {
+  cacheMap(): CacheMapAnswer {
     const { platform } = operationOf(this.#vertex);
     const inputs = this.#vertex.inputs.length;
     return { cacheMap: execCacheMap(this.#op, { inputs, platform, cache: this.#deps.cache }), done: true };

@@ -1,7 +1,7 @@
 import type { opspb } from "@buildkit-ts/api";
 import type { CacheManager } from "@buildkit-ts/cache";
 import type { FileBackend } from "@buildkit-ts/fileop";
-import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
+import type { CacheMapAnswer, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
 import type { ContentCache } from "../content-selector.ts";
 import { keepFailedStep } from "../failed-step.ts";
 import { checkInputs, checkInputsOfFailed } from "../find-loss.ts";
@@ -22,6 +22,7 @@ export interface FileOperationDeps {
 
 /** Changes files without running a process. */
 export class FileOperation implements Op {
+  readonly isComputed = true;
   readonly #vertex: Vertex;
   readonly #op: opspb.FileOp;
   readonly #deps: FileOperationDeps;
@@ -32,7 +33,7 @@ export class FileOperation implements Op {
     this.#deps = deps;
   }
 
-  async cacheMap(): Promise<{ readonly cacheMap: CacheMap; readonly done: boolean }> {
+  cacheMap(): CacheMapAnswer {
     const { cache } = this.#deps;
     return { cacheMap: fileCacheMap(this.#op, { inputs: this.#vertex.inputs.length, cache }), done: true };
   }

@@ -2,7 +2,7 @@ import { opspb } from "@buildkit-ts/api";
 import type { CacheManager } from "@buildkit-ts/cache";
 import { formatGoJson } from "@buildkit-ts/gotext";
 import { digestOf } from "@buildkit-ts/oci";
-import type { CacheMap, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
+import type { CacheMapAnswer, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
 import { describeJson } from "../describe-json.ts";
 import { goJson, goObject } from "../go-json.ts";
 import { refOptions } from "../ref-options.ts";
@@ -10,6 +10,7 @@ import { refOfResult, WorkerResult } from "../worker-result.ts";
 
 /** Lays trees over each other, without copying where the snapshotter can. */
 export class MergeOperation implements Op {
+  readonly isComputed = true;
   readonly #vertex: Vertex;
   readonly #op: opspb.MergeOp;
   readonly #deps: { readonly workerId: string; readonly cache: Pick<CacheManager, "merge"> };
@@ -24,7 +25,7 @@ export class MergeOperation implements Op {
     this.#deps = deps;
   }
 
-  async cacheMap(): Promise<{ readonly cacheMap: CacheMap; readonly done: boolean }> {
+  cacheMap(): CacheMapAnswer {
     const text = goObject([
       ["Type", formatGoJson("buildkit.merge.v0")],
       ["Merge", goJson(opspb.MergeOpSchema, this.#op)],

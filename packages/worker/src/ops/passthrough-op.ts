@@ -1,12 +1,13 @@
 import { opspb } from "@buildkit-ts/api";
 import { formatGoJson } from "@buildkit-ts/gotext";
 import { digestOf } from "@buildkit-ts/oci";
-import type { CacheMap, Op, Result, Vertex } from "@buildkit-ts/solver";
+import type { CacheMapAnswer, Op, Result, Vertex } from "@buildkit-ts/solver";
 import { invalid } from "../definition/validate-op.ts";
 import { goJson, goObject } from "../go-json.ts";
 
 /** Gives its inputs as its outputs, under an identity of its own. */
 export class PassthroughOperation implements Op {
+  readonly isComputed = true;
   readonly #vertex: Vertex;
   readonly #op: opspb.PassthroughOp;
 
@@ -15,7 +16,7 @@ export class PassthroughOperation implements Op {
     this.#op = op;
   }
 
-  async cacheMap(): Promise<{ readonly cacheMap: CacheMap; readonly done: boolean }> {
+  cacheMap(): CacheMapAnswer {
     const text = goObject([
       ["Type", formatGoJson("buildkit.passthrough.v0")],
       ["Passthrough", goJson(opspb.PassthroughOpSchema, this.#op)],
