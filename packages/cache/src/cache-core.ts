@@ -56,8 +56,11 @@ export class CacheCore {
 
   #forgetSize(snapshot: string): void {
     const owner = this.registry.find(snapshot.split("-")[0] ?? snapshot);
-    for (const record of new Set([owner, ...this.registry.recordsOfSnapshot(snapshot)]))
-      if (record?.values.sizeBytes !== undefined) this.registry.update(record, { sizeBytes: undefined });
+    for (const record of new Set([owner, ...this.registry.recordsOfSnapshot(snapshot)])) {
+      if (record === undefined) continue;
+      this.usage.noteChange(record);
+      if (record.values.sizeBytes !== undefined) this.registry.update(record, { sizeBytes: undefined });
+    }
   }
 
   /** @throws {BuildError} `not_found` */

@@ -9,7 +9,8 @@ import { addInodes, readInodes } from "./inode-list.ts";
 import { mergeStepsOf, type SnapshotMergeStep } from "./snapshot-merge-steps.ts";
 import { type SnapshotRow, SnapshotTable, unfinishedPrefix } from "./snapshot-table.ts";
 import type { SnapshotDifference, SnapshotInfo, SnapshotLinks, Snapshotter, SnapshotUsage } from "./snapshotter.ts";
-import type { MergeRequest, TreeRequest } from "./tree/tree-request.ts";
+import { TreeMeter } from "./tree/tree-meter.ts";
+import type { MergeRequest, TreeRequest, TreeResult } from "./tree/tree-request.ts";
 
 /** What a snapshotter that keeps directories needs. */
 export interface DirectorySnapshotterOptions {
@@ -36,8 +37,11 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
   readonly #root: string;
   readonly #reporter: ErrorReporter;
   readonly #syncDelayMs: number;
-  readonly #trees: WorkerCalls<TreeRequest, SnapshotUsage | undefined>;
+  readonly #trees: WorkerCalls<TreeRequest, TreeResult>;
+  readonly #meter: TreeMeter;
   readonly #background = new Set<Promise<void>>();
+  /** Names of those that are being measured, but those that have changed since. */
+  readonly #measuring = new Set<string>();
   readonly #usageListeners = new Set<(names: readonly string[]) => void>();
   #syncTimer: NodeJS.Timeout | undefined;
   #unfinished = 0;
@@ -47,6 +51,7 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
     this.#reporter = options.reporter;
     this.#syncDelayMs = options.syncDelayMs ?? defaultSyncDelayMs;
     this.#trees = new WorkerCalls(new URL("./tree/tree.worker.ts", import.meta.url).href, { maxThreads: 2 });
+    this.#meter = new TreeMeter(this.#trees);
     const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
     this.table = new SnapshotTable(options.database, { driver, boot });
     mkdirSync(this.#root, { recursive: true, mode: 0o700 });
@@ -105,6 +110,7 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
   }
 
   #tellUsageChange(names: readonly string[]): void {
+    for (const name of names) this.#measuring.delete(name);
     if (names.length > 0) for (const listener of this.#usageListeners) listener(names);
   }
 
@@ -151,10 +157,10 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
     const row = this.table.get(key);
     if (row.usage !== undefined) return row.usage;
     if (row.kind === "view") return { sizeBytes: 0, inodes: 0 };
-    const measured = await this.#trees.call({ verb: "measure", path: this.directoryOf(row.id) }, options);
-    if (measured === undefined) throw new BuildError("internal", `Cannot measure snapshot "${key}": no result`);
+    this.#measuring.add(key);
+    const measured = await this.#meter.measure(this.directoryOf(row.id), options);
     const usage = { sizeBytes: Math.round(measured.sizeBytes), inodes: measured.inodes };
-    if (row.kind === "committed") this.table.setUsage(row.id, usage);
+    if (this.#measuring.delete(key) && row.kind === "committed") this.table.setUsage(row.id, usage);
     return usage;
   }
 

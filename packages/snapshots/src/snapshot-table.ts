@@ -180,16 +180,14 @@ export class SnapshotTable {
         ] as const)
           this.#database.run("INSERT OR IGNORE INTO snapshot_link (snapshot, other) VALUES (?, ?)", from, to);
       }
-      return this.#forgetUsage(id);
+      // Its own is not known yet, and what it shares with those of earlier calls is not shared by more now.
+      return [...new Set(others)].flatMap((other) => (other === id ? [] : this.#forgetUsage(other, "id = ?")));
     });
   }
 
-  /** Of those that share files with a snapshot: how much is charged to each depends on how many share. */
-  #forgetUsage(id: number): string[] {
-    const rows = this.#database.all(
-      "UPDATE snapshot SET size_bytes = NULL WHERE id IN (SELECT other FROM snapshot_link WHERE snapshot = ?) RETURNING name",
-      id,
-    );
+  /** Of those that share files, or no longer do: how much is charged to each depends on how many share. */
+  #forgetUsage(id: number, which: "id = ?" | "id IN (SELECT other FROM snapshot_link WHERE snapshot = ?)"): string[] {
+    const rows = this.#database.all(`UPDATE snapshot SET size_bytes = NULL WHERE ${which} RETURNING name`, id);
     return rows.map((row) => String(row["name"]));
   }
 
@@ -214,7 +212,7 @@ export class SnapshotTable {
           "failed_precondition",
           `Cannot remove snapshot "${name}": "${String(child)}" is based on it`,
         );
-      const changed = this.#forgetUsage(id);
+      const changed = this.#forgetUsage(id, "id IN (SELECT other FROM snapshot_link WHERE snapshot = ?)");
       this.#database.run("DELETE FROM snapshot WHERE id = ?", id);
       return { row, changed };
     });

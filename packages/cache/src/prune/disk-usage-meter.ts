@@ -9,7 +9,8 @@ import type { UsageRecord } from "../refs.ts";
 import { stepName } from "../trees/tree-extractor.ts";
 import { describeUsage, fieldsOf } from "./describe-usage.ts";
 
-const parallelMeasurements = 4;
+/** Those that are asked for together are measured together. */
+const parallelMeasurements = 256;
 /** What file systems give a file at least. */
 const blockBytes = 4096;
 
@@ -18,6 +19,8 @@ export class DiskUsageMeter {
   readonly #core: CacheCore;
   readonly #flights = new SingleFlight<CacheRecord, number>();
   readonly #limit = new Semaphore(parallelMeasurements);
+  /** Those that are being measured, but those whose files were shared, or no longer are, meanwhile. */
+  readonly #measuring = new Set<CacheRecord>();
   /** Of pinned blobs that are here: a blob's size never changes, and every build's history pins some. */
   readonly #pinnedBytes = new Map<Digest, number>();
 
@@ -32,8 +35,14 @@ export class DiskUsageMeter {
     return await this.#flights.run(record, async (signal) => await this.#measure(record, signal), options);
   }
 
+  /** What is being measured now was measured in vain. */
+  noteChange(record: CacheRecord): void {
+    this.#measuring.delete(record);
+  }
+
   async #measure(record: CacheRecord, signal: AbortSignal): Promise<number> {
     using _permit = await this.#limit.acquire({ signal });
+    this.#measuring.add(record);
     const before = record.values;
     const { snapshot, blobs } = before;
     const { registry } = this.#core;
@@ -44,7 +53,8 @@ export class DiskUsageMeter {
       if (isFirst(record, registry.recordsOfBlob(digest))) bytes += await this.#blobBytes(digest);
     const isStable = !(record.values.mutable && record.holds > 0);
     // What changed meanwhile was not measured, or in part.
-    if (isStable && record.values === before) registry.update(record, { sizeBytes: bytes });
+    if (this.#measuring.delete(record) && isStable && record.values === before)
+      registry.update(record, { sizeBytes: bytes });
     return bytes;
   }
 

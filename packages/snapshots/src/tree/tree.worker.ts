@@ -1,16 +1,15 @@
 import { serveWorkerCalls } from "@buildkit-ts/async";
 import { AT_FDCWD, removeTreeAt } from "@buildkit-ts/sys";
-import type { SnapshotUsage } from "../snapshotter.ts";
 import { copyTree } from "./copy-tree.ts";
 import { measureTree } from "./measure-tree.ts";
 import { mergeTrees } from "./merge-trees.ts";
-import type { TreeRequest } from "./tree-request.ts";
+import type { TreeRequest, TreeResult } from "./tree-request.ts";
 
-serveWorkerCalls<TreeRequest, SnapshotUsage | undefined>((request, call) => {
+serveWorkerCalls<TreeRequest, TreeResult>((request, call) => {
   const checkAborted = (): void => call.throwIfAborted();
   switch (request.verb) {
     case "measure":
-      return measureTree(request.path, checkAborted);
+      return request.paths.map((path) => measureTree(path, checkAborted));
     case "remove":
       removeTreeAt({ fd: AT_FDCWD, path: request.path }, checkAborted);
       return undefined;
