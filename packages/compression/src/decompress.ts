@@ -1,9 +1,16 @@
-import { Readable } from "node:stream";
+import type { Transform } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { detectCompression, detectionLength } from "./detect-compression.ts";
+import { freeBuffer } from "./free-buffer.ts";
 
 const outputChunk = 256 << 10;
+
+export interface DecompressOptions {
+  readonly signal: AbortSignal;
+  /** The source gives its chunks away, and takes no more of them from the same memory: it is freed once they are used. */
+  readonly freesInput?: boolean;
+}
 
 /**
  * The bytes of a gzip, zstd or uncompressed stream, told apart by their first bytes, never by a name or media type.
@@ -13,7 +20,7 @@ const outputChunk = 256 << 10;
  */
 export async function* decompress(
   source: AsyncIterable<Uint8Array>,
-  options: { readonly signal: AbortSignal },
+  options: DecompressOptions,
 ): AsyncGenerator<Uint8Array, void> {
   const iterator = source[Symbol.asyncIterator]();
   let head: Uint8Array = new Uint8Array();
@@ -25,7 +32,7 @@ export async function* decompress(
       if (next.done === true) ended = true;
       else head = head.length === 0 ? next.value : Buffer.concat([head, next.value]);
     }
-    yield* decode(head, iterator, options.signal);
+    yield* decode(head, iterator, options);
   } finally {
     await iterator.return?.();
   }
@@ -34,7 +41,7 @@ export async function* decompress(
 async function* decode(
   head: Uint8Array,
   rest: AsyncIterator<Uint8Array>,
-  signal: AbortSignal,
+  { signal, freesInput = false }: DecompressOptions,
 ): AsyncGenerator<Uint8Array, void> {
   const type = detectCompression(head);
   const whole = chain(head, rest, signal);
@@ -44,22 +51,47 @@ async function* decode(
   }
   const decoder =
     type === "gzip" ? createGunzip({ chunkSize: outputChunk }) : createZstdDecompress({ chunkSize: outputChunk });
-  const input = Readable.from(whole, { objectMode: false, highWaterMark: 1 << 20 });
-  let inputFailure: { readonly error: Error } | undefined;
-  input.on("error", (error) => {
+  let inputFailure: { readonly error: unknown } | undefined;
+  const feeding = feed(decoder, whole, freesInput ? freeBuffer : undefined).catch((error: unknown) => {
     inputFailure = { error };
-    decoder.destroy(error);
+    decoder.destroy(error as Error);
   });
   try {
-    for await (const chunk of input.pipe(decoder)) yield chunk as Uint8Array;
+    for await (const chunk of decoder) yield chunk as Uint8Array;
   } catch (error) {
     if (inputFailure !== undefined) throw inputFailure.error;
     if (!isZlibFailure(error)) throw error;
     throw new BuildError("invalid_argument", `Cannot decompress "${type}" stream: ${error.message}`, { cause: error });
   } finally {
-    input.destroy();
     decoder.destroy();
+    await feeding;
   }
+}
+
+/** Gives a decoder all of its input. Ends without an error if the decoder fails or nobody reads from it any more. */
+async function feed(
+  decoder: Transform,
+  input: AsyncIterable<Uint8Array>,
+  free: ((chunk: Uint8Array) => void) | undefined,
+): Promise<void> {
+  for await (const chunk of input) {
+    if (!(await isTaken(decoder, chunk))) return;
+    free?.(chunk);
+  }
+  decoder.end();
+}
+
+/** Waits until all of a chunk was decoded; false if it never will be. */
+async function isTaken(decoder: Transform, chunk: Uint8Array): Promise<boolean> {
+  if (decoder.destroyed) return false;
+  return await new Promise((resolve) => {
+    const onClose = (): void => resolve(false);
+    decoder.once("close", onClose);
+    decoder.write(chunk, (error) => {
+      decoder.off("close", onClose);
+      resolve(error === null || error === undefined);
+    });
+  });
 }
 
 async function* chain(

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream, statSync } from "node:fs";
-import { decompress, UnpackBudget, type UnpackLimits } from "@buildkit-ts/compression";
+import { decompress, freeLastOf, UnpackBudget, type UnpackLimits } from "@buildkit-ts/compression";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { DiffId } from "@buildkit-ts/oci";
 import { TarDecoder } from "@buildkit-ts/tar";
@@ -46,12 +46,14 @@ export async function applyLayer(task: ApplyLayerTask, checkAborted: () => void)
   const hash = createHash("sha256");
   const { signal } = new AbortController();
   let sizeBytes = 0;
-  for await (const chunk of decompress(createReadStream(task.blobPath, { highWaterMark: 1 << 20 }), { signal })) {
+  const packed = createReadStream(task.blobPath, { highWaterMark: 1 << 20 });
+  for await (const chunk of decompress(packed, { signal, freesInput: true })) {
     checkAborted();
     budget.addBytes(chunk.length);
     hash.update(chunk);
     sizeBytes += chunk.length;
     decoder.write(chunk);
+    freeLastOf(chunk);
   }
   decoder.finish();
   const diffId = `sha256:${hash.digest("hex")}` as DiffId;
