@@ -260,3 +260,32 @@ for (const driver of ["overlay", "native"] as const) {
     assert.equal(cache.getContentDigests(ref.id), undefined);
   });
 }
+
+test("digests of a tree are known at once, written later, and go with their record", async () => {
+  using root = makeTestRoot();
+  const file = { path: "abc", kind: "file", digest: `sha256:${"a".repeat(64)}` as Digest } as const;
+  const ids: string[] = [];
+  {
+    await using opened = await openTestCache(root.path);
+    const { cache, database } = opened;
+    const rows = (): number => database.all("SELECT record FROM cache_digests").length;
+    for (const isKept of [true, false]) {
+      await using ref = await commitTree(cache, undefined, { run: write("abc") });
+      await cache.setContentDigests(ref.id, [file], { signal });
+      assert.equal(cache.getContentDigests(ref.id)?.length, 1);
+      if (isKept) ids.push(ref.id);
+      else {
+        await ref[Symbol.asyncDispose]();
+        for await (const _ of cache.prune({ ...everything, filters: [`id==${ref.id}`], signal }));
+        assert.throws(() => cache.getContentDigests(ref.id), { code: "not_found" });
+      }
+    }
+    assert.equal(rows(), 0);
+  }
+  await using opened = await openTestCache(root.path);
+  assert.deepEqual(opened.reported, []);
+  assert.deepEqual(
+    ids.map((id) => opened.cache.getContentDigests(id)?.map(({ digest }) => digest)),
+    [[file.digest]],
+  );
+});

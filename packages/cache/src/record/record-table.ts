@@ -47,6 +47,7 @@ export interface StoredRecord {
 /** The cache's tables. */
 export class RecordTable {
   readonly #database: MetadataDatabase;
+  readonly #waitingTrees = new Map<string, Uint8Array>();
 
   constructor(database: MetadataDatabase) {
     this.#database = database;
@@ -107,6 +108,7 @@ export class RecordTable {
   }
 
   delete(id: string): void {
+    this.#waitingTrees.delete(id);
     this.#database.run("DELETE FROM cache_record WHERE id = ?", id);
   }
 
@@ -138,12 +140,28 @@ export class RecordTable {
   }
 
   getTree(id: string): Uint8Array | undefined {
+    const waiting = this.#waitingTrees.get(id);
+    if (waiting !== undefined) return waiting;
     const tree = this.#database.get("SELECT tree FROM cache_digests WHERE record = ?", id)?.["tree"];
     return tree instanceof Uint8Array ? tree : undefined;
   }
 
+  /**
+   * Written a moment later: a value of megabytes may be the one that has the database empty its log, and no build should
+   * wait for the disk then. What is lost with the process is computed again.
+   */
   setTree(id: string, tree: Uint8Array): void {
-    this.#database.run("INSERT OR REPLACE INTO cache_digests (record, tree) VALUES (?, ?)", id, tree);
+    this.#waitingTrees.set(id, tree);
+    this.#database.defer(`tree of ${id}`, () => this.#writeTree(id));
+  }
+
+  #writeTree(id: string): void {
+    const tree = this.#waitingTrees.get(id);
+    this.#waitingTrees.delete(id);
+    if (tree === undefined) return;
+    // The record may be gone meanwhile.
+    const sql = "INSERT OR REPLACE INTO cache_digests (record, tree) SELECT id, ? FROM cache_record WHERE id = ?";
+    this.#database.run(sql, tree, id);
   }
 
   getChecksum(id: string, query: string): Digest | undefined {
@@ -161,6 +179,7 @@ export class RecordTable {
   }
 
   clearChecksums(id: string): void {
+    this.#waitingTrees.delete(id);
     this.#database.run("DELETE FROM cache_checksum WHERE record = ?", id);
     this.#database.run("DELETE FROM cache_digests WHERE record = ?", id);
   }
