@@ -28,14 +28,25 @@ export interface Client {
   prune(): Promise<void>;
 }
 
+/** Where a client may keep files of its own, and how long each of its calls may take. */
+export interface ClientOptions {
+  readonly directory: string;
+  readonly limitMs: number;
+}
+
 /** `binary` is a buildctl or, if so named, a docker-buildx. */
-export async function connectClient(binary: string, address: string, directory: string): Promise<Client> {
-  if (basename(binary).includes("buildx")) return await connectBuildx(binary, address, directory);
-  const ask = async (...args: string[]): Promise<void> => void (await runCommand(binary, ["--addr", address, ...args]));
+export async function connectClient(
+  binary: string,
+  address: string,
+  { directory, limitMs }: ClientOptions,
+): Promise<Client> {
+  if (basename(binary).includes("buildx")) return await connectBuildx(binary, address, { directory, limitMs });
+  const ask = async (...args: string[]): Promise<void> =>
+    void (await runCommand(binary, ["--addr", address, ...args], { limitMs }));
   return {
     solvesDefinitions: true,
     solve: async (path): Promise<void> =>
-      void (await runCommand(binary, ["--addr", address, "build", "--progress=plain"], { input: path })),
+      void (await runCommand(binary, ["--addr", address, "build", "--progress=plain"], { input: path, limitMs })),
     build: async ({
       context,
       dockerfile = context,
@@ -63,11 +74,11 @@ export async function connectClient(binary: string, address: string, directory: 
   };
 }
 
-async function connectBuildx(binary: string, address: string, directory: string): Promise<Client> {
+async function connectBuildx(binary: string, address: string, { directory, limitMs }: ClientOptions): Promise<Client> {
   const config = join(directory, "buildx");
   mkdirSync(config, { recursive: true });
   const env = { BUILDX_CONFIG: config, BUILDX_NO_DEFAULT_ATTESTATIONS: "1" };
-  const ask = async (...args: string[]): Promise<void> => void (await runCommand(binary, args, { env }));
+  const ask = async (...args: string[]): Promise<void> => void (await runCommand(binary, args, { env, limitMs }));
   await ask("create", "--name=bench", "--driver=remote", address);
   return {
     solvesDefinitions: false,

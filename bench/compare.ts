@@ -1,4 +1,5 @@
 import { readUsage } from "./process-usage.ts";
+import { TimeLimitError } from "./run-command.ts";
 import { type Spread, spreadOf } from "./statistics.ts";
 import type { Contender, Workload } from "./workload.ts";
 
@@ -10,6 +11,17 @@ export interface Measurement {
   readonly residentMiB: number;
 }
 
+/** One of the two did not end what it was asked for in time. */
+export class ContenderTimeout extends Error {
+  override readonly name = "ContenderTimeout";
+  readonly contender: Contender["name"];
+
+  constructor(contender: Contender["name"], cause: TimeLimitError) {
+    super(`${contender}: ${cause.message}`, { cause });
+    this.contender = contender;
+  }
+}
+
 /** Runs the workload alternately, so that a change in the machine's load meets both. */
 export async function compare(
   workload: Workload,
@@ -17,14 +29,14 @@ export async function compare(
   runs: number,
 ): Promise<Map<Contender["name"], Measurement>> {
   const samples = contenders.map((contender) => ({ contender, seconds: [] as number[], cpu: [] as number[] }));
-  for (const { contender } of samples) await workload.setup(contender);
+  for (const { contender } of samples) await inTime(contender, async () => await workload.setup(contender));
   for (let run = 0; run < runs; run++) {
     // The first of two may find the disk's queue empty: take turns.
     for (const { contender, seconds, cpu } of run % 2 === 0 ? samples : samples.toReversed()) {
       await workload.prepare?.(contender, run);
       const before = readUsage(contender.pid).cpuSeconds;
       const started = performance.now();
-      await workload.run(contender, run);
+      await inTime(contender, async () => await workload.run(contender, run));
       seconds.push((performance.now() - started) / 1000);
       cpu.push(readUsage(contender.pid).cpuSeconds - before);
     }
@@ -36,4 +48,12 @@ export async function compare(
     await workload.check?.(contender, runs - 1);
   }
   return results;
+}
+
+async function inTime(contender: Contender, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    throw error instanceof TimeLimitError ? new ContenderTimeout(contender.name, error) : error;
+  }
 }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { prunePlanTime } from "@buildkit-ts/cache/testing";
 import { connectClient } from "./client.ts";
-import { compare, type Measurement } from "./compare.ts";
+import { ContenderTimeout, compare, type Measurement } from "./compare.ts";
 import { type LocalRegistry, startLocalRegistry } from "./local-registry.ts";
 import { startOwnDaemon } from "./own-daemon.ts";
 import { findListener, readUsage } from "./process-usage.ts";
@@ -18,8 +18,9 @@ import { largeDataWorkloads } from "./workloads/large-data.ts";
 import { manyFilesWorkloads } from "./workloads/many-files.ts";
 import { stepWorkloads, writeNoOpContext } from "./workloads/steps.ts";
 
-const usage = `usage: npm run bench -- --peer ADDRESS [--client buildctl|docker-buildx] [--only NAME] [--runs N] [--vertices N] [--directory DIR]
+const usage = `usage: npm run bench -- --peer ADDRESS [--client buildctl|docker-buildx] [--only NAME] [--runs N] [--vertices N] [--limit SECONDS] [--directory DIR]
 NAME is a part of a workload's name, or "resting memory", or "prune plan", which needs no peer; graphs have 10,000 vertices unless said otherwise.
+What one of the daemons does not end within the limit, 300 s, ends the comparison: it may go on working, so start it again.
 Compares this daemon (of the folder in BUILDKIT_TS_BIN, else of the source tree) with the one that listens at ADDRESS.
 `;
 
@@ -30,6 +31,7 @@ const { values } = parseArgs({
     only: { type: "string" },
     runs: { type: "string", default: "5" },
     vertices: { type: "string", default: "10000" },
+    limit: { type: "string", default: "300" },
     directory: { type: "string", default: tmpdir() },
   },
 });
@@ -70,8 +72,13 @@ async function main(peer: string): Promise<void> {
     ...largeDataWorkloads(openRegistry),
   ];
   for (const workload of all.filter(({ name }) => isWanted(name))) {
-    const results = await compare(workload, contenders, Number(values.runs));
-    printResults(workload.name, results);
+    try {
+      printResults(workload.name, await compare(workload, contenders, Number(values.runs)));
+    } catch (error) {
+      if (!(error instanceof ContenderTimeout)) throw error;
+      print(`${workload.name}: ${error.contender} did not end within ${values.limit} s`);
+      return;
+    }
   }
   if (isWanted("resting memory")) for (const contender of contenders) await printRestingMemory(contender);
 }
@@ -97,7 +104,7 @@ async function printRestingMemory(contender: Contender): Promise<void> {
 
 async function meet(name: Contender["name"], address: string, directory: string): Promise<Contender> {
   mkdirSync(directory, { recursive: true });
-  const client = await connectClient(values.client, address, directory);
+  const client = await connectClient(values.client, address, { directory, limitMs: Number(values.limit) * 1000 });
   return { name, client, pid: findListener(address), directory };
 }
 

@@ -8,6 +8,13 @@ export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string;
   readonly output?: string;
+  /** It is killed after this time, and counts as failed by a {@linkcode TimeLimitError}. */
+  readonly limitMs?: number;
+}
+
+/** A command did not end in time. */
+export class TimeLimitError extends Error {
+  override readonly name = "TimeLimitError";
 }
 
 /** Runs a command to its end and returns what it printed. Throws with its error output if it fails. */
@@ -31,6 +38,14 @@ export async function runCommand(
     complaints = (complaints + text).slice(-4000);
   });
   const end = Promise.withResolvers<number | null>();
+  let isLate = false;
+  const timer =
+    options.limitMs === undefined
+      ? undefined
+      : setTimeout(() => {
+          isLate = true;
+          child.kill("SIGKILL");
+        }, options.limitMs);
   child.once("error", end.reject).once("close", end.resolve);
   if (options.output === undefined) {
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -39,7 +54,8 @@ export async function runCommand(
   } else {
     await finished(child.stdout.pipe(createWriteStream(options.output)));
   }
-  const code = await end.promise;
+  const code = await end.promise.finally(() => clearTimeout(timer));
+  if (isLate) throw new TimeLimitError(`${command} ${args.join(" ")} did not end in time`);
   if (code !== 0) throw new Error(`${command} ${args.join(" ")} ended with ${code}:\n${complaints}`);
   return printed;
 }
