@@ -1,12 +1,16 @@
 import { availableParallelism } from "node:os";
-import { type MessagePort, parentPort, type Worker } from "node:worker_threads";
+import { type MessagePort, parentPort, type Worker, workerData } from "node:worker_threads";
 import { BuildError, type Code } from "@buildkit-ts/errdefs";
 import { startWorker } from "./worker-thread.ts";
 
+/** What a thread is started with. */
+interface ThreadData {
+  /** Not 0 once the caller of the present call has aborted. Shared memory, since a busy thread hears no messages. */
+  readonly aborted: Int32Array;
+}
+
 interface CallMessage {
   readonly request: unknown;
-  /** Not 0 once the caller has aborted. Shared memory, since a busy thread hears no messages. */
-  readonly aborted: Int32Array;
 }
 
 type AnswerMessage = { readonly result: unknown } | { readonly failure: Failure };
@@ -72,7 +76,7 @@ export class WorkerCalls<Request, Result> implements AsyncDisposable {
         continue;
       }
       if (this.#threads.size < this.#maxThreads) {
-        const thread = new CallThread(startWorker(this.#url));
+        const thread = new CallThread(this.#url);
         this.#threads.add(thread);
         return thread;
       }
@@ -118,12 +122,14 @@ export class WorkerCalls<Request, Result> implements AsyncDisposable {
 
 class CallThread {
   readonly #worker: Worker;
+  readonly #aborted = new Int32Array(new SharedArrayBuffer(4));
   #pending: { resolve: (result: unknown) => void; reject: (error: Error) => void } | undefined;
   #idleTimer: NodeJS.Timeout | undefined;
   #done: Promise<void> = Promise.resolve();
   isDead = false;
 
-  constructor(worker: Worker) {
+  constructor(url: string) {
+    const worker = startWorker(url, { workerData: { aborted: this.#aborted } satisfies ThreadData });
     this.#worker = worker;
     worker.on("message", (answer: AnswerMessage) => {
       const pending = this.#pending;
@@ -140,8 +146,8 @@ class CallThread {
     // It may have been aborted while this thread was waited for; no event would tell.
     signal.throwIfAborted();
     this.#worker.ref();
-    const aborted = new Int32Array(new SharedArrayBuffer(4));
-    const onAbort = (): void => void Atomics.store(aborted, 0, 1);
+    Atomics.store(this.#aborted, 0, 0);
+    const onAbort = (): void => void Atomics.store(this.#aborted, 0, 1);
     signal.addEventListener("abort", onAbort, { once: true });
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.#pending = { resolve, reject };
@@ -150,7 +156,7 @@ class CallThread {
       () => undefined,
     );
     try {
-      this.#worker.postMessage({ request, aborted } satisfies CallMessage);
+      this.#worker.postMessage({ request } satisfies CallMessage);
       return await promise;
     } catch (error) {
       // What the thread throws after an abort says only that it was aborted; the reason is here.
@@ -188,27 +194,24 @@ export function serveWorkerCalls<Request, Result>(
 ): void {
   const port: MessagePort | null = parentPort;
   if (port === null) throw new TypeError("serveWorkerCalls() is for worker threads");
+  const { aborted } = workerData as ThreadData;
+  const throwIfAborted = (): void => {
+    if (Atomics.load(aborted, 0) !== 0) throw new BuildError("canceled", "The call was aborted");
+  };
   port.on("message", (message: CallMessage | undefined) => {
     if (message === undefined) {
       port.close();
       return;
     }
-    answer(handle as (request: unknown, call: WorkerCall) => unknown, message).then(
+    const work = async (): Promise<AnswerMessage> => {
+      throwIfAborted();
+      return { result: await handle(message.request as Request, { throwIfAborted }) };
+    };
+    work().then(
       (reply) => port.postMessage(reply),
       (error: unknown) => port.postMessage({ failure: describeError(error) }),
     );
   });
-}
-
-async function answer(
-  handle: (request: unknown, call: WorkerCall) => unknown,
-  message: CallMessage,
-): Promise<AnswerMessage> {
-  const throwIfAborted = (): void => {
-    if (Atomics.load(message.aborted, 0) !== 0) throw new BuildError("canceled", "The call was aborted");
-  };
-  throwIfAborted();
-  return { result: await handle(message.request, { throwIfAborted }) };
 }
 
 // Errors lose their class, their code and their hint when they are cloned between threads.
