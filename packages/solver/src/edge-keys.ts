@@ -49,7 +49,7 @@ export class EdgeKeys {
   /** Asks a source for keys until one has records, or there are no more. */
   async findSource(scope: Scope): Promise<void> {
     while (!this.#isSourceDone && this.search.records.size === 0) {
-      const { cacheMap, done } = await this.#node.cacheMap(this.#sourceDigests.length, scope);
+      const { cacheMap, done } = await this.#node.answers.cacheMap(this.#sourceDigests.length, scope);
       this.#sourceDigests.push(cacheMap.digest);
       this.#cacheMap = cacheMap;
       this.#isSourceDone = done;
@@ -60,7 +60,7 @@ export class EdgeKeys {
   /** Looks for keys by definition: by the keys of the inputs, without their results. */
   async findByDefinition(scope: Scope): Promise<void> {
     const [{ cacheMap }] = await Promise.all([
-      this.#node.cacheMap(0, scope),
+      this.#node.answers.cacheMap(0, scope),
       ...(this.#node.ignoresCache ? [] : this.inputs.map(async ({ edge }) => await edge.findFast(scope))),
     ]);
     this.#cacheMap = cacheMap;
@@ -74,7 +74,7 @@ export class EdgeKeys {
   findNow(): boolean {
     const store = this.#node.directStore;
     if (this.#node.ignoresCache || store === undefined || !this.inputs.every(({ edge }) => edge.isFast)) return false;
-    const cacheMap = this.#node.cacheMapNow();
+    const cacheMap = this.#node.answers.cacheMapNow();
     if (cacheMap === undefined) return false;
     if (this.inputs.length === 0) return this.#findSourceNow(store, cacheMap);
     this.#cacheMap = cacheMap;

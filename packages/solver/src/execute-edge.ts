@@ -75,7 +75,7 @@ async function record(
   const result = all[index];
   if (result === undefined) {
     const message = `invalid response from exec need ${index} index but ${all.length} results received`;
-    throw node.failed(new BuildError("invalid_argument", message));
+    throw node.failures.fail(new BuildError("invalid_argument", message));
   }
   const saved = await recordResult(node, result, own);
   // Not below something that ignores the cache: its steps are other ones now, although their definitions are the same.

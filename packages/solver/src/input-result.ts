@@ -16,7 +16,7 @@ export async function inputResult(
   for (;;) {
     const completed = await edge.complete(scope);
     try {
-      const content = await node.inputDigest(state.index, completed.result, scope);
+      const content = await node.answers.inputDigest(state.index, completed.result, scope);
       const links = state.widen(content);
       if (keys.cacheMap !== undefined) await keys.search.query(state, keys.cacheMap.digest, links);
       return completed;
@@ -26,7 +26,7 @@ export async function inputResult(
       const isLost = error instanceof LostResult || isLoss(node, error);
       if (isLost && state.losses.admit(completed) && (await edge.rewind(completed, cause))) continue;
       const about = { index: state.index, result: completed.result.id };
-      throw node.failed(new InputKeyError(cause, about), "failed to compute cache key");
+      throw node.failures.fail(new InputKeyError(cause, about), "failed to compute cache key");
     }
   }
 }

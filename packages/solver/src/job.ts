@@ -101,7 +101,8 @@ export class SolverJob implements Job, NodeJob {
     const seen = new Set<VertexNode>();
     for (const edge of edges) {
       this.#scope.throwIfAborted();
-      for (const { vertex, op } of walkNodes(this.#host.attach(this, edge), seen)) yield { vertex, op };
+      for (const { vertex, answers } of walkNodes(this.#host.attach(this, edge), seen))
+        yield { vertex, op: answers.asked };
     }
   }
 

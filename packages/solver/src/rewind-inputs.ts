@@ -27,13 +27,13 @@ export async function rewindInputs(node: VertexNode, { inputs, used, lost, other
   });
   // Another vertex with equal keys was executed, with results of its own: ours may be whole.
   if (affected.length === 0) {
-    if (!others.admitExecution()) throw node.failed(lost.cause);
+    if (!others.admitExecution()) throw node.failures.fail(lost.cause);
     return;
   }
   for (const { edge, state, result } of affected) {
     if (state.losses.admit(result) && (await edge.rewind(result, lost.cause))) continue;
     const { code, message, hint } = BuildError.from(lost.cause);
     const text = `Cannot use "${edge.node.vertex.name}" for "${node.vertex.name}": ${message}`;
-    throw node.failed(new BuildError(code, text, { cause: lost.cause, ...(hint !== undefined && { hint }) }));
+    throw node.failures.fail(new BuildError(code, text, { cause: lost.cause, ...(hint !== undefined && { hint }) }));
   }
 }

@@ -1,28 +1,18 @@
 import type { ErrorReporter } from "@buildkit-ts/async";
-import { BuildError, VertexError } from "@buildkit-ts/errdefs";
-import type { Digest } from "@buildkit-ts/oci";
+import { BuildError } from "@buildkit-ts/errdefs";
 import type { BackgroundWork } from "./background-work.ts";
 import { EdgeResolver } from "./edge-resolver.ts";
 import { type ExecFlights, RecordedMeanwhile } from "./exec-flights.ts";
 import type { Explainer } from "./explainer.ts";
+import { FailureGuard, isTriedAgain } from "./failure-guard.ts";
 import type { HeldStep } from "./held-step.ts";
 import { type LossFinder, LostInputs } from "./loss.ts";
-import { LostResult } from "./lost-result.ts";
-import { Scope } from "./scope.ts";
+import { OpAnswers } from "./op-answers.ts";
+import type { Scope } from "./scope.ts";
 import { SharedTask } from "./shared-task.ts";
 import type { FoundRecord } from "./solver-key.ts";
 import type { StoreLosses } from "./store-losses.ts";
-import type {
-  CacheMap,
-  CacheMapAnswer,
-  CacheStore,
-  DirectCacheStore,
-  Op,
-  OpContext,
-  OpResolver,
-  Result,
-  Vertex,
-} from "./types.ts";
+import type { CacheStore, DirectCacheStore, OpContext, OpResolver, Result, Vertex } from "./types.ts";
 import { VertexLog } from "./vertex-log.ts";
 
 /** What a node needs of the jobs that have it. */
@@ -52,12 +42,6 @@ interface ExecOptions {
   readonly step: HeldStep | undefined;
 }
 
-interface Failure {
-  readonly error: unknown;
-  /** The jobs that the vertex failed for. One that comes later tries again. */
-  readonly jobs: ReadonlySet<NodeJob>;
-}
-
 /** A vertex that some job works on, with its op and what the op has answered. Shared by all jobs that have the vertex. */
 export class VertexNode {
   /** What the solver finds the node by. */
@@ -67,17 +51,15 @@ export class VertexNode {
   readonly environment: NodeEnvironment;
   readonly log: VertexLog;
   readonly jobs: Set<NodeJob> = new Set();
+  readonly failures: FailureGuard;
+  readonly answers: OpAnswers;
   readonly stores: CacheStore[];
   /** Whether the vertex or something it is built from ignores the cache: then the node belongs to one job only. */
   readonly isPrivate: boolean;
   readonly #edges = new Map<number, EdgeResolver>();
   readonly #followers = new Set<VertexNode>();
-  readonly #cacheMaps: SharedTask<CacheMapAnswer>[] = [];
-  readonly #inputTasks = new Map<string, SharedTask<Digest | undefined>>();
   readonly #held: Result[] = [];
   #exec: SharedTask<Result[]> | undefined;
-  #op: Op | undefined;
-  #failure: Failure | undefined;
   #released = false;
   #loss: string | undefined;
   readonly #recording: Promise<void>[] = [];
@@ -98,13 +80,10 @@ export class VertexNode {
     this.isPrivate = options.isPrivate;
     this.key = options.key;
     this.log = VertexLog.of(vertex, options.environment.now);
+    this.failures = new FailureGuard(this);
+    this.answers = new OpAnswers(this);
     this.stores = [options.environment.cache];
     this.addStores(vertex.options.cacheSources);
-  }
-
-  /** What answers for the vertex; undefined, while nothing was asked of it. */
-  get op(): Op | undefined {
-    return this.#op;
   }
 
   get ignoresCache(): boolean {
@@ -132,92 +111,6 @@ export class VertexNode {
     return others.length === 0 && store !== undefined && isDirect(store) ? store : undefined;
   }
 
-  /** The only cache map, if it is there or computed. What cannot be computed is left to {@linkcode cacheMap}, which says why. */
-  cacheMapNow(): CacheMap | undefined {
-    const known = this.#cacheMaps[0];
-    if (known !== undefined || this.#failure !== undefined) return known?.done?.value.cacheMap;
-    try {
-      const op = this.#resolveOp();
-      if (op.isComputed !== true) return undefined;
-      const answer = op.cacheMap(0, this.context(new Scope()));
-      if (answer instanceof Promise) throw new TypeError("A computed cache map was not given at once");
-      this.#checkCacheMap(answer);
-      const task = this.#newCacheMapTask(0);
-      task.finish(answer);
-      this.#cacheMaps[0] = task;
-      if (this.inputs.length === 0) {
-        this.log.start(false);
-        this.log.complete(undefined);
-      }
-      return answer.cacheMap;
-    } catch {
-      return undefined;
-    }
-  }
-
-  async cacheMap(index: number, scope: Scope): Promise<CacheMapAnswer> {
-    this.#cacheMaps[index] ??= this.#newCacheMapTask(index);
-    return await this.#cacheMaps[index].run(scope);
-  }
-
-  #newCacheMapTask(index: number): SharedTask<CacheMapAnswer> {
-    return new SharedTask(async (own) => {
-      const ask = async (): Promise<CacheMapAnswer> => {
-        const answer = await this.#resolveOp().cacheMap(index, this.context(own));
-        this.#checkCacheMap(answer);
-        return answer;
-      };
-      // A source is asked over the network, so the user sees it; what others answer is computed.
-      const work = () => (this.inputs.length === 0 ? this.log.interval(false, ask) : ask());
-      return await this.#guarded(own, work, "failed to load cache key");
-    });
-  }
-
-  #checkCacheMap({ cacheMap: { deps } }: CacheMapAnswer): void {
-    const { name, inputs } = this.vertex;
-    if (deps.length === inputs.length) return;
-    const text = `Cannot use cache map of "${name}": ${deps.length} dependencies for ${inputs.length} inputs`;
-    throw new BuildError("internal", text);
-  }
-
-  /** Makes an input's result ready for use and gives its content key, where the op computes one. */
-  async inputDigest(index: number, result: Result, scope: Scope): Promise<Digest | undefined> {
-    const { cacheMap } = await this.cacheMap(0, scope);
-    const dependency = cacheMap.deps[index];
-    if (dependency?.prepare === undefined && dependency?.computeContentDigest === undefined) return undefined;
-    const key = `${index} ${result.id}`;
-    let task = this.#inputTasks.get(key);
-    if (task === undefined) {
-      task = new SharedTask(async (own) => {
-        const context = this.context(own);
-        try {
-          await dependency.prepare?.(result, context);
-        } catch (error) {
-          own.throwIfAborted();
-          // An equal result may come from elsewhere, and not be lost.
-          this.#inputTasks.delete(key);
-          throw new LostResult(error);
-        }
-        return await dependency.computeContentDigest?.(result, context);
-      });
-      this.#inputTasks.set(key, task);
-    }
-    return await task.run(scope);
-  }
-
-  /**
-   * Reports a failure that belongs to this vertex but did not come out of its op's main work.
-   *
-   * What was being done goes before the error's text, not into what the vertex reports.
-   */
-  failed(error: unknown, doing?: string): VertexError {
-    this.log.start(false);
-    this.log.complete(error);
-    const failure = new VertexError(this.vertex.digest, doing === undefined ? error : whileDoing(doing, error));
-    this.#failure = { error: failure, jobs: new Set(this.jobs) };
-    return failure;
-  }
-
   /**
    * Executes, once for all outputs. The results stay the node's. {@linkcode unlock} follows when they are recorded.
    *
@@ -225,7 +118,9 @@ export class VertexNode {
    * @throws {LostInputs} if the op fails since the content of inputs is gone. It is no failure of the vertex yet.
    */
   async exec(inputs: readonly Result[], options: ExecOptions & { readonly scope: Scope }): Promise<Result[]> {
-    this.#exec ??= new SharedTask(async (own) => await this.#guarded(own, () => this.#execOnce(inputs, options, own)));
+    this.#exec ??= new SharedTask(
+      async (own) => await this.failures.guard(own, () => this.#execOnce(inputs, options, own)),
+    );
     const exec = this.#exec;
     try {
       return await exec.run(options.scope);
@@ -293,7 +188,7 @@ export class VertexNode {
   /** What the op gives, or that it lacks inputs: the step goes on with others then, which is nothing that clients call an error. */
   async #runOp(inputs: readonly Result[], scope: Scope): Promise<Result[] | LostInputs> {
     try {
-      return await this.#resolveOp().exec(inputs, this.context(scope));
+      return await this.answers.op().exec(inputs, this.context(scope));
     } catch (error) {
       scope.throwIfAborted();
       const loss = this.environment.lossOf(error);
@@ -366,9 +261,7 @@ export class VertexNode {
   async release(): Promise<void> {
     this.#released = true;
     const edges = [...this.#edges.values()].map((edge) => edge.settled());
-    const maps = this.#cacheMaps.map((task) => task.settled());
-    const digests = [...this.#inputTasks.values()].map((task) => task.settled());
-    await Promise.all([...edges, ...maps, ...digests, this.#exec?.settled()]);
+    await Promise.all([...edges, this.answers.settled(), this.#exec?.settled()]);
     // Holds results: a build that has ended holds none.
     await Promise.all(this.#recording);
     await this.unlock();
@@ -377,38 +270,8 @@ export class VertexNode {
       if (outcome.status === "rejected") this.environment.reporter.report(outcome.reason, "release of a build result");
     }
   }
-
-  #resolveOp(): Op {
-    this.#op ??= this.environment.resolveOp(this.vertex);
-    return this.#op;
-  }
-
-  /** Runs a part of the op's work; a failure stays for the jobs that have seen it. */
-  async #guarded<T>(scope: Scope, work: () => Promise<T>, doing?: string): Promise<T> {
-    const failure = this.#failure;
-    if (failure !== undefined && [...this.jobs].every((job) => failure.jobs.has(job))) throw failure.error;
-    this.#failure = undefined;
-    try {
-      return await work();
-    } catch (cause) {
-      if (scope.aborted || isTriedAgain(cause)) throw cause;
-      const error = new VertexError(this.vertex.digest, doing === undefined ? cause : whileDoing(doing, cause));
-      this.#failure = { error, jobs: new Set(this.jobs) };
-      throw error;
-    }
-  }
-}
-
-/** Whether it is no failure: the caller knows another way to go on. */
-function isTriedAgain(error: unknown): boolean {
-  return error instanceof RecordedMeanwhile || error instanceof LostInputs;
 }
 
 function isDirect(store: CacheStore): store is DirectCacheStore {
   return "recordsNow" in store;
-}
-
-function whileDoing(doing: string, cause: unknown): BuildError {
-  const { code, message, hint } = BuildError.from(cause);
-  return new BuildError(code, `${doing}: ${message}`, { cause, ...(hint !== undefined && { hint }) });
 }
