@@ -213,12 +213,12 @@ class TreeSender {
   /** Reads ahead one chunk while the one before is written. A file that grows is not followed for ever. */
   async #sendRest(id: number, fd: number, limit: number): Promise<number> {
     let sent = 0;
-    let reading = readChunk(fd);
+    let reading = readAhead(fd);
     for (;;) {
       const chunk = await reading;
       if (chunk.length === 0 || this.#ended || sent > limit) return sent;
       sent += chunk.length;
-      reading = readChunk(fd);
+      reading = readAhead(fd);
       try {
         await this.#sendChunk(id, chunk, () => void chunk.buffer.transfer(0));
       } catch (error) {
@@ -289,6 +289,13 @@ interface Requested {
 }
 
 const nothing = new Uint8Array(0);
+
+/** Whoever waits for the chunk is told of a failure; while nobody does yet, it must not end the process. */
+function readAhead(fd: number): ReturnType<typeof readChunk> {
+  const reading = readChunk(fd);
+  reading.catch(() => undefined);
+  return reading;
+}
 
 function isAsListed(stat: BigIntStats, listed: ListedFile | undefined): boolean {
   if (listed === undefined) return true;
