@@ -159,6 +159,15 @@ RUN ${slow} && cat /linked-4 > /copy-4
       assert.equal(readFileSync(join(path, name), "utf8"), `${index}\n`);
     });
 
+  test("of a context between two builds is received anew", async () => {
+    const context = await busyboxContext(folder.path, `${shellStage}RUN echo 8 > /made-8\n`);
+    await solveOk(daemon, context);
+    takeAway("Dockerfile");
+    const { path, exports } = directory();
+    await solveOk(daemon, context, { exports });
+    assert.equal(readFileSync(join(path, "made-8"), "utf8"), "8\n");
+  });
+
   test("each time the step runs ends the build with an error that names it", async () => {
     const context = await busyboxContext(folder.path, `${shellStage}RUN echo 7 > /made-7\nRUN ${slow}\n`);
     let seen = 0;

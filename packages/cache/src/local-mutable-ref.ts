@@ -81,7 +81,8 @@ export class LocalMutableRef implements MutableRef {
       this.#isEnded = false;
       throw error;
     }
-    this.#record.isTransient = options.transient === true;
+    // What it is built on may have been lost meanwhile.
+    this.#record.isTransient = options.transient === true || this.#record.isLost;
     this.#core.registry.update(this.#record, { mutable: false, snapshot: this.id, sizeBytes: undefined });
     const committed = new LocalImmutableRef(this.#core, this.#record);
     // This hold passes to the new ref, so that the record counts one use.

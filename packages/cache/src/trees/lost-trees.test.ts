@@ -60,6 +60,19 @@ suite("a tree whose files somebody has deleted", () => {
     assert.deepEqual(await again.cache.diskUsage({ signal }), []);
   });
 
+  test("leaves nothing of what was made upon it meanwhile", async () => {
+    using root = makeTestRoot();
+    await using opened = await openTestCache(root.path);
+    const base = await commitTree(opened.cache, undefined, file("base"));
+    const upon = await opened.cache.create(base, { signal, description: "upon" });
+    takeAway(opened, "base");
+    await assert.rejects(base.checkPresent(), LostContentError);
+    const made = await upon.commit();
+    await base[Symbol.asyncDispose]();
+    await made[Symbol.asyncDispose]();
+    assert.deepEqual(await opened.cache.diskUsage({ signal }), []);
+  });
+
   test("is not found by what describes it, nor is a directory that is changed", async () => {
     using root = makeTestRoot();
     await using opened = await openTestCache(root.path);

@@ -39,7 +39,8 @@ export class LostTrees {
     for (let unused = [...left].filter(isUnused); unused.length > 0; unused = [...left].filter(isUnused)) {
       for (const record of unused) {
         left.delete(record);
-        await this.#remove(record);
+        // Others may remove it, or one may have been taken, while the one before was removed.
+        if (isUnused(record)) await this.#remove(record);
       }
     }
   }

@@ -147,10 +147,14 @@ class LocalInstance implements SourceInstance {
 
   async #findPrevious(sharedKey: string, signal: AbortSignal): Promise<ImmutableRef | undefined> {
     for (const id of this.#cache.search(sharedKeyName, sharedKey).toReversed()) {
+      await using dropped = new AsyncDisposableStack();
       try {
-        return await this.#cache.get(id, { signal });
+        const version = dropped.use(await this.#cache.get(id, { signal }));
+        await version.checkPresent();
+        dropped.move();
+        return version;
       } catch (error) {
-        // It may be collected, or be a version that another sync is writing.
+        // It may be collected, or be a version that another sync is writing, or somebody has deleted its files.
         if (!(error instanceof BuildError) || error.code === "canceled") throw error;
       }
     }
