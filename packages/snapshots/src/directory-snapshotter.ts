@@ -101,7 +101,8 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
     const { row, changed } = this.table.remove(key);
     if (hasDirectory(row))
       await this.#trees.call({ verb: "remove", path: this.directoryOf(row.id) }, { signal: never });
-    // Only now: what is measured before the files are gone counts them as shared.
+    // Once more: what was measured before the files were gone has counted them as shared.
+    this.table.forgetUsage(changed);
     this.#tellUsageChange(changed);
   }
 
@@ -158,10 +159,14 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
     if (row.usage !== undefined) return row.usage;
     if (row.kind === "view") return { sizeBytes: 0, inodes: 0 };
     this.#measuring.add(key);
-    const measured = await this.#meter.measure(this.directoryOf(row.id), options);
-    const usage = { sizeBytes: Math.round(measured.sizeBytes), inodes: measured.inodes };
-    if (this.#measuring.delete(key) && row.kind === "committed") this.table.setUsage(row.id, usage);
-    return usage;
+    try {
+      const measured = await this.#meter.measure(this.directoryOf(row.id), options);
+      const usage = { sizeBytes: Math.round(measured.sizeBytes), inodes: measured.inodes };
+      if (this.#measuring.has(key) && row.kind === "committed") this.table.setUsage(row.id, usage);
+      return usage;
+    } finally {
+      this.#measuring.delete(key);
+    }
   }
 
   async *walk(): AsyncIterable<SnapshotInfo> {

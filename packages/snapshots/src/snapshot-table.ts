@@ -218,6 +218,12 @@ export class SnapshotTable {
     });
   }
 
+  /** What was measured of these no longer holds. */
+  forgetUsage(names: readonly string[]): void {
+    for (const name of names)
+      this.#database.run("UPDATE snapshot SET size_bytes = NULL WHERE driver = ? AND name = ?", this.#driver, name);
+  }
+
   setUsage(id: number, usage: SnapshotUsage): void {
     this.#database.run(
       "UPDATE snapshot SET size_bytes = ?, inodes = ? WHERE id = ?",

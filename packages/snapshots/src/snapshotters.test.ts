@@ -179,6 +179,20 @@ test("OverlaySnapshotter charges files that snapshots have in common to all of t
   assert.equal(await total(), onDisk() - ownDirectory);
 });
 
+test("OverlaySnapshotter keeps no size that was measured while files were still shared", { skip }, async (t) => {
+  const { options } = makePlace(t);
+  await using snapshots = new OverlaySnapshotter(options);
+  await makeLayer(snapshots, { name: "base", write: {} });
+  await makeLayer(snapshots, { name: "a", write: { file: "x".repeat(100_000) } });
+  const sizeOf = async (name: string): Promise<number> => (await snapshots.usage(name, { signal })).sizeBytes;
+  const whole = await sizeOf("a");
+  await snapshots.merge("m", ["base", "a"], { signal });
+  const removing = snapshots.remove("m");
+  await sizeOf("a");
+  await removing;
+  assert.equal(await sizeOf("a"), whole);
+});
+
 test("OverlaySnapshotter mounts more layers than a page of options holds", { skip }, async (t) => {
   const { options } = makePlace(t);
   await using snapshots = new OverlaySnapshotter(options);

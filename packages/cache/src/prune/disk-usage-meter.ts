@@ -43,18 +43,27 @@ export class DiskUsageMeter {
   async #measure(record: CacheRecord, signal: AbortSignal): Promise<number> {
     using _permit = await this.#limit.acquire({ signal });
     this.#measuring.add(record);
-    const before = record.values;
-    const { snapshot, blobs } = before;
+    try {
+      const before = record.values;
+      const bytes = await this.#ownBytes(record, signal);
+      const isStable = !(record.values.mutable && record.holds > 0);
+      // What changed meanwhile was not measured, or in part.
+      if (this.#measuring.has(record) && isStable && record.values === before)
+        this.#core.registry.update(record, { sizeBytes: bytes });
+      return bytes;
+    } finally {
+      this.#measuring.delete(record);
+    }
+  }
+
+  async #ownBytes(record: CacheRecord, signal: AbortSignal): Promise<number> {
+    const { snapshot, blobs } = record.values;
     const { registry } = this.#core;
     const paysTree = snapshot !== undefined && isFirst(record, registry.recordsOfSnapshot(snapshot));
     let bytes = paysTree ? await this.#snapshotBytes(snapshot, signal) : 0;
     if (record.structure.kind === "merge" && snapshot !== undefined) bytes += await this.#stepBytes(record, signal);
     for (const { digest } of blobs)
       if (isFirst(record, registry.recordsOfBlob(digest))) bytes += await this.#blobBytes(digest);
-    const isStable = !(record.values.mutable && record.holds > 0);
-    // What changed meanwhile was not measured, or in part.
-    if (this.#measuring.delete(record) && isStable && record.values === before)
-      registry.update(record, { sizeBytes: bytes });
     return bytes;
   }
 

@@ -1,4 +1,4 @@
-import { closeSync, existsSync } from "node:fs";
+import { closeSync } from "node:fs";
 import {
   type AbortCheck,
   AT_FDCWD,
@@ -20,7 +20,8 @@ interface Level {
 
 /**
  * Allocated bytes and inodes of a directory with all below it. A file with several names counts once; of one that has names
- * elsewhere too, the part that its names here are of all its names. A directory that somebody has deleted has nothing.
+ * elsewhere too, the part that its names here are of all its names. A directory that
+ * somebody has deleted has nothing; what is deleted meanwhile is counted as far as it was seen.
  */
 export function measureTree(path: string, checkAborted: AbortCheck): { sizeBytes: number; inodes: number } {
   const seen = new Set<bigint>();
@@ -41,8 +42,7 @@ export function measureTree(path: string, checkAborted: AbortCheck): { sizeBytes
       count(stat);
     });
   } catch (error) {
-    if (!hasErrno(error, "ENOENT") || existsSync(path)) throw error;
-    return { sizeBytes: 0, inodes: 0 };
+    if (!hasErrno(error, "ENOENT")) throw error;
   }
   return { sizeBytes, inodes };
 }

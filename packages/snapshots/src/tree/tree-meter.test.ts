@@ -57,3 +57,31 @@ test("measure() goes on for one when another loses interest, and ends when none 
   await assert.rejects(last, /enough/);
   rmSync(root, { recursive: true });
 });
+
+test("measure() fails for one that cannot be read, and for no other", async () => {
+  const root = mkdtempSync(join(tmpdir(), "tree-meter-"));
+  writeFileSync(join(root, "file"), "");
+  await using calls = makeCalls();
+  const meter = new TreeMeter(calls);
+  const [bad, good] = [meter.measure(join(root, "file"), { signal }), meter.measure(root, { signal })];
+  await assert.rejects(bad, { code: "ENOTDIR" });
+  assert.equal((await good).inodes, 2);
+  rmSync(root, { recursive: true });
+});
+
+test("measure() has nothing to do with those who lost interest before", async () => {
+  const root = mkdtempSync(join(tmpdir(), "tree-meter-"));
+  await using calls = makeCalls();
+  const meter = new TreeMeter(calls);
+  const controller = new AbortController();
+  const left = meter.measure(root, { signal: controller.signal });
+  controller.abort(new Error("enough"));
+  await Promise.resolve();
+  const rejected = assert.rejects(left, /enough/);
+  for (let turn = 0; turn < 10; turn++) {
+    await Promise.resolve();
+    assert.equal((await meter.measure(root, { signal })).inodes, 1);
+  }
+  await rejected;
+  rmSync(root, { recursive: true });
+});

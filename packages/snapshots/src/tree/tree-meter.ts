@@ -33,13 +33,23 @@ export class TreeMeter {
     const index = batch.paths.push(path) - 1;
     batch.waiters += 1;
     try {
-      const usage = (await abortable(batch.measured, signal))?.[index];
-      if (usage === undefined) throw new TypeError(`"${path}" was not measured`);
-      return usage;
+      return usageOf(path, (await abortable(batch.measured, signal))?.[index]);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (batch.paths.length === 1) throw error;
+      // One that cannot be read fails for those who asked for it.
+      return usageOf(path, (await this.#calls.call({ verb: "measure", paths: [path] }, { signal }))?.[0]);
     } finally {
       batch.waiters -= 1;
-      if (batch.waiters === 0 && signal.aborted) await stop(batch, signal.reason);
+      if (batch.waiters === 0 && signal.aborted) await this.#stop(batch, signal.reason);
     }
+  }
+
+  /** The work has ended when this settles. */
+  async #stop(batch: Batch, reason: unknown): Promise<void> {
+    if (this.#open === batch) this.#open = undefined;
+    batch.controller.abort(reason);
+    await batch.measured.catch(() => undefined);
   }
 
   #batch(): Batch {
@@ -58,8 +68,7 @@ export class TreeMeter {
   }
 }
 
-/** The work has ended when this settles. */
-async function stop({ controller, measured }: Batch, reason: unknown): Promise<void> {
-  controller.abort(reason);
-  await measured.catch(() => undefined);
+function usageOf(path: string, usage: SnapshotUsage | undefined): SnapshotUsage {
+  if (usage === undefined) throw new TypeError(`"${path}" was not measured`);
+  return usage;
 }
