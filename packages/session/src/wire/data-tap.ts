@@ -24,7 +24,7 @@ export class DataTap extends Duplex {
   readonly #connection: Duplex;
   readonly #diverted = new Map<number, Diverted>();
   readonly #splitter = new FrameSplitter(
-    { takerOf: (id, bytes) => this.#takerOf(id, bytes), pass: (bytes) => this.#pass(bytes) },
+    { takerOf: (id, sizes) => this.#takerOf(id, sizes), pass: (bytes) => this.#pass(bytes) },
     { maxFrameBytes: maxFrameSize },
   );
 
@@ -48,14 +48,7 @@ export class DataTap extends Duplex {
     const diverted: Diverted = { onData, unanswered: 0, taken: 0 };
     this.#diverted.set(streamId, diverted);
     return {
-      taken: (bytes) => {
-        diverted.taken += bytes;
-        if (diverted.taken < updateBytes || !this.#diverted.has(streamId)) return;
-        this.#widen(0, diverted.taken);
-        this.#widen(streamId, diverted.taken);
-        diverted.unanswered -= diverted.taken;
-        diverted.taken = 0;
-      },
+      taken: (bytes) => this.#take(streamId, diverted, bytes),
       [Symbol.dispose]: () => {
         // What the stream has had of the connection's window is for others again.
         if (this.#diverted.delete(streamId)) this.#widen(0, diverted.unanswered);
@@ -63,10 +56,23 @@ export class DataTap extends Duplex {
     };
   }
 
-  #takerOf(streamId: number, frameBytes: number): DataTaker | undefined {
+  #take(streamId: number, diverted: Diverted, bytes: number): void {
+    diverted.taken += bytes;
+    if (diverted.taken < updateBytes || !this.#diverted.has(streamId)) return;
+    this.#widen(0, diverted.taken);
+    this.#widen(streamId, diverted.taken);
+    diverted.unanswered -= diverted.taken;
+    diverted.taken = 0;
+  }
+
+  #takerOf(
+    streamId: number,
+    { frameBytes, paddingBytes }: { readonly frameBytes: number; readonly paddingBytes: number },
+  ): DataTaker | undefined {
     const diverted = this.#diverted.get(streamId);
     if (diverted === undefined) return undefined;
     diverted.unanswered += frameBytes;
+    this.#take(streamId, diverted, paddingBytes);
     if (diverted.unanswered > initialWindowSize)
       throw new BuildError("resource_exhausted", "Cannot read HTTP/2 connection: the peer sent more than it may");
     return diverted.onData;

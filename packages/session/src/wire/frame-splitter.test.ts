@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import fc from "fast-check";
-import { FrameSplitter } from "./frame-splitter.ts";
+import { type FrameParts, FrameSplitter } from "./frame-splitter.ts";
 
 const taken = 3;
 const endOfStream = 0x1;
@@ -24,13 +24,17 @@ function encode({ type, flags, streamId, payload }: Frame): Buffer {
 }
 
 /** What is given to the reader, and what is passed on, of bytes that come in pieces of these lengths. */
-function split(bytes: Buffer, lengths: readonly number[]): { data: Buffer; passed: Buffer; frameBytes: number } {
+function split(
+  bytes: Buffer,
+  lengths: readonly number[],
+): { data: Buffer; passed: Buffer; frameBytes: number; paddingBytes: number } {
   const data: Buffer[] = [];
   const passed: Buffer[] = [];
-  let frameBytes = 0;
-  const takerOf = (id: number, length: number): ((piece: Buffer) => void) | undefined => {
+  let [frameBytes, paddingBytes] = [0, 0];
+  const takerOf: FrameParts["takerOf"] = (id, sizes) => {
     if (id !== taken) return undefined;
-    frameBytes += length;
+    frameBytes += sizes.frameBytes;
+    paddingBytes += sizes.paddingBytes;
     return (piece) => void data.push(Buffer.from(piece));
   };
   const splitter = new FrameSplitter(
@@ -43,7 +47,7 @@ function split(bytes: Buffer, lengths: readonly number[]): { data: Buffer; passe
     splitter.push(bytes.subarray(at, end));
     at = end;
   }
-  return { data: Buffer.concat(data), passed: Buffer.concat(passed), frameBytes };
+  return { data: Buffer.concat(data), passed: Buffer.concat(passed), frameBytes, paddingBytes };
 }
 
 suite("FrameSplitter", () => {
@@ -68,6 +72,7 @@ suite("FrameSplitter", () => {
           data: Buffer.concat(data),
           passed: Buffer.concat(left),
           frameBytes,
+          paddingBytes: 0,
         });
       }),
     );
@@ -77,9 +82,9 @@ suite("FrameSplitter", () => {
     const payload = Buffer.from([2, 0x61, 0x62, 0, 0]);
     const bytes = encode({ type: 0, flags: padded | endOfStream, streamId: taken, payload });
     for (let length = 1; length <= bytes.length; length += 1) {
-      const { data, passed, frameBytes } = split(bytes, [length]);
+      const { data, passed, frameBytes, paddingBytes } = split(bytes, [length]);
       assert.equal(data.toString(), "ab");
-      assert.equal(frameBytes, payload.length);
+      assert.deepEqual([frameBytes, paddingBytes], [payload.length, 3]);
       assert.deepEqual(passed, encode({ type: 0, flags: endOfStream, streamId: taken, payload: Buffer.alloc(0) }));
     }
   });

@@ -7,8 +7,14 @@ const padded = 0x8;
 
 /** Where the parts of an HTTP/2 connection go. */
 export interface FrameParts {
-  /** Who takes the data of this stream; undefined leaves its frames as they are. Told the size of each frame taken. */
-  readonly takerOf: (streamId: number, frameBytes: number) => DataTaker | undefined;
+  /**
+   * Who takes the data of this stream; undefined leaves its frames as they are. Told the size of each frame taken, and how
+   * much of that is padding, which nobody is given.
+   */
+  readonly takerOf: (
+    streamId: number,
+    sizes: { readonly frameBytes: number; readonly paddingBytes: number },
+  ) => DataTaker | undefined;
   /** All other bytes, in their order and in pieces of any size. */
   readonly pass: (bytes: Buffer) => void;
 }
@@ -74,16 +80,16 @@ export class FrameSplitter {
     const hasPadding = isData && (flags & padded) !== 0 && length > 0;
     if (hasPadding && bytes.length - at === headBytes) return 0;
     const streamId = bytes.readUInt32BE(at + 5) & 0x7fff_ffff;
-    this.#taker = isData ? this.#parts.takerOf(streamId, length) : undefined;
+    const paddingBytes = hasPadding ? 1 + bytes.readUInt8(at + headBytes) : 0;
+    this.#taker = isData ? this.#parts.takerOf(streamId, { frameBytes: length, paddingBytes }) : undefined;
     this.#left = length;
     if (this.#taker === undefined) return headBytes;
     if (length > this.#maxFrameBytes) throw malformed(`a frame of ${length} bytes`);
     this.#end = (flags & endOfStream) === 0 ? undefined : emptyFrame(streamId);
     if (!hasPadding) return headBytes;
-    const padding = bytes[at + headBytes] ?? 0;
-    this.#left = length - 1 - padding;
+    this.#left = length - paddingBytes;
     if (this.#left < 0) throw malformed("more padding than a frame has");
-    this.#paddingLeft = padding;
+    this.#paddingLeft = paddingBytes - 1;
     return headBytes + 1;
   }
 
