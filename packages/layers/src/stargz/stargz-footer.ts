@@ -1,8 +1,12 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
-import { constants, gunzipSync } from "node:zlib";
+import { gunzipSync } from "node:zlib";
 
 /** The entry of the table of contents, which comes after the layer's own archive. */
 export const tocName = "stargz.index.json";
+
+const blockBytes = 512;
+/** One of a million files has some 300 MB. */
+const maxTocBytes = 512 * 1024 * 1024;
 
 /** Bytes of the footer. */
 export const footerBytes = 51;
@@ -36,7 +40,8 @@ export function findStargzPayload(path: string): number | undefined {
     const tocOffset = Number.parseInt(offset, 16);
     if (!Number.isSafeInteger(tocOffset) || !encodeStargzFooter(tocOffset).equals(footer)) return undefined;
     if (tocOffset > size - footerBytes) return undefined;
-    return startsWithToc(read(fd, tocOffset, 4096)) ? tocOffset : undefined;
+    if (size - footerBytes - tocOffset > maxTocBytes) return undefined;
+    return isToc(read(fd, tocOffset, size - footerBytes - tocOffset)) ? tocOffset : undefined;
   } finally {
     closeSync(fd);
   }
@@ -48,12 +53,17 @@ function read(fd: number, position: number, length: number): Buffer {
   return buffer.subarray(0, readSync(fd, buffer, 0, length, position));
 }
 
-/** Whether a member, of which this is the beginning, holds the table of contents. */
-function startsWithToc(head: Buffer): boolean {
+/**
+ * Whether the end of a blob holds the table of contents and nothing else. Whoever unpacks the blob sees all that is in it, so
+ * other entries there are a part of the layer.
+ */
+function isToc(end: Buffer): boolean {
   try {
-    const options = { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: 1 << 20 };
-    const block = gunzipSync(head, options);
-    return block.toString("latin1", 0, tocName.length + 1) === `${tocName}\0`;
+    const archive = gunzipSync(end, { maxOutputLength: maxTocBytes });
+    if (archive.toString("latin1", 0, tocName.length + 1) !== `${tocName}\0`) return false;
+    const size = Number.parseInt(archive.toString("latin1", 124, 136), 8);
+    const next = blockBytes + Math.ceil(size / blockBytes) * blockBytes;
+    return next <= archive.length && archive.subarray(next).every((byte) => byte === 0);
   } catch {
     return false;
   }

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
-import { gunzipSync } from "node:zlib";
+import { gunzipSync, gzipSync } from "node:zlib";
 import { encodeTarHeader, type TarHeader, tarEnd, tarPadding } from "@buildkit-ts/tar";
 import { WorkerLayerCodec } from "../worker-layer-codec.ts";
 import { StargzCompressor, type StargzResult } from "./stargz-compressor.ts";
@@ -111,6 +111,7 @@ suite("eStargz layers", () => {
     const payload = payloadOf(bytes);
     assert.ok(payload !== undefined && gunzipSync(bytes.subarray(0, payload)).equals(everything));
     const footer = encodeStargzFooter(payload);
+    const twoEntries = Buffer.concat([tar({ name: "stargz.index.json" }).subarray(0, 512), tar({ name: "hidden" })]);
     assert.equal(footer.length, 51);
     for (const blob of [
       bytes.subarray(0, -1),
@@ -121,6 +122,8 @@ suite("eStargz layers", () => {
       Buffer.concat([bytes.subarray(0, -51), encodeStargzFooter(0)]),
       Buffer.concat([bytes.subarray(0, -51), encodeStargzFooter(2 ** 50)]),
       Buffer.concat([everything, footer]),
+      // What comes after the table of contents is a part of the layer, for those who unpack it.
+      Buffer.concat([bytes.subarray(0, payload), gzipSync(twoEntries), footer]),
     ])
       assert.equal(payloadOf(blob), undefined);
   });
