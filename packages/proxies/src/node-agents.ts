@@ -1,6 +1,6 @@
 import { type AgentOptions, type ClientRequestArgs, Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
-import type { Socket } from "node:net";
+import { isIP, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { connectBySocks, isSocks } from "./connect-by-socks.ts";
@@ -59,7 +59,9 @@ class SocksHttpsAgent extends HttpsAgent {
 }
 
 function findSocks(scheme: string, { host, port }: Target, environment: ProxyEnvironment): URL | undefined {
-  const url = URL.parse(`${scheme}://${host ?? ""}:${port ?? ""}`);
+  // Some clients give addresses as URLs have them, others without brackets.
+  const name = isIP(host ?? "") === 6 ? `[${host}]` : (host ?? "");
+  const url = URL.parse(`${scheme}://${name}:${port ?? ""}`);
   const proxy = url === null ? undefined : proxyFor(url, environment);
   return proxy !== undefined && isSocks(proxy) ? proxy : undefined;
 }

@@ -129,6 +129,15 @@ suite("proxies that speak SOCKS", () => {
     assert.equal(await send(proxy, "http://name.test/x"), "for name.test");
     await assert.rejects(send({ ...proxy, NO_PROXY: ".test" }, "http://name.test/x"), { code: /ENOTFOUND|EAI_AGAIN/ });
     await assert.rejects(send(proxy, "http://other.test/"), /by SOCKS proxy/);
+    // Clients of object stores give addresses without the brackets of URLs.
+    for (const host of ["2001:db8::1", "[2001:db8::1]"]) {
+      const agents = nodeAgents({}, proxy);
+      const answer = new Promise((resolve, reject) => {
+        get({ host, port: 80, agent: agents.http }, resolve).on("error", reject);
+      });
+      await assert.rejects(answer, /by SOCKS proxy/);
+      agents.http.destroy();
+    }
     const { port } = server.address() as AddressInfo;
     assert.equal(await send(proxy, `http://localhost:${port}/`), `for localhost:${port}`);
   });

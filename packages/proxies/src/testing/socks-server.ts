@@ -66,10 +66,12 @@ export class SocksServer implements AsyncDisposable {
 
   async #connect(socket: Socket, read: Read): Promise<void> {
     const [, command, , type, nameBytes = 0] = await read(5);
+    // "Address type not supported".
+    if (type !== 3) return void socket.end(Buffer.from([5, 8, 0, 1, 0, 0, 0, 0, 0, 0]));
     const name = (await read(nameBytes)).toString();
     await read(2);
     this.requests.push(name);
-    const port = command === 1 && type === 3 ? this.#options.ports.get(name) : undefined;
+    const port = command === 1 ? this.#options.ports.get(name) : undefined;
     // Bound to 0.0.0.0:0; "host unreachable" for names that it does not know.
     const answer = (code: number): boolean => socket.write(Buffer.from([5, code, 0, 1, 0, 0, 0, 0, 0, 0]));
     if (port === undefined) {
