@@ -22,7 +22,15 @@ export class LeftoverContainers implements AsyncDisposable {
 
   add(id: string): void {
     this.#ids.add(id);
-    this.#trying ??= this.#tryUntilGone().finally(() => void (this.#trying = undefined));
+    this.#try();
+  }
+
+  #try(): void {
+    this.#trying ??= this.#tryUntilGone().finally(() => {
+      this.#trying = undefined;
+      // One that came when the last was gone.
+      if (this.#ids.size > 0 && !this.#stopped.signal.aborted) this.#try();
+    });
   }
 
   async #tryUntilGone(): Promise<void> {
