@@ -71,8 +71,9 @@ suite("docker-buildx", () => {
     assert.equal(result.code, 0, result.output);
     const ran = [...result.output.matchAll(/^#(\d+) \[\S+ 2\/2\] RUN echo common > \/common$/gm)];
     assert.ok(ran.length >= 1, result.output);
-    const executed = ran.filter(([, id = ""]) => !result.output.includes(`#${id} CACHED`));
-    assert.ok(executed.length <= 1, result.output);
+    // A step that goes on after others have printed is named again.
+    const executed = new Set(ran.map(([, id = ""]) => id).filter((id) => !result.output.includes(`#${id} CACHED`)));
+    assert.ok(executed.size <= 1, result.output);
     for (const name of names) {
       const layers = JSON.parse(
         await runOk("skopeo", ["inspect", "--tls-verify=false", `docker://${registry.host}/${name}:v1`]),
