@@ -47,28 +47,22 @@ export async function connectClient(
     solvesDefinitions: true,
     solve: async (path): Promise<void> =>
       void (await runCommand(binary, ["--addr", address, "build", "--progress=plain"], { input: path, limitMs })),
-    build: async ({
-      context,
-      dockerfile = context,
-      named,
-      output,
-      noCache = false,
-      target,
-      checks = false,
-    }): Promise<void> =>
+    build: async (request): Promise<void> =>
       await ask(
         "build",
         "--progress=plain",
         "--frontend=dockerfile.v0",
-        ...(checks ? ["--opt=requestid=frontend.lint"] : []),
-        ...(target === undefined ? [] : [`--opt=target=${target}`]),
-        `--local=context=${context}`,
-        `--local=dockerfile=${dockerfile}`,
-        ...(named === undefined
+        ...(request.checks === true ? ["--opt=requestid=frontend.lint"] : []),
+        ...(request.target === undefined ? [] : [`--opt=target=${request.target}`]),
+        `--local=context=${request.context}`,
+        `--local=dockerfile=${dockerfileOf(request)}`,
+        ...(request.named === undefined
           ? []
-          : [`--local=${named.name}=${named.folder}`, `--opt=context:files=local:${named.name}`]),
-        ...(output === undefined ? [] : [`--output=${output}`]),
-        ...(noCache ? ["--no-cache"] : []),
+          : [
+              `--local=${request.named.name}=${request.named.folder}`,
+              `--opt=context:files=local:${request.named.name}`,
+            ]),
+        ...commonFlags(request),
       ),
     prune: async (): Promise<void> => await ask("prune", "--all"),
   };
@@ -85,28 +79,28 @@ async function connectBuildx(binary: string, address: string, { directory, limit
     solve: async (path): Promise<void> => {
       throw new Error(`docker-buildx cannot build the definition ${path}`);
     },
-    build: async ({
-      context,
-      dockerfile = context,
-      named,
-      output,
-      noCache = false,
-      target,
-      checks = false,
-    }): Promise<void> =>
+    build: async (request): Promise<void> =>
       await ask(
         "build",
         "--builder=bench",
-        ...(checks ? ["--call=check"] : []),
-        ...(target === undefined ? [] : [`--target=${target}`]),
+        ...(request.checks === true ? ["--call=check"] : []),
+        ...(request.target === undefined ? [] : [`--target=${request.target}`]),
         "--progress=plain",
-        `--file=${join(dockerfile, "Dockerfile")}`,
+        `--file=${join(dockerfileOf(request), "Dockerfile")}`,
         // Its sessions are known by the name of the context's folder.
-        ...(named === undefined ? [] : [`--build-context=files=${named.folder}`]),
-        ...(output === undefined ? [] : [`--output=${output}`]),
-        ...(noCache ? ["--no-cache"] : []),
-        context,
+        ...(request.named === undefined ? [] : [`--build-context=files=${request.named.folder}`]),
+        ...commonFlags(request),
+        request.context,
       ),
     prune: async (): Promise<void> => await ask("prune", "--builder=bench", "--all", "--force"),
   };
+}
+
+function dockerfileOf({ context, dockerfile = context }: BuildRequest): string {
+  return dockerfile;
+}
+
+/** What both clients spell alike. */
+function commonFlags({ output, noCache = false }: BuildRequest): string[] {
+  return [...(output === undefined ? [] : [`--output=${output}`]), ...(noCache ? ["--no-cache"] : [])];
 }
