@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { digestOf, mediaTypes, parseReference } from "@buildkit-ts/oci";
 import { RegistryClient } from "./registry-client.ts";
-import { big, blobDescriptor, callOptions, collect } from "./testing/client-under-test.ts";
+import { big, callOptions, collect, streamedBlob } from "./testing/client-under-test.ts";
 
 const options = callOptions;
 
@@ -43,30 +43,13 @@ test("a registry of the distribution project takes and gives images", {
     child.stderr.on("data", (line: Buffer) => line.includes("listening on") && resolve());
   });
   const reference = parseReference(`127.0.0.1:${port}/team/app:v1`);
-  const layer = {
-    descriptor: blobDescriptor(big),
-    source: {
-      open: () =>
-        Promise.resolve(
-          (async function* () {
-            yield big;
-          })(),
-        ),
-    },
-  };
+  const layer = streamedBlob(big);
   assert.equal(await client.pushBlob(reference, layer, options), "uploaded");
   const other = parseReference(`127.0.0.1:${port}/other:v1`);
   assert.equal(await client.pushBlob(other, { ...layer, mountFrom: ["team/app"] }, options), "mounted");
   const configBytes = Buffer.from("{}");
   const descriptor = { mediaType: mediaTypes.ociConfig, digest: digestOf(configBytes), size: 2 };
-  const source = {
-    open: () =>
-      Promise.resolve(
-        (async function* () {
-          yield configBytes;
-        })(),
-      ),
-  };
+  const { source } = streamedBlob(configBytes);
   await client.pushBlob(reference, { descriptor, source }, options);
   const bytes = Buffer.from(
     JSON.stringify({

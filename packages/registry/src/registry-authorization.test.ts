@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type CredentialSource } from "./credential-source.ts";
-import { big, blobDescriptor, callOptions, putImage, setUp, user } from "./testing/client-under-test.ts";
+import { big, blobDescriptor, callOptions, putImage, setUp, streamedBlob, user } from "./testing/client-under-test.ts";
 import { TestRegistry } from "./testing/index.ts";
 
 const options = callOptions;
@@ -21,17 +21,7 @@ test("tokens are fetched with a password, kept, renewed when they expire or are 
   registry.revokeTokens();
   await client.resolve(reference, { signal, credentials: ada });
   assert.equal(tokens(), 3);
-  const blob = {
-    descriptor: blobDescriptor(big),
-    source: {
-      open: () =>
-        Promise.resolve(
-          (async function* () {
-            yield big;
-          })(),
-        ),
-    },
-  };
+  const blob = streamedBlob(big);
   assert.equal(await client.pushBlob(reference, blob, { signal, credentials: ada }), "uploaded");
 });
 

@@ -63,6 +63,17 @@ export function blobDescriptor(bytes: Uint8Array): Descriptor {
   return { mediaType: mediaTypes.ociLayerGzip, digest: digestOf(bytes), size: bytes.length };
 }
 
+/** A blob whose bytes come in one piece each time that it is opened. */
+export function streamedBlob(bytes: Uint8Array): {
+  readonly descriptor: Descriptor;
+  readonly source: { readonly open: () => Promise<AsyncIterable<Uint8Array>> };
+} {
+  const stream = async function* (): AsyncGenerator<Uint8Array, void> {
+    yield bytes;
+  };
+  return { descriptor: blobDescriptor(bytes), source: { open: () => Promise.resolve(stream()) } };
+}
+
 /** All that comes. */
 export async function collect(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
