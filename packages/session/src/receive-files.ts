@@ -17,8 +17,8 @@ export interface ReceiveFilesRequest {
   readonly excludePatterns?: readonly string[];
   /** Paths whose symbolic links the client resolves into include patterns. */
   readonly followPaths?: readonly string[];
-  /** An existing directory that nobody else uses meanwhile. */
-  readonly destination: string;
+  /** An existing directory that nobody else uses meanwhile; a function is asked for it unless nothing has changed. */
+  readonly destination: string | (() => Promise<string>);
   /** Another tree to compare with; what did not change gets a second name in the (empty) destination. */
   readonly previous?: string;
   /** Default `metadata`: only files whose metadata changed are asked for. */

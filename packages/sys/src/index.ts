@@ -101,7 +101,7 @@ export {
 } from "./process-calls.ts";
 export { openPseudoTerminal, type PseudoTerminal, setTerminalSize } from "./pseudo-terminal.ts";
 export { clearDirectoryAt, removeTreeAt } from "./remove-tree.ts";
-export { OpenFile, RootedDirectory, readNames } from "./rooted-directory.ts";
+export { OpenFile, RootedDirectory, readNames, readNamesUpTo } from "./rooted-directory.ts";
 export { findExit, type ProcessExit, type SpawnRequest, spawnProcess } from "./spawn-process.ts";
 export { errnoNumber, errnoText, hasErrno, SystemError } from "./system-error.ts";
 export { sendDatagram } from "./unix-datagram.ts";

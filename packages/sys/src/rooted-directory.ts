@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync, readdirSync, readSync } from "node:fs";
+import { closeSync, constants, opendirSync, openSync, readdirSync, readSync } from "node:fs";
 import { fileName, readlinkAt } from "./at-calls.ts";
 import { type FileStat, statOf } from "./file-stat.ts";
 import type { FilePath } from "./native-call.ts";
@@ -7,6 +7,7 @@ import { SystemError } from "./system-error.ts";
 
 const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_NOCTTY } = constants;
 const EINVAL = 22;
+const E2BIG = 7;
 const EFBIG = 27;
 
 /** An open file, closed by `using`. */
@@ -112,6 +113,21 @@ export class RootedDirectory implements Disposable {
 
 /** Names in an open directory without `.` and `..`, sorted by their bytes. */
 export function readNames(fd: number): FilePath[] {
-  const names = readdirSync(`/proc/self/fd/${fd}`, { encoding: "buffer" });
+  return sorted(readdirSync(`/proc/self/fd/${fd}`, { encoding: "buffer" }));
+}
+
+/** The same for a directory that may be huge. @throws {SystemError} E2BIG, if it has more names than that. */
+export function readNamesUpTo(fd: number, most: number): FilePath[] {
+  using directory = opendirSync(`/proc/self/fd/${fd}`, { encoding: "buffer" as BufferEncoding });
+  const names: Buffer[] = [];
+  for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
+    if (names.length === most) throw new SystemError(E2BIG, "getdents64", `descriptor ${fd}`);
+    // With this encoding names are bytes, which the types do not know.
+    names.push(entry.name as unknown as Buffer);
+  }
+  return sorted(names);
+}
+
+function sorted(names: readonly Buffer[]): FilePath[] {
   return names.toSorted((a, b) => Buffer.compare(a, b)).map((name) => fileName(name));
 }

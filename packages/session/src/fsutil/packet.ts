@@ -187,8 +187,13 @@ class FieldReader {
 
 /** Builds framed packets (with gRPC's prefix), several in one buffer. */
 export class PacketWriter {
-  #buffer: Buffer = Buffer.allocUnsafe(64 << 10);
+  #buffer: Buffer;
   #length = 0;
+
+  /** @param capacity Bytes; more are found when they are needed. */
+  constructor(capacity: number = 64 << 10) {
+    this.#buffer = Buffer.allocUnsafe(capacity);
+  }
 
   get length(): number {
     return this.#length;

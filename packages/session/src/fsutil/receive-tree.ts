@@ -3,14 +3,22 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import type { DivertedData } from "../wire/data-tap.ts";
 import { BatchQueue } from "./batch-queue.ts";
 import { PacketWriter } from "./packet.ts";
+import { QuickComparison } from "./quick-comparison.ts";
 import type { ReceiveOptions, ReceiveResult } from "./receive-options.ts";
-import { receiverThread, type TransferProgress } from "./receiver-thread.ts";
+import { receiverThread, type TransferListener, type TransferProgress } from "./receiver-thread.ts";
 
 /** How a transfer is connected with its surroundings. */
 export interface TransferOptions {
   readonly onProgress?: ((bytes: number) => void) | undefined;
   /** Has the stream's data given to `onData`; without, or where it cannot, they are read from the stream. */
   readonly divert?: ((onData: (data: Buffer) => void) => DivertedData | undefined) | undefined;
+}
+
+/** How a tree is received here. */
+export interface ReceiveTreeOptions extends Omit<ReceiveOptions, "destination">, TransferOptions {
+  /** An existing directory, nobody else's meanwhile; a function is asked for it unless nothing has changed. */
+  readonly destination: string | (() => Promise<string>);
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -20,53 +28,54 @@ export interface TransferOptions {
  */
 export async function receiveTree(
   stream: ClientHttp2Stream | ServerHttp2Stream,
-  options: ReceiveOptions & TransferOptions & { readonly signal: AbortSignal },
+  options: ReceiveTreeOptions,
 ): Promise<ReceiveResult> {
-  const { onProgress, divert, signal, ...receiveOptions } = options;
+  const { onProgress, divert, signal, destination, ...rest } = options;
   signal.throwIfAborted();
-  const transfer = new Transfer(stream, { onProgress, divert });
+  await using transfer = new Transfer(stream, { ...rest, onProgress, divert, destination });
   const onAbort = (): void => transfer.fail(signal.reason as Error);
   signal.addEventListener("abort", onAbort, { once: true });
   try {
-    return await transfer.run(receiveOptions);
+    return await transfer.run();
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
 }
 
-/** Moves bytes between the stream and the writing thread. */
-class Transfer {
+/** Moves bytes between the stream and the writing thread, once it is clear that there is something to write. */
+class Transfer implements AsyncDisposable {
   readonly #stream: ClientHttp2Stream | ServerHttp2Stream;
-  readonly #options: TransferOptions;
+  readonly #options: Omit<ReceiveTreeOptions, "signal">;
   readonly #outcome = Promise.withResolvers<ReceiveResult>();
   readonly #queue: BatchQueue;
-  #id = 0;
+  readonly #quick: QuickComparison | undefined;
+  /** What came before the thread could take it. */
+  #waiting: Buffer[] = [];
+  #id: number | undefined;
+  #beginning: Promise<void> | undefined;
   #diverted: DivertedData | undefined;
   #settled = false;
+  #ended = false;
   #lost: BuildError | undefined;
 
-  constructor(stream: ClientHttp2Stream | ServerHttp2Stream, options: TransferOptions) {
+  constructor(stream: ClientHttp2Stream | ServerHttp2Stream, options: Omit<ReceiveTreeOptions, "signal">) {
     this.#stream = stream;
     this.#options = options;
+    this.#quick = QuickComparison.for(options);
     this.#queue = new BatchQueue({
-      handOver: (buffer, length) => receiverThread.push(this.#id, { buffer, length }),
+      handOver: (buffer, length) => {
+        if (this.#id !== undefined) receiverThread.push(this.#id, { buffer, length });
+      },
       pause: () => void stream.pause(),
       resume: () => void stream.resume(),
     });
   }
 
-  async run(options: ReceiveOptions): Promise<ReceiveResult> {
+  async run(): Promise<ReceiveResult> {
     const stream = this.#stream;
-    this.#id = receiverThread.start(options, {
-      onProgress: (progress) => this.#onTaken(progress),
-      onDone: (result) => {
-        this.#settled = true;
-        this.#outcome.resolve(result);
-      },
-      onFailed: (error) => this.#failBoth(error),
-    });
+    if (this.#quick === undefined) this.#begin();
     const onData = (chunk: Buffer): void => {
-      if (!this.#settled) this.#queue.push(chunk);
+      if (!this.#settled) this.#receive(chunk);
     };
     using diverted = this.#options.divert?.(onData);
     this.#diverted = diverted;
@@ -87,16 +96,74 @@ class Transfer {
     }
   }
 
+  /** Has the thread take the transfer over from its begin. */
+  #begin(): void {
+    this.#beginning = this.#start().catch((error: unknown) => this.fail(BuildError.from(error)));
+  }
+
+  async #start(): Promise<void> {
+    const { onProgress: _, divert: __, destination, ...options } = this.#options;
+    const directory = typeof destination === "string" ? destination : await destination();
+    if (this.#settled) return;
+    this.#id = receiverThread.start({ ...options, destination: directory }, this.#listener());
+    for (const chunk of this.#waiting) this.#queue.push(chunk);
+    this.#waiting = [];
+    if (!this.#ended) return;
+    this.#queue.flush();
+    this.#endedByPeer();
+  }
+
+  #listener(): TransferListener {
+    return {
+      onProgress: (progress) => this.#onTaken(progress),
+      onDone: (result) => this.#complete(result),
+      onFailed: (error) => this.#failBoth(error),
+    };
+  }
+
+  #complete(result: ReceiveResult): void {
+    this.#settled = true;
+    this.#outcome.resolve(result);
+  }
+
+  #receive(chunk: Buffer): void {
+    if (this.#id !== undefined) this.#queue.push(chunk);
+    else if (this.#quick === undefined || this.#beginning !== undefined) this.#waiting.push(Buffer.from(chunk));
+    else this.#compare(this.#quick, chunk);
+  }
+
+  #compare(quick: QuickComparison, chunk: Buffer): void {
+    try {
+      const step = quick.push(chunk);
+      if (step === "differs") {
+        this.#waiting.push(...quick.chunks);
+        this.#begin();
+      } else {
+        if (step === "same") this.#write(quick.confirmation());
+        if (step === "done") this.#finishQuickly(quick);
+      }
+    } catch (error) {
+      this.#failBoth(BuildError.from(error));
+    }
+  }
+
+  #finishQuickly(quick: QuickComparison): void {
+    const { result } = quick;
+    this.#options.onProgress?.(result.bytes);
+    this.#complete(result);
+  }
+
   fail(error: Error): void {
     if (this.#settled) return;
     this.#settled = true;
-    receiverThread.stop(this.#id);
+    if (this.#id !== undefined) receiverThread.stop(this.#id);
     this.#outcome.reject(error);
   }
 
   /** What the sender gave before it went may still complete the transfer; the stream's outcome tells why it went. */
   #endedByPeer(): void {
-    if (this.#settled) return;
+    this.#ended = true;
+    if (this.#settled || (this.#beginning !== undefined && this.#id === undefined)) return;
     const lost = new BuildError("unavailable", "Cannot receive files: the sender ended the stream early");
     if (this.#queue.isIdle) this.fail(lost);
     else this.#lost = lost;
@@ -106,13 +173,17 @@ class Transfer {
     if (this.#settled) return;
     const writer = new PacketWriter();
     writer.error(error.message);
-    if (!this.#stream.destroyed && !this.#stream.writableEnded) this.#stream.write(writer.take());
+    if (!this.#stream.writableEnded) this.#write(writer.take());
     this.#settled = true;
     this.#outcome.reject(error);
   }
 
+  #write(bytes: Uint8Array): void {
+    if (!this.#stream.destroyed) this.#stream.write(bytes);
+  }
+
   #onTaken({ buffer, taken, received, send }: TransferProgress): void {
-    if (send !== undefined && !this.#stream.destroyed) this.#stream.write(send);
+    if (send !== undefined) this.#write(send);
     this.#queue.taken(buffer, taken);
     this.#diverted?.taken(taken);
     this.#options.onProgress?.(received);
@@ -121,5 +192,10 @@ class Transfer {
       // If this message completes the transfer, that is told right after it.
       queueMicrotask(() => this.fail(lost));
     }
+  }
+
+  /** Waits for a destination that is being made, which is its maker's to undo. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#beginning;
   }
 }

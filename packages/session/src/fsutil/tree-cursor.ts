@@ -16,14 +16,17 @@ interface Level {
  */
 export class TreeCursor {
   readonly #directories: DirectoryCache;
+  readonly #namesIn: (fd: number) => readonly FilePath[];
   readonly #levels: Level[];
   readonly #seenInodes = new Map<bigint, string>();
   #pending: FileStat | undefined;
   #current: FileStat | undefined;
 
-  constructor(directories: DirectoryCache) {
+  /** @param namesIn Gives the names in an open directory in the order of their bytes. */
+  constructor(directories: DirectoryCache, namesIn: (fd: number) => readonly FilePath[] = readNames) {
     this.#directories = directories;
-    this.#levels = [{ path: "", names: readNames(directories.directory("")), index: 0 }];
+    this.#namesIn = namesIn;
+    this.#levels = [{ path: "", names: namesIn(directories.directory("")), index: 0 }];
     this.next();
   }
 
@@ -37,7 +40,7 @@ export class TreeCursor {
     const entered = this.#pending;
     this.#pending = undefined;
     if (entered !== undefined) {
-      const names = readNames(this.#directories.directory(entered.path));
+      const names = this.#namesIn(this.#directories.directory(entered.path));
       this.#levels.push({ path: entered.path, names, index: 0 });
     }
     this.#current = this.#read();

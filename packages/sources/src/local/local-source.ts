@@ -85,15 +85,15 @@ class LocalInstance implements SourceInstance {
     await using cleanup = new AsyncDisposableStack();
     const previous = await this.#findPrevious(sharedKey, signal);
     cleanup.defer(async () => await previous?.[Symbol.asyncDispose]());
-    const next = await this.#cache.create(undefined, {
-      signal,
-      description: `local source for ${this.#id.name}`,
-      recordType: "source.local",
-    });
-    cleanup.use(next);
-    const result = await this.#transfer(caller, { previous, next, context });
+    let next: MutableRef | undefined;
+    const create = async (): Promise<MutableRef> => {
+      next = cleanup.use(await this.#create(signal));
+      return next;
+    };
+    const result = await this.#transfer(caller, { previous, create, context });
     // The sync may have been a no-op: then everything that was computed for the version before still holds.
     if (previous !== undefined && result.changes.length === 0) return previous.clone();
+    next ??= await create();
     next.metadata.set(sharedKeyName, sharedKey, { index: true });
     const digests = mergeDigests(previous === undefined ? [] : this.#cache.getContentDigests(previous.id), result);
     const version = await next.commit();
@@ -109,17 +109,26 @@ class LocalInstance implements SourceInstance {
     return version;
   }
 
+  async #create(signal: AbortSignal): Promise<MutableRef> {
+    return await this.#cache.create(undefined, {
+      signal,
+      description: `local source for ${this.#id.name}`,
+      recordType: "source.local",
+    });
+  }
+
+  /** @param work.create Makes the next version; it is called where there is something to put into it. */
   async #transfer(
     caller: SessionCaller,
     work: {
       readonly previous: ImmutableRef | undefined;
-      readonly next: MutableRef;
+      readonly create: () => Promise<MutableRef>;
       readonly context: SourceContext;
     },
   ): Promise<ReceiveResult> {
-    const { previous, next, context } = work;
+    const { previous, create, context } = work;
     const { signal, progress } = context;
-    await using target = await next.mount({ signal });
+    await using mounts = new AsyncDisposableStack();
     await using old = await previous?.mount({ signal, progress });
     const oldDirectory = old === undefined ? undefined : findPlainDirectory(old);
     const { includePatterns, excludePatterns, followPaths, metadataOnly, metadataExceptions } = this.#id;
@@ -128,7 +137,7 @@ class LocalInstance implements SourceInstance {
       caller,
       {
         name: this.#id.name,
-        destination: getPlainDirectory(target),
+        destination: async () => getPlainDirectory(mounts.use(await (await create()).mount({ signal }))),
         differ: this.#id.differ,
         // The list of a tree without its files is no part of the digests.
         digests: !metadataOnly,

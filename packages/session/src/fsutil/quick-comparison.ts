@@ -1,0 +1,126 @@
+import { BuildError } from "@buildkit-ts/errdefs";
+import { readNamesUpTo } from "@buildkit-ts/sys";
+import { FrameReader } from "../wire/grpc-frames.ts";
+import { DirectoryCache } from "./directory-cache.ts";
+import type { FileStat } from "./file-stat.ts";
+import { decodePacket, PacketWriter } from "./packet.ts";
+import { protocolError } from "./protocol-error.ts";
+import type { ReceiveOptions, ReceiveResult } from "./receive-options.ts";
+import { isSameFile } from "./received-tree.ts";
+import { TreeCursor } from "./tree-cursor.ts";
+
+/** A list beyond this is not worth the wait of whatever else the thread has to do. */
+const maxListBytes = 64 << 10;
+/** Directories of more names than such a list can have are not read: they are not what is listed. */
+const maxNames = 4096;
+
+/**
+ * What comes of some bytes: the list may go on; it names what the tree before has, which is to be confirmed; the sender has
+ * confirmed it, too; or somebody else has to deal with all that came.
+ */
+export type QuickStep = "wait" | "same" | "done" | "differs";
+
+/**
+ * The begin of a transfer, for the case that it is all: a short list of a tree in which nothing has changed. Neither a
+ * thread nor a place for another tree is needed to see that, and most transfers of a build are of this kind.
+ *
+ *     list… ─▶ same (FIN out) ─▶ FIN ─▶ done
+ *          └─▶ differs, or is long, or is not what a sender may say: begin anew elsewhere with {@linkcode QuickComparison.chunks}
+ */
+export class QuickComparison {
+  readonly #previous: string;
+  readonly #hasDigests: boolean;
+  readonly #chunks: Buffer[] = [];
+  readonly #stats: FileStat[] = [];
+  readonly #reader = new FrameReader((message) => this.#onMessage(message));
+  #state: "list" | "compare" | "confirmed" | "done" = "list";
+  #streamBytes = 0;
+  #bytes = 0;
+
+  private constructor(previous: string, hasDigests: boolean) {
+    this.#previous = previous;
+    this.#hasDigests = hasDigests;
+  }
+
+  /** Undefined for transfers whose outcome does not depend on the tree before alone. */
+  static for(options: Omit<ReceiveOptions, "destination">): QuickComparison | undefined {
+    const { previous, merge, differ, owner, onlyMatching, digests } = options;
+    const isPlain = !merge && differ === "metadata" && owner === undefined && onlyMatching === undefined;
+    return isPlain && previous !== undefined ? new QuickComparison(previous, digests === true) : undefined;
+  }
+
+  /** All that came. */
+  get chunks(): readonly Buffer[] {
+    return this.#chunks;
+  }
+
+  /** As the thread would give it. */
+  get result(): ReceiveResult {
+    return {
+      bytes: this.#bytes,
+      entries: this.#stats.length,
+      changes: [],
+      digests: this.#hasDigests ? [] : undefined,
+      unlisted: [],
+    };
+  }
+
+  /** @throws {BuildError} what the sender reports, or `invalid_argument`, once the tree was confirmed. */
+  push(chunk: Buffer): QuickStep {
+    this.#streamBytes += chunk.length;
+    if (this.#state === "confirmed") {
+      this.#reader.push(chunk);
+      return this.#isDone() ? "done" : "wait";
+    }
+    // Its buffer may be used again.
+    const kept = Buffer.from(chunk);
+    this.#chunks.push(kept);
+    if (this.#streamBytes > maxListBytes) return "differs";
+    try {
+      this.#reader.push(kept);
+      if (this.#state === "list") return "wait";
+      if (!this.#isUnchanged()) return "differs";
+    } catch {
+      // Whoever reads it again reports it.
+      return "differs";
+    }
+    this.#state = "confirmed";
+    return "same";
+  }
+
+  /** What confirms the list. */
+  confirmation(): Buffer {
+    const writer = new PacketWriter(64);
+    writer.fin();
+    return writer.take();
+  }
+
+  #isDone(): boolean {
+    return this.#state === "done";
+  }
+
+  #onMessage(message: Buffer): void {
+    this.#bytes += message.length;
+    const packet = decodePacket(message);
+    if (this.#state === "list" && packet.type === "stat") {
+      if (packet.stat === undefined) this.#state = "compare";
+      else this.#stats.push(packet.stat);
+      return;
+    }
+    if (packet.type === "error") throw new BuildError("unknown", `error from sender: ${packet.message}`);
+    if (this.#state !== "confirmed" || packet.type !== "fin") throw protocolError("more after the end of the list");
+    this.#state = "done";
+  }
+
+  /** Names of the tree are clean and in order, so those of a list that is equal to it are. */
+  #isUnchanged(): boolean {
+    using directories = new DirectoryCache(this.#previous);
+    const cursor = new TreeCursor(directories, (fd) => readNamesUpTo(fd, maxNames));
+    for (const stat of this.#stats) {
+      const { current } = cursor;
+      if (current === undefined || current.path !== stat.path || !isSameFile(current, stat)) return false;
+      cursor.next();
+    }
+    return cursor.current === undefined;
+  }
+}
