@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { BuildError } from "@buildkit-ts/errdefs";
 
 /** A content address, `algorithm:hex`. Only {@linkcode parseDigest} and the functions here make one. */
@@ -33,7 +33,7 @@ export function parseDigest(text: string): Digest {
 
 /** The SHA-256 digest of bytes, or of a text's UTF-8 bytes. */
 export function digestOf(bytes: Uint8Array | string): Digest {
-  return `sha256:${createHash("sha256").update(bytes).digest("hex")}` as Digest;
+  return `sha256:${hash("sha256", bytes, "hex")}` as Digest;
 }
 
 /** The part after the algorithm. */
