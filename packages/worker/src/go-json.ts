@@ -2,19 +2,44 @@ import type { DescEnum, DescField, DescMessage, Message } from "@bufbuild/protob
 import { BuildError } from "@buildkit-ts/errdefs";
 import { formatGoJson } from "@buildkit-ts/gotext";
 
+/** How one field is written: the name in front of its value, and the value, unless that is zero. */
+interface FieldPlan {
+  readonly localName: string;
+  readonly prefix: string;
+  readonly encode: (value: unknown) => string | undefined;
+}
+
+/** Every file and exec op of every build is written, and what there is to know of their fields is always the same. */
+const plans = new WeakMap<DescMessage, readonly FieldPlan[]>();
+
 /**
  * The JSON text that Go's `encoding/json` gives for a generated struct: fields in the order of their numbers under their
  * proto names, zero values left out, bytes in base64. Cache keys are digests of it, so every byte counts.
  */
 export function goJson(schema: DescMessage, message: Message): string {
   if (schema.typeName === "pb.UserOpt") return userJson(message);
-  const fields = schema.fields
-    .toSorted((a, b) => a.number - b.number)
-    .flatMap((field) => {
-      const text = fieldJson(field, (message as unknown as Record<string, unknown>)[field.localName]);
-      return text === undefined ? [] : [`${formatGoJson(field.name)}:${text}`];
-    });
-  return `{${fields.join(",")}}`;
+  const values = message as unknown as Readonly<Record<string, unknown>>;
+  let text = "";
+  for (const { localName, prefix, encode } of planOf(schema)) {
+    const value = encode(values[localName]);
+    if (value !== undefined) text += text === "" ? `${prefix}${value}` : `,${prefix}${value}`;
+  }
+  return `{${text}}`;
+}
+
+function planOf(schema: DescMessage): readonly FieldPlan[] {
+  let plan = plans.get(schema);
+  if (plan === undefined) {
+    plan = schema.fields
+      .toSorted((a, b) => a.number - b.number)
+      .map((field) => ({
+        localName: field.localName,
+        prefix: `${formatGoJson(field.name)}:`,
+        encode: fieldEncoder(field),
+      }));
+    plans.set(schema, plan);
+  }
+  return plan;
 }
 
 /** An object of fields already encoded; undefined ones are left out. */
@@ -29,30 +54,36 @@ export function goStrings(texts: readonly string[] | undefined): string | undefi
     : `[${texts.map((text) => formatGoJson(text)).join(",")}]`;
 }
 
-function fieldJson(field: DescField, value: unknown): string | undefined {
+function fieldEncoder(field: DescField): FieldPlan["encode"] {
   if (field.oneof !== undefined) {
     // Only `UserOpt` has one among the messages that cache keys are made of, and it is handled by itself.
     throw new BuildError("internal", `Cannot encode field "${field.name}": choices have no JSON form`);
   }
   switch (field.fieldKind) {
     case "scalar":
-      return scalarJson(value);
     case "enum":
-      return scalarJson(value);
+      return scalarJson;
     case "message":
-      return value === undefined ? undefined : goJson(field.message, value as Message);
-    case "list": {
-      const items = value as readonly unknown[];
-      return items.length === 0 ? undefined : `[${items.map((item) => itemJson(field, item)).join(",")}]`;
-    }
-    case "map": {
-      const entries = Object.entries(value as Readonly<Record<string, unknown>>);
-      // Go sorts keys by their bytes.
-      entries.sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-      const texts = entries.map(([key, item]) => `${formatGoJson(key)}:${itemJson(field, item)}`);
-      return texts.length === 0 ? undefined : `{${texts.join(",")}}`;
-    }
+      return (value) => (value === undefined ? undefined : goJson(field.message, value as Message));
+    case "list":
+      return (value) => {
+        const items = value as readonly unknown[];
+        return items.length === 0 ? undefined : `[${items.map((item) => itemJson(field, item)).join(",")}]`;
+      };
+    case "map":
+      return (value) => mapJson(field, value as Readonly<Record<string, unknown>>);
   }
+}
+
+function mapJson(
+  field: DescField & { readonly fieldKind: "map" },
+  map: Readonly<Record<string, unknown>>,
+): string | undefined {
+  const entries = Object.entries(map);
+  if (entries.length === 0) return undefined;
+  // Go sorts keys by their bytes.
+  entries.sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  return `{${entries.map(([key, item]) => `${formatGoJson(key)}:${itemJson(field, item)}`).join(",")}}`;
 }
 
 function itemJson(

@@ -3,10 +3,10 @@ import { opspb } from "@buildkit-ts/api";
 import { formatGoJson } from "@buildkit-ts/gotext";
 import { digestOf, type Platform } from "@buildkit-ts/oci";
 import type { CacheMap, CacheMapDependency } from "@buildkit-ts/solver";
-import { createContentDescriber } from "../content-describer.ts";
-import { type ContentCache, createContentDigest, dedupePaths, rootedPath, unlazy } from "../content-selector.ts";
+import { type ContentCache, dedupePaths, rootedPath, unlazy } from "../content-selector.ts";
 import { invalid, rootMount } from "../definition/validate-op.ts";
 import { goJson, goObject, goStrings } from "../go-json.ts";
+import { SelectedContent } from "../selected-content.ts";
 import { describeExec } from "./describe-exec.ts";
 
 /**
@@ -98,14 +98,12 @@ function mountDependencies(
     if (usesContentKey(mount, selector)) byContent.add(input);
     else byContent.delete(input);
   }
-  return selectors.map((paths, input) => ({
-    ...(paths.length > 0 && { selector: digestOf(paths.join("\0")) }),
-    ...(byContent.has(input) && {
-      computeContentDigest: createContentDigest(options.cache, contentSelectors(dedupePaths(paths))),
-      content: createContentDescriber(options.cache, contentSelectors(dedupePaths(paths))),
-    }),
-    prepare: unlazy,
-  }));
+  return selectors.map((paths, input) => {
+    if (paths.length === 0) return { prepare: unlazy };
+    const selector = digestOf(paths.join("\0"));
+    if (!byContent.has(input)) return { selector, prepare: unlazy };
+    return new SelectedContent(selector, options.cache, () => contentSelectors(dedupePaths(paths)));
+  });
 }
 
 /**

@@ -1,19 +1,11 @@
-import { clone } from "@bufbuild/protobuf";
 import { opspb } from "@buildkit-ts/api";
 import { formatGoJson } from "@buildkit-ts/gotext";
 import { digestOf } from "@buildkit-ts/oci";
 import type { CacheMap, CacheMapDependency } from "@buildkit-ts/solver";
-import { createContentDescriber } from "../content-describer.ts";
-import {
-  type ContentCache,
-  type ContentSelector,
-  compareText,
-  createContentDigest,
-  dedupePaths,
-  unlazy,
-} from "../content-selector.ts";
+import { type ContentCache, type ContentSelector, compareText, dedupePaths, unlazy } from "../content-selector.ts";
 import { invalid } from "../definition/validate-op.ts";
 import { goJson, goObject } from "../go-json.ts";
+import { SelectedContent } from "../selected-content.ts";
 import { describeFile } from "./describe-file.ts";
 
 /**
@@ -63,9 +55,9 @@ function actionJson(
       return goJson(opspb.FileActionRmSchema, action.value);
     case "copy": {
       selection.addOwner(action.value.owner);
-      const copy = clone(opspb.FileActionCopySchema, action.value);
-      if (selection.addCopy(secondaryInput, copy)) copy.src = baseName(copy.src);
-      return goJson(opspb.FileActionCopySchema, copy);
+      const { value } = action;
+      const fromInput = selection.addCopy(secondaryInput, value);
+      return goJson(opspb.FileActionCopySchema, fromInput ? { ...value, src: baseName(value.src) } : value);
     }
   }
 }
@@ -133,12 +125,7 @@ class InputSelection {
       if (selectors === undefined || this.#written.has(input)) return { prepare: unlazy };
       // Descending, "for historical reasons": the first version of these keys had it so.
       const paths = selectors.map(({ path }) => path).toSorted((a, b) => compareText(b, a));
-      return {
-        selector: digestOf(paths.join("\0")),
-        computeContentDigest: createContentDigest(cache, dedupeSelectors(selectors)),
-        content: createContentDescriber(cache, dedupeSelectors(selectors)),
-        prepare: unlazy,
-      };
+      return new SelectedContent(digestOf(paths.join("\0")), cache, () => dedupeSelectors(selectors));
     });
   }
 }
