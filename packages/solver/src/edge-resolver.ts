@@ -12,7 +12,7 @@ import { type RewindableEdge, rewindEdge } from "./rewind-edge.ts";
 import { rewindInputs } from "./rewind-inputs.ts";
 import type { Scope } from "./scope.ts";
 import { SeenLosses } from "./seen-losses.ts";
-import { SharedTask } from "./shared-task.ts";
+import { type BegunWork, SharedTask } from "./shared-task.ts";
 import type { SolverKey } from "./solver-key.ts";
 import type { PrepareResult } from "./types.ts";
 import type { VertexNode } from "./vertex-node.ts";
@@ -107,8 +107,9 @@ export class EdgeResolver implements InputEdge, RewindableEdge {
     this.#complete.reset();
   }
 
-  async settled(): Promise<void> {
-    await Promise.all([this.#fast.settled(), this.#slow.settled(), this.#complete.settled()]);
+  /** Everything that was begun for the edge. */
+  *tasks(): Generator<BegunWork, void> {
+    yield* [this.#fast, this.#slow, this.#complete];
   }
 
   get #isSource(): boolean {

@@ -93,7 +93,7 @@ export class ExecFlights {
 
   async #end(lock: string, flight: ExecFlight): Promise<void> {
     this.#ended += 1;
-    await flight.task.settled();
+    await flight.task.ended;
     if (this.#flights.get(lock) === flight) this.#flights.delete(lock);
     for (const result of flight.task.done?.value ?? []) await result[Symbol.asyncDispose]();
   }

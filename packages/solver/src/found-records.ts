@@ -3,7 +3,7 @@ import type { FoundRecord } from "./solver-key.ts";
 /** Records that were found for an edge. One that was tried is spent: it is not found again. */
 export class FoundRecords {
   readonly #records = new Map<string, FoundRecord>();
-  readonly #spent = new Set<string>();
+  #spent: Set<string> | undefined;
 
   get size(): number {
     return this.#records.size;
@@ -11,12 +11,13 @@ export class FoundRecords {
 
   add(found: FoundRecord): void {
     const id = idOf(found);
-    if (!this.#spent.has(id)) this.#records.set(id, found);
+    if (this.#spent?.has(id) !== true) this.#records.set(id, found);
   }
 
   spend(found: FoundRecord): void {
     const id = idOf(found);
     this.#records.delete(id);
+    this.#spent ??= new Set();
     this.#spent.add(id);
   }
 

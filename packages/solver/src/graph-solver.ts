@@ -146,7 +146,9 @@ export class GraphSolver implements Solver, AsyncDisposable {
         continue;
       }
       if (this.#nodes.get(node.key) === node) this.#nodes.delete(node.key);
-      released.push(node.release().finally(() => node.log.detach(job.sink)));
+      const releasing = node.release();
+      if (releasing === undefined) node.log.detach(job.sink);
+      else released.push(releasing.finally(() => node.log.detach(job.sink)));
     }
     job.nodes.clear();
     await Promise.all(released);

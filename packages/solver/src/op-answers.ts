@@ -2,7 +2,7 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import type { Digest } from "@buildkit-ts/oci";
 import { LostResult } from "./lost-result.ts";
 import { Scope } from "./scope.ts";
-import { SharedTask } from "./shared-task.ts";
+import { type BegunWork, SharedTask } from "./shared-task.ts";
 import type { CacheMap, CacheMapAnswer, Op, Result } from "./types.ts";
 import type { VertexNode } from "./vertex-node.ts";
 
@@ -10,7 +10,7 @@ import type { VertexNode } from "./vertex-node.ts";
 export class OpAnswers {
   readonly #node: VertexNode;
   readonly #cacheMaps: SharedTask<CacheMapAnswer>[] = [];
-  readonly #inputs = new Map<string, SharedTask<Digest | undefined>>();
+  #inputs: Map<string, SharedTask<Digest | undefined>> | undefined;
   #op: Op | undefined;
 
   constructor(node: VertexNode) {
@@ -57,7 +57,8 @@ export class OpAnswers {
     const dependency = cacheMap.deps[index];
     if (dependency?.prepare === undefined && dependency?.computeContentDigest === undefined) return undefined;
     const key = `${index} ${result.id}`;
-    let task = this.#inputs.get(key);
+    const asked = (this.#inputs ??= new Map());
+    let task = asked.get(key);
     if (task === undefined) {
       task = new SharedTask(async (own) => {
         const context = this.#node.context(own);
@@ -66,19 +67,20 @@ export class OpAnswers {
         } catch (error) {
           own.throwIfAborted();
           // An equal result may come from elsewhere, and not be lost.
-          this.#inputs.delete(key);
+          asked.delete(key);
           throw new LostResult(error);
         }
         return await dependency.computeContentDigest?.(result, context);
       });
-      this.#inputs.set(key, task);
+      asked.set(key, task);
     }
     return await task.run(scope);
   }
 
-  /** Resolves when nothing is being asked any more. */
-  async settled(): Promise<void> {
-    await Promise.all([...this.#cacheMaps, ...this.#inputs.values()].map((task) => task.settled()));
+  /** Every question that was asked. */
+  *tasks(): Generator<BegunWork, void> {
+    yield* this.#cacheMaps;
+    if (this.#inputs !== undefined) yield* this.#inputs.values();
   }
 
   #ask(index: number): SharedTask<CacheMapAnswer> {

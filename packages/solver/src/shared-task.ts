@@ -15,6 +15,12 @@ interface Flight<T> {
   readonly waiters: Set<Waiter<T>>;
 }
 
+/** Work whose end can be waited for, whatever it gives. */
+export interface BegunWork {
+  /** The end of what was begun last, also of work that nobody waits for; undefined, if nothing ever was. */
+  readonly ended: Promise<void> | undefined;
+}
+
 /**
  * Work that is done once for all who want its outcome.
  *
@@ -25,7 +31,7 @@ interface Flight<T> {
  * A waiter that is aborted only leaves; the work's scope is aborted when the last one has left. The work starts in a
  * microtask of its own, so that tasks may wait for tasks to any depth without using the call stack.
  */
-export class SharedTask<T> {
+export class SharedTask<T> implements BegunWork {
   readonly #work: (scope: Scope) => Promise<T>;
   #flight: Flight<T> | undefined;
   #done: { readonly value: T } | undefined;
@@ -56,9 +62,8 @@ export class SharedTask<T> {
     this.#done = undefined;
   }
 
-  /** Resolves when no work is being done any more, also work that nobody waits for. */
-  async settled(): Promise<void> {
-    await this.#last;
+  get ended(): Promise<void> | undefined {
+    return this.#last;
   }
 
   run(scope: Scope): Promise<T> {

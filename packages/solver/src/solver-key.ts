@@ -30,7 +30,9 @@ export class SolverKey implements CacheKey {
   readonly persistent: boolean;
   /** Undefined for content keys. */
   origin: KeyOrigin | undefined;
-  readonly #ids = new Map<string, string>();
+  /** The first store that knows the key, which is nearly always the only one, and the others. */
+  #first: { readonly store: string; readonly id: string } | undefined;
+  #others: Map<string, string> | undefined;
 
   constructor(digest: Digest, output: number, deps: readonly (readonly CacheKeyLink[])[] = []) {
     this.digest = digest;
@@ -40,23 +42,27 @@ export class SolverKey implements CacheKey {
   }
 
   get id(): string | undefined {
-    for (const id of this.#ids.values()) return id;
-    return undefined;
+    return this.#first?.id;
   }
 
   idIn(store: string): string | undefined {
-    return this.#ids.get(store);
+    return this.#first?.store === store ? this.#first.id : this.#others?.get(store);
   }
 
   setId(store: string, id: string): this {
-    this.#ids.set(store, id);
+    if (this.#first === undefined || this.#first.store === store) this.#first = { store, id };
+    else {
+      this.#others ??= new Map();
+      this.#others.set(store, id);
+    }
     return this;
   }
 
   /** The same key with other links; stores know it by the same ids. */
   withDeps(deps: readonly (readonly CacheKeyLink[])[]): SolverKey {
     const key = new SolverKey(this.digest, this.output, deps);
-    for (const [store, id] of this.#ids) key.setId(store, id);
+    key.#first = this.#first;
+    if (this.#others !== undefined) key.#others = new Map(this.#others);
     return key;
   }
 }

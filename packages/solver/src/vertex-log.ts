@@ -20,8 +20,9 @@ export class VertexLog implements ProgressWriter {
   readonly digest: Digest;
   readonly #now: () => number;
   readonly #sinks = new Set<ProgressSink>();
-  readonly #children = new Set<VertexLog>();
-  readonly #statuses = new Map<string, StatusUpdate>();
+  // Most steps of a large graph have none of these.
+  #children: Set<VertexLog> | undefined;
+  #statuses: Map<string, StatusUpdate> | undefined;
   readonly #warnings: VertexWarning[] = [];
   #explanation: (ProgressEvent & { readonly kind: "explanation" }) | undefined;
   readonly #logs: (ProgressEvent & { readonly kind: "log" })[] = [];
@@ -53,16 +54,16 @@ export class VertexLog implements ProgressWriter {
     if (this.#sinks.has(sink)) return;
     this.#sinks.add(sink);
     sink({ kind: "vertex", vertex: this.#event });
-    for (const update of this.#statuses.values()) sink({ kind: "status", vertex: this.digest, update });
+    for (const update of this.#statuses?.values() ?? []) sink({ kind: "status", vertex: this.digest, update });
     for (const event of this.#logs) sink(event);
     for (const warning of this.#warnings) sink({ kind: "warning", vertex: this.digest, warning });
     if (this.#explanation !== undefined) sink(this.#explanation);
-    for (const child of this.#children) child.attach(sink);
+    for (const child of this.#children ?? []) child.attach(sink);
   }
 
   detach(sink: ProgressSink): void {
     this.#sinks.delete(sink);
-    for (const child of this.#children) child.detach(sink);
+    for (const child of this.#children ?? []) child.detach(sink);
   }
 
   /** Runs work as an interval of this vertex: started before, completed after, with the error's text if it fails. */
@@ -134,6 +135,7 @@ export class VertexLog implements ProgressWriter {
       },
       this.#now,
     );
+    this.#children ??= new Set();
     this.#children.add(child);
     for (const sink of this.#sinks) child.attach(sink);
     return child;
@@ -145,8 +147,10 @@ export class VertexLog implements ProgressWriter {
   }
 
   #report(event: Exclude<ProgressEvent, { readonly kind: "vertex" }>): void {
-    if (event.kind === "status") this.#statuses.set(event.update.id, event.update);
-    else if (event.kind === "warning") this.#warnings.push(event.warning);
+    if (event.kind === "status") {
+      this.#statuses ??= new Map();
+      this.#statuses.set(event.update.id, event.update);
+    } else if (event.kind === "warning") this.#warnings.push(event.warning);
     else if (event.kind === "explanation") this.#explanation = event;
     else {
       this.#logs.push(event);

@@ -9,7 +9,7 @@ import type { HeldStep } from "./held-step.ts";
 import { type LossFinder, LostInputs } from "./loss.ts";
 import { OpAnswers } from "./op-answers.ts";
 import type { Scope } from "./scope.ts";
-import { SharedTask } from "./shared-task.ts";
+import { type BegunWork, SharedTask } from "./shared-task.ts";
 import type { FoundRecord } from "./solver-key.ts";
 import type { StoreLosses } from "./store-losses.ts";
 import type { CacheStore, DirectCacheStore, OpContext, OpResolver, Result, Vertex } from "./types.ts";
@@ -57,7 +57,7 @@ export class VertexNode {
   /** Whether the vertex or something it is built from ignores the cache: then the node belongs to one job only. */
   readonly isPrivate: boolean;
   readonly #edges = new Map<number, EdgeResolver>();
-  readonly #followers = new Set<VertexNode>();
+  #followers: Set<VertexNode> | undefined;
   readonly #held: Result[] = [];
   #exec: SharedTask<Result[]> | undefined;
   #released = false;
@@ -232,17 +232,18 @@ export class VertexNode {
 
   /** Shows another vertex's work as this one's, and offers this one's sessions to it. */
   follow(owner: VertexNode): () => void {
-    owner.#followers.add(this);
+    const followers = (owner.#followers ??= new Set());
+    followers.add(this);
     const leave = this.log.follow(owner.log);
     return () => {
       leave();
-      owner.#followers.delete(this);
+      followers.delete(this);
     };
   }
 
   context(scope: Scope): OpContext {
     const jobs = (): NodeJob[] => [
-      ...new Set([...this.jobs, ...[...this.#followers].flatMap((follower) => [...follower.jobs])]),
+      ...new Set([...this.jobs, ...[...(this.#followers ?? [])].flatMap((follower) => [...follower.jobs])]),
     ];
     return {
       get signal() {
@@ -257,11 +258,23 @@ export class VertexNode {
     };
   }
 
-  /** Gives up all results, after all work has ended. Called when the last job has left. */
-  async release(): Promise<void> {
+  /** Gives up all results, after all work has ended. Called when the last job has left. @returns undefined if that is done. */
+  release(): Promise<void> | undefined {
     this.#released = true;
-    const edges = [...this.#edges.values()].map((edge) => edge.settled());
-    await Promise.all([...edges, this.answers.settled(), this.#exec?.settled()]);
+    const begun = [...this.#tasks()].flatMap(({ ended }) => ended ?? []);
+    // Most vertices of a large graph that is found have nothing: their promises would be most of what its end costs.
+    const hasNothing = begun.length + this.#recording.length + this.#held.length === 0 && this.#unlock === undefined;
+    return hasNothing ? undefined : this.#releaseAfter(begun);
+  }
+
+  *#tasks(): Generator<BegunWork, void> {
+    for (const edge of this.#edges.values()) yield* edge.tasks();
+    yield* this.answers.tasks();
+    if (this.#exec !== undefined) yield this.#exec;
+  }
+
+  async #releaseAfter(begun: readonly Promise<void>[]): Promise<void> {
+    await Promise.all(begun);
     // Holds results: a build that has ended holds none.
     await Promise.all(this.#recording);
     await this.unlock();
