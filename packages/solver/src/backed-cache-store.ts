@@ -15,6 +15,11 @@ export interface KeyLink {
   readonly selector: string;
 }
 
+/** The link as one text, to find it by. */
+export function linkText({ input, digest, selector }: KeyLink): string {
+  return `${input} ${digest} ${selector}`;
+}
+
 export interface StoredResult {
   readonly id: string;
   readonly createdAt: number;

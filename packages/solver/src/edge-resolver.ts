@@ -33,8 +33,9 @@ export class EdgeResolver implements InputEdge, RewindableEdge {
   readonly node: VertexNode;
   readonly index: number;
   readonly #fast: SharedTask<void>;
-  readonly #slow: SharedTask<void>;
-  readonly #complete: SharedTask<EdgeResult>;
+  // In a large graph that is found, most edges are never asked for more than their keys.
+  #slow: SharedTask<void> | undefined;
+  #complete: SharedTask<EdgeResult> | undefined;
   readonly #keys: EdgeKeys;
   #completing: { readonly scope: Scope; readonly fail: (error: unknown) => void; begun: boolean } | undefined;
 
@@ -44,8 +45,6 @@ export class EdgeResolver implements InputEdge, RewindableEdge {
     const inputs = node.inputs.map((edge, i) => ({ edge, state: new EdgeInput(i) }));
     this.#keys = new EdgeKeys(node, index, inputs);
     this.#fast = new SharedTask(async (scope) => await this.#findFast(scope));
-    this.#slow = new SharedTask(async (scope) => await this.#findSlow(scope));
-    this.#complete = new SharedTask(async (scope) => await this.#finish(scope));
   }
 
   get keys(): readonly SolverKey[] {
@@ -57,7 +56,7 @@ export class EdgeResolver implements InputEdge, RewindableEdge {
   }
 
   get completed(): EdgeResult | undefined {
-    return this.#complete.done?.value;
+    return this.#complete?.done?.value;
   }
 
   get inputEdges(): readonly RewindableEdge[] {
@@ -78,10 +77,12 @@ export class EdgeResolver implements InputEdge, RewindableEdge {
   }
 
   findSlow(scope: Scope): Promise<void> {
+    this.#slow ??= new SharedTask(async (own) => await this.#findSlow(own));
     return this.#slow.run(scope);
   }
 
   complete(scope: Scope): Promise<EdgeResult> {
+    this.#complete ??= new SharedTask(async (own) => await this.#finish(own));
     return this.#complete.run(scope);
   }
 
@@ -104,12 +105,14 @@ export class EdgeResolver implements InputEdge, RewindableEdge {
   }
 
   forgetResult(): void {
-    this.#complete.reset();
+    this.#complete?.reset();
   }
 
   /** Everything that was begun for the edge. */
   *tasks(): Generator<BegunWork, void> {
-    yield* [this.#fast, this.#slow, this.#complete];
+    yield this.#fast;
+    if (this.#slow !== undefined) yield this.#slow;
+    if (this.#complete !== undefined) yield this.#complete;
   }
 
   get #isSource(): boolean {
@@ -150,7 +153,7 @@ export class EdgeResolver implements InputEdge, RewindableEdge {
     const fast = await this.#load(scope, false);
     if (fast !== undefined) return fast;
     if (this.#isSource) return await this.#obtainSource(scope);
-    await this.#slow.run(scope);
+    await this.findSlow(scope);
     const slow = await this.#load(scope, true);
     if (slow !== undefined) return slow;
     for (let others: SeenLosses | undefined; ; ) {

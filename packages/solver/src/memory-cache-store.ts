@@ -1,4 +1,4 @@
-import { BackedCacheStore, type KeyBackend, type KeyLink, type StoredResult } from "./backed-cache-store.ts";
+import { BackedCacheStore, type KeyBackend, type KeyLink, linkText, type StoredResult } from "./backed-cache-store.ts";
 import type { ResultLoader } from "./result-loader.ts";
 
 interface KeyEntry {
@@ -98,8 +98,4 @@ class MemoryKeyBackend implements KeyBackend {
     }
     return entry;
   }
-}
-
-function linkText({ input, digest, selector }: KeyLink): string {
-  return `${input} ${digest} ${selector}`;
 }

@@ -1,12 +1,17 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Digest } from "@buildkit-ts/oci";
 import { BackedCacheStore, type KeyBackend, type KeyLink, type StoredResult } from "./backed-cache-store.ts";
+import { RememberedKeys } from "./remembered-keys.ts";
 import type { ResultLoader } from "./result-loader.ts";
 
-/** A {@linkcode CacheStore} whose keys live in tables of its own in a database that others may use as well. */
+/**
+ * A {@linkcode CacheStore} whose keys live in tables of its own in a database that others may use as well.
+ *
+ * No other store may use the same tables while this one is in use: it remembers what they hold.
+ */
 export class SqliteCacheStore extends BackedCacheStore {
   constructor(options: { readonly id: string; readonly database: DatabaseSync; readonly results: ResultLoader }) {
-    super(options.id, new SqliteKeyBackend(options.database), options.results);
+    super(options.id, new RememberedKeys(new SqliteKeyBackend(options.database)), options.results);
   }
 }
 
