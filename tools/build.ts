@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { copyFileSync, globSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { type BuildOptions, build, type OutputOptions, type Plugin } from "rolldown";
+import { trainPrograms } from "./executable/train-programs.ts";
 
 const folder = process.argv[2] ?? "dist";
 const executable = join(folder, "buildkit");
@@ -99,18 +100,40 @@ for (const file of workers) {
   await bundle(file, join(folder, "workers", basename(file).replace(/\.ts$/, ".js")), { format: "cjs" });
 }
 copyFileSync(findKoffi(), join(folder, "koffi.node"));
-const assets = ["koffi.node", ...globSync("{workers,programs}/*", { cwd: folder })];
-const config = {
-  main: join(folder, "main.mjs"),
-  mainFormat: "module",
-  output: join(folder, "unshared"),
-  disableExperimentalSEAWarning: true,
-  execArgv: nodeFlags,
-  assets: Object.fromEntries(assets.map((name) => [name, join(folder, name)])),
-};
-writeFileSync(join(folder, "sea.json"), JSON.stringify(config, undefined, 2));
-execFileSync(process.execPath, [`--build-sea=${join(folder, "sea.json")}`], { stdio: "inherit" });
-// As it was written in one piece, so it would stay in the page cache: a touch of any page made most of the file resident.
-copyFileSync(join(folder, "unshared"), executable);
-rmSync(join(folder, "unshared"));
+await train();
+makeExecutable(join(folder, "main.mjs"), executable);
 for (const name of ["buildkitd", "buildctl"]) symlinkSync("buildkit", join(folder, name));
+
+/** Puts code caches with all that builds run in place of those with what runs while a program is loaded. */
+async function train(): Promise<void> {
+  const [main, training] = [join(folder, "training.mjs"), join(folder, "training")];
+  await bundle("tools/executable/training-entry.ts", main, { format: "esm", plugins: [fromAssets(programs)] });
+  makeExecutable(main, training);
+  try {
+    const caches = await trainPrograms(resolve(training));
+    writeFileSync(join(folder, "programs/run-daemon.cache"), caches.daemon);
+    writeFileSync(join(folder, "programs/run-cli.cache"), caches.client);
+  } catch (error) {
+    // A machine that can run no daemon, such as one without root, makes executables whose first build is slower.
+    process.stdout.write(`The code caches hold only what loading runs: ${String(error)}\n`);
+  } finally {
+    for (const path of [main, training]) rmSync(path);
+  }
+}
+
+function makeExecutable(main: string, file: string): void {
+  const assets = ["koffi.node", ...globSync("{workers,programs}/*", { cwd: folder })];
+  const config = {
+    main,
+    mainFormat: "module",
+    output: join(folder, "unshared"),
+    disableExperimentalSEAWarning: true,
+    execArgv: nodeFlags,
+    assets: Object.fromEntries(assets.map((name) => [name, join(folder, name)])),
+  };
+  writeFileSync(join(folder, "sea.json"), JSON.stringify(config, undefined, 2));
+  execFileSync(process.execPath, [`--build-sea=${join(folder, "sea.json")}`], { stdio: "inherit" });
+  // As it was written in one piece, so it would stay in the page cache: a touch of any page made most of the file resident.
+  copyFileSync(join(folder, "unshared"), file);
+  rmSync(join(folder, "unshared"));
+}

@@ -10,8 +10,12 @@ suite("the single executable", { skip: process.env["BUILDKIT_TS_BIN"] !== undefi
   const folder = temporaryFolder("executable");
   const programs = join(folder.path, "bin");
 
+  let output = "";
+
   before(async () => {
-    await runOk(process.execPath, [...nodeFlags, join(repository, "tools/build.ts"), programs], { timeoutMs: 300_000 });
+    output = await runOk(process.execPath, [...nodeFlags, join(repository, "tools/build.ts"), programs], {
+      timeoutMs: 300_000,
+    });
   });
 
   after(() => folder[Symbol.dispose]());
@@ -29,6 +33,10 @@ suite("the single executable", { skip: process.env["BUILDKIT_TS_BIN"] !== undefi
       process.stdout.write(String(cachedDataRejected));`;
     const { execArgv } = JSON.parse(readFileSync(join(programs, "sea.json"), "utf8")) as { execArgv: string[] };
     assert.equal(await runOk(process.execPath, [...execArgv, "--eval", check]), "false");
+  });
+
+  test("was made with what builds run in its code caches", () => {
+    assert.doesNotMatch(output, /hold only what loading runs/);
   });
 
   test("passes the end-to-end tests of builds", { timeout: 600_000 }, async () => {

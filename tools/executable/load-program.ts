@@ -3,6 +3,13 @@ import { dirname, join } from "node:path";
 import { getRawAsset } from "node:sea";
 import { Script } from "node:vm";
 
+let listener: ((script: Script) => void) | undefined;
+
+/** Has whoever makes an executable know of each script that is loaded. */
+export function onProgramLoaded(listen: (script: Script) => void): void {
+  listener = listen;
+}
+
 /**
  * What a program that was bundled into the asset `programs/<name>.js` exports.
  *
@@ -13,6 +20,7 @@ export function loadProgram(name: string): unknown {
   const filename = join(dirname(process.execPath), `${name}.js`);
   const source = Buffer.from(getRawAsset(`programs/${name}.js`)).toString("latin1");
   const script = new Script(source, { filename, cachedData: Buffer.from(getRawAsset(`programs/${name}.cache`)) });
+  listener?.(script);
   return runProgram(script, filename);
 }
 
