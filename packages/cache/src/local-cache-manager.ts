@@ -242,6 +242,16 @@ export class LocalCacheManager implements CacheManager, AsyncDisposable {
     return await this.#pruner.measureSpace(options);
   }
 
+  /** The most that it can come to, found at once. */
+  async boundSpace(): Promise<SpaceState> {
+    return await this.#pruner.boundSpace();
+  }
+
+  /** Whether a prune with these options would find anything to begin with. */
+  hasRemovable(options: PruneOptions): boolean {
+    return this.#pruner.hasRemovable(options);
+  }
+
   /** Calls back when there may be more on the disk than before; for a collector that keeps a limit while builds run. */
   onGrowth(listener: (() => void) | undefined): void {
     this.#core.registry.onGrowth = listener;

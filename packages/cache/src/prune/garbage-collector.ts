@@ -78,11 +78,18 @@ export class GarbageCollector implements AsyncDisposable {
 
   /** Runs the policies that are due. */
   async run(options: { readonly signal: AbortSignal }): Promise<void> {
-    // Until something is removed it is the same for all policies.
+    // Until something is removed these are the same for all policies.
     let space: SpaceState | undefined;
+    const bound = await this.#cache.boundSpace();
     this.#noticeClock();
     for (const policy of this.#policies) {
       if (performance.now() < policy.pausedUntil) continue;
+      // Trees are measured, which takes time after each build, only when that may lead to something.
+      if (!exceedsLimits(policy.options, bound)) continue;
+      if (!this.#cache.hasRemovable(policy.options)) {
+        pause(policy, false);
+        continue;
+      }
       space ??= await this.#cache.measureSpace(options);
       if (!exceedsLimits(policy.options, space)) continue;
       let removed = 0;

@@ -285,3 +285,24 @@ test("the garbage collector runs its policies in order, soon after it was asked"
     ["b"],
   );
 });
+
+test("the garbage collector measures trees only where that may lead to a removal", async () => {
+  using root = makeTestRoot();
+  await using opened = await openTestCache(root.path);
+  const { cache, database } = opened;
+  await using _held = await commitTree(cache, undefined, { run: bytes(100_000), description: "held" });
+  await (await commitTree(cache, undefined, { run: bytes(100_000), description: "left" }))[Symbol.asyncDispose]();
+  const measured = (): unknown[] =>
+    database.all("SELECT description FROM cache_record WHERE size_bytes IS NOT NULL").map((row) => row["description"]);
+  const collect = async (limits: { readonly maxUsedSpaceBytes: number; readonly filters: string[] }): Promise<void> => {
+    const policies = [{ ...everything, all: true, ...limits }];
+    await using collector = new GarbageCollector(cache, { policies, reporter: { report: assert.fail } });
+    await collector.run({ signal });
+  };
+  await collect({ maxUsedSpaceBytes: 2 ** 60, filters: [] });
+  await collect({ maxUsedSpaceBytes: 1, filters: ["description==held"] });
+  assert.deepEqual(measured(), []);
+  await collect({ maxUsedSpaceBytes: 1, filters: ["description==left"] });
+  assert.deepEqual(measured(), ["held"]);
+  assert.equal((await cache.diskUsage({ signal })).length, 1);
+});

@@ -1,4 +1,4 @@
-import { statfs } from "node:fs/promises";
+import { stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { Semaphore } from "@buildkit-ts/async";
 import type { CacheCore } from "../cache-core.ts";
@@ -59,6 +59,22 @@ export class Pruner {
     return { usedBytes, freeBytes };
   }
 
+  /**
+   * The most that {@linkcode Pruner.measureSpace} can come to, without measuring: no more is used than there is on the disk.
+   */
+  async boundSpace(): Promise<SpaceState> {
+    const { blocks, bfree, bavail, bsize } = await statfs(this.#directory);
+    const isOneDisk = await isOnOneDisk(this.#directory);
+    return { usedBytes: isOneDisk ? (blocks - bfree) * bsize : Number.POSITIVE_INFINITY, freeBytes: bavail * bsize };
+  }
+
+  /** Whether there is anything that a prune could begin with. */
+  hasRemovable(options: PruneOptions): boolean {
+    const rules = this.#rules(options);
+    for (const record of this.#core.registry.all()) if (isRemovable(record, rules)) return true;
+    return false;
+  }
+
   /** What {@linkcode Pruner.prune} would do now with each record, and why. Nothing is removed. */
   async explain(options: PruneOptions & { readonly signal: AbortSignal }): Promise<PruneVerdict[]> {
     const { signal } = options;
@@ -111,4 +127,11 @@ export class Pruner {
 
 function isRemovable(record: CacheRecord, rules: RemovalRules): boolean {
   return !record.isGone && record.isUnused && rules.exemption(record) === undefined;
+}
+
+/** Whether what the cache keeps in its directory is on the same disk: an administrator may have mounted others there. */
+async function isOnOneDisk(directory: string): Promise<boolean> {
+  const { dev } = await stat(directory);
+  for (const name of ["snapshots", "content"]) if ((await stat(join(directory, name))).dev !== dev) return false;
+  return true;
 }
