@@ -17,10 +17,15 @@ export interface ReceiveFilesRequest {
   readonly excludePatterns?: readonly string[];
   /** Paths whose symbolic links the client resolves into include patterns. */
   readonly followPaths?: readonly string[];
-  /** An existing directory that nobody else uses meanwhile; a function is asked for it unless nothing has changed. */
+  /**
+   * An existing directory that nobody else uses meanwhile; a function is asked for it unless nothing has changed, and may give
+   * that of the previous tree.
+   */
   readonly destination: string | (() => Promise<string>);
   /** Another tree to compare with; what did not change gets a second name in the (empty) destination. */
   readonly previous?: string;
+  /** The sync that made the previous tree did not come to its end. */
+  readonly isUnfinished?: boolean;
   /** Default `metadata`: only files whose metadata changed are asked for. */
   readonly differ?: "metadata" | "none";
   /** Overrides the owner of every entry; clients send 0:0. */
@@ -34,7 +39,7 @@ export interface ReceiveFilesRequest {
 }
 
 /**
- * Makes the destination equal to what the client has.
+ * Makes the destination equal to what the client has. When it ends, in whatever way, nothing is written any more.
  *
  * @throws {BuildError} what the client reports; `unimplemented`, if it shares no files; `unavailable`, if it goes.
  */
@@ -64,14 +69,17 @@ async function transferFiles(
   const outcome = streamOutcome(stream, { signal });
   const { promise: failed, reject } = Promise.withResolvers<never>();
   outcome.catch(reject);
+  const end = new AbortController();
+  let transfer: Promise<ReceiveResult> | undefined;
   try {
-    const transfer = receiveTree(stream, {
+    transfer = receiveTree(stream, {
       destination: request.destination,
       differ: request.differ ?? "metadata",
       merge: false,
       digests: request.digests === true,
-      signal,
+      signal: AbortSignal.any([signal, end.signal]),
       divert: (onData) => caller.divert(stream, onData),
+      ...(request.isUnfinished === true && { isUnfinished: true }),
       ...(request.previous !== undefined && { previous: request.previous }),
       ...(request.owner !== undefined && { owner: request.owner }),
       ...(request.onlyMatching !== undefined && { onlyMatching: request.onlyMatching }),
@@ -85,6 +93,8 @@ async function transferFiles(
     return result;
   } catch (error) {
     stream.close();
+    end.abort(error);
+    await transfer?.catch(() => undefined);
     throw error;
   }
 }

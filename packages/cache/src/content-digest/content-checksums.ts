@@ -108,10 +108,8 @@ export class ContentChecksums implements AsyncDisposable {
     entries: Iterable<ContentEntry>,
     options: { readonly signal: AbortSignal },
   ): Promise<void> {
-    const tree = new DigestTree();
+    const tree = receivedTree();
     tree.root.kind = "directory";
-    // BuildKit gives the root of a received tree no attributes.
-    tree.root.header = digestOf("");
     let count = 0;
     for (const entry of entries) {
       if (++count % entriesPerTurn === 0) await nextTurn(undefined, options);
@@ -134,9 +132,15 @@ export class ContentChecksums implements AsyncDisposable {
 
   #loadTree(id: string): Uint8Array | undefined {
     const cached = this.#trees.get(id);
-    const tree = cached ?? this.#core.registry.table.getTree(id);
+    const tree = cached ?? this.#core.registry.table.getTree(id) ?? this.#initialTree(id);
     if (tree !== undefined) this.#remember(id, tree);
     return tree;
+  }
+
+  /** What is known of a received tree whose digests nobody kept: it has the same as one whose digests are kept. */
+  #initialTree(id: string): Uint8Array | undefined {
+    const { recordType } = this.#core.registry.find(id)?.values ?? {};
+    return recordType === "source.local" ? encodeTree(receivedTree()) : undefined;
   }
 
   #storeTree(id: string, tree: Uint8Array): void {
@@ -157,6 +161,13 @@ export class ContentChecksums implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#worker[Symbol.asyncDispose]();
   }
+}
+
+/** BuildKit gives the root of a received tree no attributes. */
+function receivedTree(): DigestTree {
+  const tree = new DigestTree();
+  tree.root.header = digestOf("");
+  return tree;
 }
 
 function queryOf(path: string, options: Omit<ContentQuery, "path">): ChecksumQuery {

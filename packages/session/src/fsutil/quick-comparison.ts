@@ -44,8 +44,9 @@ export class QuickComparison {
 
   /** Undefined for transfers whose outcome does not depend on the tree before alone. */
   static for(options: Omit<ReceiveOptions, "destination">): QuickComparison | undefined {
-    const { previous, merge, differ, owner, onlyMatching, digests } = options;
-    const isPlain = !merge && differ === "metadata" && owner === undefined && onlyMatching === undefined;
+    const { previous, merge, differ, owner, onlyMatching, digests, isUnfinished = false } = options;
+    const comparesMetadata = !merge && differ === "metadata" && !isUnfinished;
+    const isPlain = comparesMetadata && owner === undefined && onlyMatching === undefined;
     return isPlain && previous !== undefined ? new QuickComparison(previous, digests === true) : undefined;
   }
 

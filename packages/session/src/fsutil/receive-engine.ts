@@ -1,5 +1,6 @@
 import { BuildError } from "@buildkit-ts/errdefs";
 import { FrameReader } from "../wire/grpc-frames.ts";
+import { DirectoryCache } from "./directory-cache.ts";
 import { type FileStat, isDirectory, isSymlink } from "./file-stat.ts";
 import { IncomingFiles } from "./incoming-files.ts";
 import { MetadataSelection, type NumberedStat } from "./metadata-selection.ts";
@@ -10,39 +11,60 @@ import type { ReceiveOptions, ReceiveResult } from "./receive-options.ts";
 import { ReceivedDigests } from "./received-digests.ts";
 import { ReceivedTree } from "./received-tree.ts";
 import { TreeUpdate } from "./tree-update.ts";
+import { UnchangedStart } from "./unchanged-start.ts";
 
 const maxEntries = 10_000_000;
 /** Names and attributes of entries are kept in memory: as many as a tree of several million files has. */
 const maxListBytes = 1 << 30;
 
+/** What writes the tree, once there is a place for it. */
+interface Writing {
+  readonly update: TreeUpdate;
+  readonly files: IncomingFiles;
+}
+
 /**
  * The receiving side of file sync as a state machine: bytes in, bytes out, a tree on disk. Synchronous, for a worker.
  *
  *     STAT… (REQ out) ─▶ empty STAT ─▶ DATA… ─▶ links, times (FIN out) ─▶ FIN
+ *
+ * Without a destination it compares until the first change, and then waits to be told one.
  */
 export class ReceiveEngine implements Disposable {
-  readonly #resources: DisposableStack;
-  readonly #update: TreeUpdate;
-  readonly #files: IncomingFiles;
+  readonly #options: ReceiveOptions;
+  readonly #resources = new DisposableStack();
+  readonly #start: UnchangedStart | undefined;
   readonly #validator = new PathValidator();
   readonly #reader = new FrameReader((message) => this.#onMessage(message));
   readonly #output = new PacketWriter();
   readonly #digests: ReceivedDigests | undefined;
   readonly #selection: MetadataSelection | undefined;
+  #writing: Writing | undefined;
+  /** What came and is to be done when there is a destination. */
+  #waiting: (() => void)[] | undefined;
   #entries = 0;
   #listBytes = 0;
   #bytes = 0;
   #state: "stats" | "data" | "finishing" | "done" = "stats";
 
   constructor(options: ReceiveOptions) {
+    this.#options = options;
     this.#selection = options.onlyMatching === undefined ? undefined : new MetadataSelection(options.onlyMatching);
-    const digests = options.digests === true ? new ReceivedDigests() : undefined;
-    using resources = new DisposableStack();
-    const tree = resources.use(new ReceivedTree(options.destination, { keepsOldUntilComplete: options.merge }));
-    this.#digests = digests;
-    this.#files = resources.use(new IncomingFiles(tree, digests));
-    this.#update = resources.use(new TreeUpdate({ options, tree, digests, want: (entry) => this.#request(entry) }));
-    this.#resources = resources.move();
+    this.#digests = options.digests === true ? new ReceivedDigests() : undefined;
+    try {
+      this.#start = this.#compare();
+      const { destination } = options;
+      if (this.#start === undefined && destination !== undefined) this.#writing = this.#open(destination);
+    } catch (error) {
+      this.#resources.dispose();
+      throw error;
+    }
+  }
+
+  #compare(): UnchangedStart | undefined {
+    const { previous, merge, onlyMatching } = this.#options;
+    if (previous === undefined || merge) return undefined;
+    return this.#resources.use(new UnchangedStart({ ...this.#options, previous, hasList: onlyMatching !== undefined }));
   }
 
   /** Bytes of all packets that came so far. */
@@ -55,9 +77,14 @@ export class ReceiveEngine implements Disposable {
     return this.#state === "done";
   }
 
+  /** Whether a change has come and there is no destination for it. Bytes must not be pushed then. */
+  get needsDestination(): boolean {
+    return this.#waiting !== undefined;
+  }
+
   get result(): ReceiveResult {
-    const { changes } = this.#update;
-    const { unlisted } = this.#files;
+    const { changes = [] } = this.#writing?.update ?? {};
+    const { unlisted = [] } = this.#writing?.files ?? {};
     return { bytes: this.#bytes, entries: this.#entries, changes, digests: this.#digests?.entries, unlisted };
   }
 
@@ -67,7 +94,36 @@ export class ReceiveEngine implements Disposable {
     return this.#output.take();
   }
 
+  /** Goes on with a destination: an empty directory, or the previous tree's own. Gives what is to be sent. */
+  useDestination(destination: string): Buffer {
+    const waiting = this.#waiting ?? [];
+    this.#waiting = undefined;
+    this.#writing ??= this.#open(destination);
+    for (const work of waiting) work();
+    return this.#output.take();
+  }
+
+  #open(destination: string): Writing {
+    const start = this.#start;
+    const directories =
+      destination === this.#options.previous && start !== undefined
+        ? start.directories
+        : this.#resources.use(new DirectoryCache(destination));
+    const tree = new ReceivedTree(directories, { keepsOldUntilComplete: this.#options.merge });
+    const files = this.#resources.use(new IncomingFiles(tree, this.#digests));
+    const want = (entry: NumberedStat): void => {
+      files.expect(entry);
+      this.#output.request(entry.id);
+    };
+    return { files, update: new TreeUpdate({ options: this.#options, tree, start, digests: this.#digests, want }) };
+  }
+
   #onMessage(message: Buffer): void {
+    if (this.#waiting !== undefined) {
+      const copy = Buffer.from(message);
+      this.#waiting.push(() => this.#onMessage(copy));
+      return;
+    }
     this.#bytes += message.length;
     const packet = decodePacket(message);
     switch (packet.type) {
@@ -78,7 +134,7 @@ export class ReceiveEngine implements Disposable {
         else this.#onStat(packet.stat);
         return;
       case "data":
-        this.#files.receive(packet.id, packet.data);
+        this.#onData(packet.id, packet.data);
         if (packet.data.length === 0) this.#finishIfComplete();
         return;
       case "error":
@@ -104,24 +160,52 @@ export class ReceiveEngine implements Disposable {
     const symlink = isSymlink(stat);
     const hardLink = !directory && !symlink && stat.linkName !== "" ? stat.linkName : undefined;
     this.#validator.check({ path: stat.path, isDirectory: directory, isSymlink: symlink, hardLink });
-    if (this.#selection === undefined) this.#update.receive({ stat, id });
-    else for (const entry of this.#selection.take(stat, id)) this.#update.receive(entry);
+    const { owner } = this.#options;
+    if (owner !== undefined) Object.assign(stat, owner);
+    if (this.#selection === undefined) this.#onEntry({ stat, id });
+    else for (const entry of this.#selection.take(stat, id)) this.#onEntry(entry);
   }
 
-  #request(entry: NumberedStat): void {
-    this.#files.expect(entry);
-    this.#output.request(entry.id);
+  #onEntry(entry: NumberedStat): void {
+    if (this.#waiting === undefined && this.#writing === undefined && this.#start?.take(entry) === true) return;
+    this.#whenWriting(({ update }) => update.receive(entry));
+  }
+
+  #onData(id: number, data: Buffer): void {
+    if (this.#writing === undefined) throw protocolError(`data of file ${id}, which was not asked for`);
+    this.#writing.files.receive(id, data);
+  }
+
+  /** Does it now, or when there is a destination. */
+  #whenWriting(work: (writing: Writing) => void): void {
+    const { destination } = this.#options;
+    if (this.#writing === undefined && this.#waiting === undefined && destination !== undefined)
+      this.#writing = this.#open(destination);
+    if (this.#writing !== undefined) {
+      work(this.#writing);
+      return;
+    }
+    this.#waiting ??= [];
+    this.#waiting.push(() => this.#whenWriting(work));
   }
 
   #endList(): void {
-    this.#update.endList(this.#selection?.list);
-    this.#state = "data";
-    this.#finishIfComplete();
+    const list = this.#selection?.list;
+    if (this.#writing === undefined && this.#start?.isWhole(list) === true) {
+      this.#state = "data";
+      this.#finishIfComplete();
+      return;
+    }
+    this.#whenWriting(({ update }) => {
+      update.endList(list);
+      this.#state = "data";
+      this.#finishIfComplete();
+    });
   }
 
   #finishIfComplete(): void {
-    if (this.#state !== "data" || !this.#files.isComplete) return;
-    this.#update.finish();
+    if (this.#state !== "data" || this.#writing?.files.isComplete === false) return;
+    this.#writing?.update.finish();
     this.#output.fin();
     this.#state = "finishing";
   }

@@ -2,14 +2,19 @@ import type { ReceivedDigest } from "./received-digests.ts";
 
 /** How a tree is received. Plain data, so that it can be handed to a worker. */
 export interface ReceiveOptions {
-  /** An existing directory, nobody else's meanwhile. */
-  readonly destination: string;
   /**
-   * The tree that is compared with and whose unchanged files get a second name in the destination, which must be
-   * empty then. If there are no changes at all, the destination need not be complete: this tree is the result. Without
-   * it, the destination itself is compared with and updated.
+   * An existing directory, nobody else's meanwhile. May be left out where there is a previous tree: it is asked for at the
+   * first change then, and not at all if there is none.
+   */
+  readonly destination?: string;
+  /**
+   * The tree that is compared with. Its unchanged files get a second name in the destination, which must be empty then,
+   * unless it is this very tree. If there are no changes at all, nothing is written: this tree is the result. Without it, the
+   * destination itself is compared with and updated.
    */
   readonly previous?: string;
+  /** The sync that made the previous tree did not come to its end: what is not compared may be wrong. */
+  readonly isUnfinished?: boolean;
   /** `metadata` asks for files whose metadata changed; `none` for all. */
   readonly differ: "metadata" | "none";
   /** Adds to what is there: nothing is compared or deleted. */

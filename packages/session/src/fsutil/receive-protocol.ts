@@ -3,6 +3,8 @@ import type { ReceiveOptions, ReceiveResult } from "./receive-options.ts";
 /** What is told to the thread that receives files. */
 export type ToReceiver =
   | { readonly type: "start"; readonly id: number; readonly options: ReceiveOptions }
+  /** The answer to `changed`. */
+  | { readonly type: "destination"; readonly id: number; readonly destination: string }
   | { readonly type: "data"; readonly id: number; readonly buffer: ArrayBuffer; readonly length: number }
   | { readonly type: "stop"; readonly id: number };
 
@@ -19,6 +21,10 @@ export type FromReceiver =
       /** Set when the transfer is complete. */
       readonly result: ReceiveResult | undefined;
     }
+  /** There is a change, and no destination yet. Nothing goes on until it is told. */
+  | { readonly type: "changed"; readonly id: number }
+  /** The answer to `stop`: nothing is written any more. */
+  | { readonly type: "stopped"; readonly id: number }
   | {
       readonly type: "failed";
       readonly id: number;

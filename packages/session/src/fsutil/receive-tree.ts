@@ -16,7 +16,10 @@ export interface TransferOptions {
 
 /** How a tree is received here. */
 export interface ReceiveTreeOptions extends Omit<ReceiveOptions, "destination">, TransferOptions {
-  /** An existing directory, nobody else's meanwhile; a function is asked for it unless nothing has changed. */
+  /**
+   * An existing directory, nobody else's meanwhile; a function is asked for it unless nothing has changed, and may give that of
+   * the previous tree.
+   */
   readonly destination: string | (() => Promise<string>);
   readonly signal: AbortSignal;
 }
@@ -24,7 +27,8 @@ export interface ReceiveTreeOptions extends Omit<ReceiveOptions, "destination">,
 /**
  * Receives a tree on a gRPC stream, whose headers were exchanged.
  *
- * Resolves when both sides have said that all is there; the stream itself is left open for the caller to finish.
+ * Resolves when both sides have said that all is there; the stream itself is left open for the caller to finish. When it
+ * ends, in whatever way, nothing is written any more.
  */
 export async function receiveTree(
   stream: ClientHttp2Stream | ServerHttp2Stream,
@@ -56,6 +60,8 @@ class Transfer implements AsyncDisposable {
   #diverted: DivertedData | undefined;
   #settled = false;
   #ended = false;
+  /** Why the thread was told to stop. */
+  #stopped: Error | undefined;
   #lost: BuildError | undefined;
 
   constructor(stream: ClientHttp2Stream | ServerHttp2Stream, options: Omit<ReceiveTreeOptions, "signal">) {
@@ -103,9 +109,14 @@ class Transfer implements AsyncDisposable {
 
   async #start(): Promise<void> {
     const { onProgress: _, divert: __, destination, ...options } = this.#options;
-    const directory = typeof destination === "string" ? destination : await destination();
+    // Where there is a tree before, the thread asks when it has found a change.
+    const isAskedLater = typeof destination !== "string" && options.previous !== undefined;
+    const directory = isAskedLater ? undefined : await givenBy(destination);
     if (this.#settled) return;
-    this.#id = receiverThread.start({ ...options, destination: directory }, this.#listener());
+    this.#id = receiverThread.start(
+      { ...options, ...(directory !== undefined && { destination: directory }) },
+      this.#listener(),
+    );
     for (const chunk of this.#waiting) this.#queue.push(chunk);
     this.#waiting = [];
     if (!this.#ended) return;
@@ -118,12 +129,26 @@ class Transfer implements AsyncDisposable {
       onProgress: (progress) => this.#onTaken(progress),
       onDone: (result) => this.#complete(result),
       onFailed: (error) => this.#failBoth(error),
+      onChanged: (id) => void (this.#beginning = this.#tellDestination(id)),
+      onStopped: () => this.#outcome.reject(this.#stopped),
     };
+  }
+
+  async #tellDestination(id: number): Promise<void> {
+    try {
+      const directory = await givenBy(this.#options.destination);
+      if (!this.#settled) receiverThread.tellDestination(id, directory);
+    } catch (error) {
+      const failure = BuildError.from(error);
+      this.#tellPeer(failure);
+      this.fail(failure);
+    }
   }
 
   #complete(result: ReceiveResult): void {
     this.#settled = true;
-    this.#outcome.resolve(result);
+    if (this.#stopped === undefined) this.#outcome.resolve(result);
+    else this.#outcome.reject(this.#stopped);
   }
 
   #receive(chunk: Buffer): void {
@@ -156,8 +181,10 @@ class Transfer implements AsyncDisposable {
   fail(error: Error): void {
     if (this.#settled) return;
     this.#settled = true;
-    if (this.#id !== undefined) receiverThread.stop(this.#id);
-    this.#outcome.reject(error);
+    this.#stopped = error;
+    // It may be in the middle of a write; when it isn't any more, it says so.
+    if (this.#id === undefined) this.#outcome.reject(error);
+    else receiverThread.stop(this.#id);
   }
 
   /** What the sender gave before it went may still complete the transfer; the stream's outcome tells why it went. */
@@ -170,12 +197,17 @@ class Transfer implements AsyncDisposable {
   }
 
   #failBoth(error: BuildError): void {
-    if (this.#settled) return;
+    this.#tellPeer(error);
+    this.#settled = true;
+    // Told to stop, it may have failed before it heard of that.
+    this.#outcome.reject(this.#stopped ?? error);
+  }
+
+  #tellPeer(error: BuildError): void {
+    if (this.#settled || this.#stream.writableEnded) return;
     const writer = new PacketWriter();
     writer.error(error.message);
-    if (!this.#stream.writableEnded) this.#write(writer.take());
-    this.#settled = true;
-    this.#outcome.reject(error);
+    this.#write(writer.take());
   }
 
   #write(bytes: Uint8Array): void {
@@ -183,6 +215,7 @@ class Transfer implements AsyncDisposable {
   }
 
   #onTaken({ buffer, taken, received, send }: TransferProgress): void {
+    if (this.#stopped !== undefined) return;
     if (send !== undefined) this.#write(send);
     this.#queue.taken(buffer, taken);
     this.#diverted?.taken(taken);
@@ -198,4 +231,8 @@ class Transfer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#beginning;
   }
+}
+
+async function givenBy(destination: string | (() => Promise<string>)): Promise<string> {
+  return typeof destination === "string" ? destination : await destination();
 }

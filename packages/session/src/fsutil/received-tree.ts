@@ -18,7 +18,7 @@ import {
   utimesAt,
   utimesOf,
 } from "@buildkit-ts/sys";
-import { DirectoryCache } from "./directory-cache.ts";
+import type { DirectoryCache } from "./directory-cache.ts";
 import { type FileStat, goMode, hasMode, isDirectory, isSymlink, permissions } from "./file-stat.ts";
 import { pathBytes } from "./path-text.ts";
 
@@ -38,16 +38,19 @@ export interface ReceivingFile {
  *
  * Never writes into an existing file: its inode may be shared with other trees. All names are resolved by descriptor.
  */
-export class ReceivedTree implements Disposable {
+export class ReceivedTree {
   readonly directories: DirectoryCache;
   readonly #keepsOldUntilComplete: boolean;
   readonly #directoryTimes = new Map<string, bigint>();
   readonly #umask = process.umask();
   #temporaries = 0;
 
-  /** @param options.keepsOldUntilComplete A file is replaced at once when its bytes are there, as users expect of outputs. */
-  constructor(root: string, options: { readonly keepsOldUntilComplete: boolean }) {
-    this.directories = new DirectoryCache(root);
+  /**
+   * @param directories Stay the caller's.
+   * @param options.keepsOldUntilComplete A file is replaced at once when its bytes are there, as users expect of outputs.
+   */
+  constructor(directories: DirectoryCache, options: { readonly keepsOldUntilComplete: boolean }) {
+    this.directories = directories;
     this.#keepsOldUntilComplete = options.keepsOldUntilComplete;
   }
 
@@ -154,7 +157,8 @@ export class ReceivedTree implements Disposable {
 
   abandonFile(file: ReceivingFile): void {
     closeSync(file.fd);
-    if (file.temporaryPath !== undefined) this.remove(file.temporaryPath);
+    // The tree may be kept for what else is in it.
+    this.remove(file.temporaryPath ?? file.stat.path);
   }
 
   /** Sets the times of directories, which every change inside them has changed. */
@@ -190,10 +194,6 @@ export class ReceivedTree implements Disposable {
           throw error;
       }
     }
-  }
-
-  [Symbol.dispose](): void {
-    this.directories[Symbol.dispose]();
   }
 }
 

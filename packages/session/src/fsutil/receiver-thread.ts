@@ -17,6 +17,10 @@ export interface TransferListener {
   onProgress(progress: TransferProgress): void;
   onDone(result: ReceiveResult): void;
   onFailed(error: BuildError): void;
+  /** There is a change and no destination: all waits for {@linkcode ReceiverThread.tellDestination}. */
+  onChanged(id: number): void;
+  /** Nothing is written any more. */
+  onStopped(): void;
 }
 
 /** The thread on which all transfers into this process are written. Starts on demand, ends when idle. */
@@ -31,7 +35,7 @@ class ReceiverThread {
     },
   });
 
-  /** Begins a transfer; the listener hears no more after done, failed or {@linkcode ReceiverThread.stop}. */
+  /** Begins a transfer; the listener hears no more after done, failed or stopped. */
   start(options: ReceiveOptions, listener: TransferListener): number {
     const id = this.#thread.begin(listener);
     this.#thread.post({ type: "start", id, options });
@@ -43,10 +47,13 @@ class ReceiverThread {
     this.#thread.post({ type: "data", id, ...bytes }, [bytes.buffer]);
   }
 
+  tellDestination(id: number, destination: string): void {
+    this.#thread.post({ type: "destination", id, destination });
+  }
+
+  /** Gives a transfer up, which may be in the middle of a write: the listener is told when it is not. */
   stop(id: number): void {
-    if (this.#thread.find(id) === undefined) return;
-    this.#thread.post({ type: "stop", id });
-    this.#thread.end(id);
+    if (this.#thread.find(id) !== undefined) this.#thread.post({ type: "stop", id });
   }
 
   #onMessage(message: FromReceiver): void {
@@ -58,6 +65,13 @@ class ReceiverThread {
         if (message.result === undefined) return;
         this.#thread.end(message.id);
         listener.onDone(message.result);
+        return;
+      case "changed":
+        listener.onChanged(message.id);
+        return;
+      case "stopped":
+        this.#thread.end(message.id);
+        listener.onStopped();
         return;
       case "failed":
         this.#thread.end(message.id);

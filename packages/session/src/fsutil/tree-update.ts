@@ -1,5 +1,5 @@
 import { hasErrno } from "@buildkit-ts/sys";
-import { DirectoryCache } from "./directory-cache.ts";
+import type { DirectoryCache } from "./directory-cache.ts";
 import { type FileStat, hasContent, isDirectory, isSpecial, isSymlink } from "./file-stat.ts";
 import { metadataFileName, metadataStat, type NumberedStat } from "./metadata-selection.ts";
 import { ParentDirectories } from "./parent-directories.ts";
@@ -9,14 +9,14 @@ import type { ReceiveOptions, TreeChange } from "./receive-options.ts";
 import type { ReceivedDigests } from "./received-digests.ts";
 import { isSameFile, type ReceivedTree } from "./received-tree.ts";
 import { TreeCursor } from "./tree-cursor.ts";
-
-/** What is kept in memory of a tree that has not changed so far. */
-const maxPostponed = 65_536;
+import type { UnchangedStart } from "./unchanged-start.ts";
 
 /** What a {@linkcode TreeUpdate} works with. */
 export interface TreeUpdateParts {
   readonly options: ReceiveOptions;
   readonly tree: ReceivedTree;
+  /** What was listed before the first difference; its directory is the tree's own where that is updated. */
+  readonly start: UnchangedStart | undefined;
   readonly digests: ReceivedDigests | undefined;
   /** Told of each file whose content is needed. */
   readonly want: (entry: NumberedStat) => void;
@@ -26,26 +26,25 @@ export interface TreeUpdateParts {
  * Turns the tree before into the one that a sender lists, entry by entry: takes over what is the same, makes what is new,
  * removes what is gone, and asks for contents.
  */
-export class TreeUpdate implements Disposable {
+export class TreeUpdate {
   readonly #parts: TreeUpdateParts;
   readonly #tree: ReceivedTree;
+  /** The tree before, where it is another one. */
   readonly #old: DirectoryCache | undefined;
   readonly #cursor: TreeCursor | undefined;
   readonly #parents: ParentDirectories;
   readonly #links: FileStat[] = [];
   readonly #changes: TreeChange[] = [];
-  /** Until the first change: most syncs have none, and linking their files would be in vain. */
-  #postponed: NumberedStat[] | undefined;
 
   constructor(parts: TreeUpdateParts) {
-    const { options, tree } = parts;
+    const { options, tree, start } = parts;
     this.#parts = parts;
     this.#tree = tree;
     this.#parents = new ParentDirectories((directory) => tree.touchDirectory(directory));
     if (options.merge) return;
-    this.#old = options.previous === undefined ? undefined : new DirectoryCache(options.previous);
-    this.#postponed = options.previous === undefined ? undefined : [];
-    this.#cursor = new TreeCursor(this.#old ?? tree.directories);
+    this.#old = start?.directories === tree.directories ? undefined : start?.directories;
+    this.#cursor = start?.cursor ?? new TreeCursor(tree.directories);
+    if (start !== undefined) this.#keepAll(start);
   }
 
   get changes(): readonly TreeChange[] {
@@ -54,22 +53,35 @@ export class TreeUpdate implements Disposable {
 
   /** Takes the next entry of the list. */
   receive({ stat, id }: NumberedStat): void {
-    const { owner, differ } = this.#parts.options;
-    if (owner !== undefined) {
-      stat.uid = owner.uid;
-      stat.gid = owner.gid;
-    }
     const old = this.#match(stat.path);
     this.#parents.enter(stat);
-    if (old !== undefined && differ === "metadata" && isSameFile(old, stat)) {
+    if (old !== undefined && this.#isKept(old, stat)) {
       this.#cursor?.next();
-      if (this.#postpone({ stat, id }) || this.#keep(stat)) return;
+      if (this.#keep(stat)) {
+        if (isDirectory(stat) && old.modTime !== stat.modTime) this.#tree.touchDirectory(stat);
+        return;
+      }
     } else {
       this.#change(old === undefined ? "add" : "modify", stat.path);
     }
     this.#parents.touchCurrent();
     this.#replace(stat, old);
     this.#create({ stat, id });
+  }
+
+  #isKept(old: FileStat, stat: FileStat): boolean {
+    const { differ, isUnfinished = false } = this.#parts.options;
+    return differ === "metadata" && isSameFile(old, stat) && !(isUnfinished && isDirectory(stat));
+  }
+
+  /** Takes over what was listed before the first difference. */
+  #keepAll(start: UnchangedStart): void {
+    for (const { stat, id } of start.entries) {
+      this.#parents.enter(stat);
+      if (!this.#keep(stat)) this.#create({ stat, id });
+    }
+    if (this.#old !== undefined) return;
+    for (const directory of start.staleDirectories) this.#tree.touchDirectory(directory);
   }
 
   /** Deletes what is left of the tree before, and writes the list of one whose files are not all received. */
@@ -109,10 +121,8 @@ export class TreeUpdate implements Disposable {
   }
 
   #writeMetadataFile(bytes: Buffer): void {
-    const old = this.#old?.readFile(metadataFileName);
+    const old = (this.#old ?? this.#tree.directories).readFile(metadataFileName);
     if (old?.equals(bytes) !== true) this.#change(old === undefined ? "add" : "modify", metadataFileName);
-    // While nothing has changed, the tree before is the result.
-    if (this.#postponed !== undefined) return;
     this.#tree.remove(metadataFileName);
     const file = this.#tree.beginFile(metadataStat(bytes.length));
     this.#tree.write(file, bytes);
@@ -130,27 +140,7 @@ export class TreeUpdate implements Disposable {
   }
 
   #change(kind: TreeChange["kind"], path: string): void {
-    this.#catchUp();
     this.#changes.push({ kind, path });
-  }
-
-  #postpone(entry: NumberedStat): boolean {
-    if (this.#postponed === undefined) return false;
-    if (this.#postponed.length < maxPostponed) {
-      this.#postponed.push(entry);
-      return true;
-    }
-    this.#catchUp();
-    return false;
-  }
-
-  /** Does what was postponed; from here on nothing is. */
-  #catchUp(): void {
-    const postponed = this.#postponed ?? [];
-    this.#postponed = undefined;
-    for (const entry of postponed) {
-      if (!this.#keep(entry.stat)) this.#create(entry);
-    }
   }
 
   /** Takes an unchanged entry over; false if it has to be made anew. */
@@ -208,9 +198,5 @@ export class TreeUpdate implements Disposable {
       if (!hasContent(stat)) throw protocolError(`a file of unknown type ${stat.mode.toString(8)}`);
       this.#parts.want({ stat, id });
     }
-  }
-
-  [Symbol.dispose](): void {
-    this.#old?.[Symbol.dispose]();
   }
 }
