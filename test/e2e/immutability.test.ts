@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, globSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { chmodSync, globSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, suite, test } from "node:test";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
@@ -68,6 +68,39 @@ FROM files
     assert.deepEqual(differences(before, fingerprint(daemon.root)), []);
   });
 
+  test("by the next version of a context, which is made in the place of the one that COPY linked files of", async () => {
+    const files = { "data/a": "a\n", "data/b": "b\n", "data/c": "c\n", "data/d/e": "e\n" };
+    const context = await busyboxContext(folder.path, "FROM scratch\nCOPY data /", files);
+    const data = join(context, "data");
+    const fixed = (): void => {
+      for (const name of ["a", "b", "c", "d/e", "d"]) utimesSync(join(data, name), 1_000_000, 1_000_000);
+    };
+    const build = async (name: string): Promise<readonly [executed: string[], tree: Record<string, string>]> => {
+      const path = join(folder.path, name);
+      const target = { kind: "directory", path, mirror: false } as const;
+      const done = await solveOk(daemon, context, { exports: [{ type: "local", attributes: {}, target }] });
+      return [executed(done).filter((step) => step.startsWith("COPY")), describeFiles(path)];
+    };
+    fixed();
+    const [, first] = await build("first");
+    assert.deepEqual(first, describeFiles(data));
+    const places = (): string[] => globSync("snapshots/*/fs/data/d", { cwd: daemon.root });
+    const place = places();
+    const before = fingerprint(daemon.root);
+    writeFileSync(join(data, "a"), "changed\n");
+    chmodSync(join(data, "b"), 0o600);
+    utimesSync(join(data, "c"), 2_000_000, 2_000_000);
+    const [steps, second] = await build("second");
+    assert.deepEqual(steps, ["COPY data /"]);
+    assert.deepEqual(second, describeFiles(data));
+    assert.deepEqual(places(), place, "it was made in the same place");
+    assert.deepEqual(differences(before, fingerprint(daemon.root)), []);
+    writeFileSync(join(data, "a"), "a\n");
+    chmodSync(join(data, "b"), 0o644);
+    fixed();
+    assert.deepEqual(await build("third"), [[], first], "the first result is found again, as it was");
+  });
+
   test("by COPY, which links files where a copy would be the same, and never shows them as hard links", async () => {
     const steps = [
       "COPY data/a /first/a",
@@ -105,3 +138,17 @@ FROM files
     );
   });
 });
+
+/** Modes, times and contents of the files below a directory, by path. */
+function describeFiles(root: string): Record<string, string> {
+  const paths = readdirSync(root, { recursive: true, encoding: "utf8" }).toSorted();
+  return Object.fromEntries(
+    paths.map((path) => {
+      const stat = statSync(join(root, path));
+      return [
+        path,
+        `${stat.mode.toString(8)} ${stat.mtimeMs} ${stat.isFile() ? readFileSync(join(root, path), "utf8") : ""}`,
+      ];
+    }),
+  );
+}

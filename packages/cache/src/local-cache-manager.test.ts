@@ -289,3 +289,56 @@ test("digests of a tree are known at once, written later, and go with their reco
     [[file.digest]],
   );
 });
+
+test("takeOver() gives a tree that only the caller holds under a new id, and none that others have to do with", async () => {
+  using root = makeTestRoot();
+  await using opened = await openTestCache(root.path);
+  const { cache, snapshotter } = opened;
+  const file = { path: "a", kind: "file", digest: `sha256:${"0".repeat(64)}` as Digest } as const;
+  const tree = await commitTree(cache, undefined, { run: write("a") });
+  cache.metadata(tree.id).set("key", "value", { index: true });
+  await cache.setContentDigests(tree.id, [file], { signal });
+  {
+    await using _other = tree.clone();
+    assert.equal(await cache.takeOver(tree, named("held")), undefined);
+  }
+  {
+    await using _view = await tree.mount(quiet);
+    assert.equal(await cache.takeOver(tree, named("viewed")), undefined);
+  }
+  const child = await commitTree(cache, tree, { run: write("b") });
+  assert.equal(await cache.takeOver(tree, named("built on")), undefined);
+  assert.equal(await cache.takeOver(child, named("a layer on another")), undefined);
+  await child[Symbol.asyncDispose]();
+  for await (const _record of cache.prune({ ...everything, filters: [`id==${child.id}`], signal }));
+  await using layered = await commitTree(cache, undefined, { run: write("c") });
+  await layered.remote(gzip, quiet);
+  assert.equal(await cache.takeOver(layered, named("has blobs")), undefined);
+
+  const taken = await cache.takeOver(tree, named("taken"));
+  assert.ok(taken !== undefined && taken.id !== tree.id);
+  assert.equal(cache.has(tree.id), false);
+  assert.deepEqual(cache.search("key", "value"), []);
+  await tree[Symbol.asyncDispose]();
+  {
+    await using held = await taken.mount({ signal });
+    writeFileSync(join(held.mounts[0]?.source ?? "", "new"), "");
+  }
+  await using version = await taken.commit();
+  assert.deepEqual(await listRoot(version), ["a", "new"]);
+  assert.equal(cache.getContentDigests(version.id), undefined);
+  assert.equal((await Array.fromAsync(snapshotter.walk())).length, 2);
+});
+
+test("a tree that was taken over and not committed is gone after a restart", async () => {
+  using root = makeTestRoot();
+  {
+    await using opened = await openTestCache(root.path);
+    const tree = await commitTree(opened.cache, undefined, { run: write("a") });
+    // As if the daemon were killed: nothing is given up.
+    assert.ok(await opened.cache.takeOver(tree, named("taken")));
+  }
+  await using opened = await openTestCache(root.path);
+  assert.deepEqual(await opened.cache.diskUsage({ signal }), []);
+  assert.equal((await Array.fromAsync(opened.snapshotter.walk())).length, 0);
+});

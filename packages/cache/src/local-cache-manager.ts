@@ -38,6 +38,7 @@ import type {
   RefOptions,
   UsageRecord,
 } from "./refs.ts";
+import { takeOver } from "./take-over.ts";
 import { removeUnpacked } from "./trees/remove-unpacked.ts";
 
 /** What a {@linkcode LocalCacheManager} works with. All of it stays the caller's. */
@@ -121,6 +122,18 @@ export class LocalCacheManager implements CacheManager, AsyncDisposable {
     const values = { ...this.#valuesOf(options), mutable: true, snapshot };
     const record = this.#core.registry.addNamed(id, { kind: "layer", parent: parentRecord }, values);
     return new LocalMutableRef(this.#core, record);
+  }
+
+  /**
+   * Makes an immutable tree that only this ref holds, and of which there are no layers, one to write to: under a new id, and
+   * without the time that a copy takes. Files must be replaced, not written to: they may have links in other trees. What is
+   * known of the old record, such as its checksums, is gone, and the ref is one of a record that is gone.
+   *
+   * @returns undefined, with nothing done, if somebody else holds it or is built on it.
+   */
+  async takeOver(ref: ImmutableRef, options: NewRefOptions): Promise<MutableRef | undefined> {
+    options.signal.throwIfAborted();
+    return await takeOver(this.#core, this.#core.get(ref.id), this.#valuesOf(options));
   }
 
   async getByLayers(layers: readonly BlobLayer[], lazy: LazyProvider, options: NewRefOptions): Promise<ImmutableRef> {

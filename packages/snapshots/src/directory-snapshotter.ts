@@ -42,6 +42,8 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
   readonly #background = new Set<Promise<void>>();
   /** Names of those that are being measured, but those that have changed since. */
   readonly #measuring = new Set<string>();
+  /** Active snapshots that were committed before, and those that had files of them then, which may be replaced now. */
+  readonly #reopened = new Map<string, readonly string[]>();
   readonly #usageListeners = new Set<(names: readonly string[]) => void>();
   #syncTimer: NodeJS.Timeout | undefined;
   #unfinished = 0;
@@ -94,16 +96,30 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
 
   async commit(name: string, key: string): Promise<void> {
     this.table.commit(name, key);
+    this.#forgetUsage(this.#reopened.get(key) ?? []);
+    this.#reopened.delete(key);
     this.#scheduleSync();
   }
 
+  async reopen(key: string, name: string): Promise<void> {
+    const linked = this.table.reopen(key, name);
+    this.#reopened.set(key, linked);
+    this.#tellUsageChange([name, ...linked]);
+  }
+
   async remove(key: string): Promise<void> {
-    const { row, changed } = this.table.remove(key);
+    const { row, changed: linked } = this.table.remove(key);
+    const changed = [...linked, ...(this.#reopened.get(key) ?? [])];
+    this.#reopened.delete(key);
     if (hasDirectory(row))
       await this.#trees.call({ verb: "remove", path: this.directoryOf(row.id) }, { signal: never });
     // Once more: what was measured before the files were gone has counted them as shared.
-    this.table.forgetUsage(changed);
-    this.#tellUsageChange(changed);
+    this.#forgetUsage(changed);
+  }
+
+  #forgetUsage(names: readonly string[]): void {
+    this.table.forgetUsage(names);
+    this.#tellUsageChange(names);
   }
 
   onUsageChange(listener: (names: readonly string[]) => void): void {

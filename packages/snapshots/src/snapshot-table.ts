@@ -34,6 +34,8 @@ const schema = [
 /** Begins the names of snapshots that are being merged; they do not outlive the daemon that merges. */
 export const unfinishedPrefix = "merging:";
 
+const linkedTo = "id IN (SELECT other FROM snapshot_link WHERE snapshot = ?)";
+
 const columns = `s.id, s.name, s.kind, s.size_bytes, s.inodes,
   (SELECT p.name FROM snapshot p WHERE p.id = s.parent) AS parent`;
 
@@ -168,6 +170,40 @@ export class SnapshotTable {
   }
 
   /**
+   * The reverse. It is charged for its files anew, and no longer noted to have some in common with others: each time it is
+   * reopened there may be one more of those. @returns The names of these.
+   */
+  reopen(key: string, name: string): string[] {
+    return this.#database.transaction(() => {
+      const row = this.get(name);
+      if (row.kind !== "committed")
+        throw new BuildError("failed_precondition", `Cannot reopen snapshot "${name}": it is ${row.kind}`);
+      this.#ensureNoChild(row, "reopen");
+      this.ensureFree(key);
+      this.#database.run(
+        "UPDATE snapshot SET name = ?, kind = 'active', durable = 0, boot = ?, size_bytes = NULL, inodes = NULL WHERE id = ?",
+        key,
+        this.#boot,
+        row.id,
+      );
+      const linked = this.#forgetUsage(row.id, linkedTo);
+      this.#database.run("DELETE FROM snapshot_link WHERE snapshot = ? OR other = ?", row.id, row.id);
+      return linked;
+    });
+  }
+
+  #ensureNoChild({ id, name }: SnapshotRow, verb: "remove" | "reopen"): void {
+    const child =
+      this.#views.findViewOf(name)?.name ??
+      this.#database.get("SELECT name FROM snapshot WHERE parent = ? LIMIT 1", id)?.["name"];
+    if (child !== undefined)
+      throw new BuildError(
+        "failed_precondition",
+        `Cannot ${verb} snapshot "${name}": "${String(child)}" is based on it`,
+      );
+  }
+
+  /**
    * Notes that a snapshot holds links to files of others. @returns The names of all whose usage is another one now.
    */
   addLinks(id: number, others: readonly number[]): string[] {
@@ -186,7 +222,7 @@ export class SnapshotTable {
   }
 
   /** Of those that share files, or no longer do: how much is charged to each depends on how many share. */
-  #forgetUsage(id: number, which: "id = ?" | "id IN (SELECT other FROM snapshot_link WHERE snapshot = ?)"): string[] {
+  #forgetUsage(id: number, which: "id = ?" | typeof linkedTo): string[] {
     const rows = this.#database.all(`UPDATE snapshot SET size_bytes = NULL WHERE ${which} RETURNING name`, id);
     return rows.map((row) => String(row["name"]));
   }
@@ -204,15 +240,8 @@ export class SnapshotTable {
     return this.#database.transaction(() => {
       const row = this.get(name);
       const { id } = row;
-      const child =
-        this.#views.findViewOf(name)?.name ??
-        this.#database.get("SELECT name FROM snapshot WHERE parent = ? LIMIT 1", id)?.["name"];
-      if (child !== undefined)
-        throw new BuildError(
-          "failed_precondition",
-          `Cannot remove snapshot "${name}": "${String(child)}" is based on it`,
-        );
-      const changed = this.#forgetUsage(id, "id IN (SELECT other FROM snapshot_link WHERE snapshot = ?)");
+      this.#ensureNoChild(row, "remove");
+      const changed = this.#forgetUsage(id, linkedTo);
       this.#database.run("DELETE FROM snapshot WHERE id = ?", id);
       return { row, changed };
     });

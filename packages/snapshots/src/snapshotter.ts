@@ -31,11 +31,12 @@ export interface SnapshotDifference {
  * Layered directories.
  *
  *     prepare(key, parent) ──▶ active ──commit(name, key)──▶ committed ──remove()──▶ gone
+ *                                ▲ └──────────reopen(key, name)──────────┘
  *     view(key, parent)    ──▶ view   ──────────remove()───────────────▶ gone
  *
  * Committed snapshots are immutable and may be parents; one with children cannot be removed (`failed_precondition`).
  * A name that exists already is `already_exists`; one that does not is `not_found`. Mounts are values: the caller
- * mounts them, and must have unmounted them before commit and remove.
+ * mounts them, and must have unmounted them before commit, reopen and remove.
  */
 export interface Snapshotter {
   /** Such as `overlayfs`. */
@@ -44,6 +45,13 @@ export interface Snapshotter {
   view(key: string, parent: string | undefined): Promise<Mount[]>;
   mounts(key: string): Promise<Mount[]>;
   commit(name: string, key: string): Promise<void>;
+  /**
+   * Makes a committed snapshot an active one under another name, for somebody who has made sure that nobody else knows it: what
+   * was the snapshot `name` is no more. Its files may have links elsewhere, so none of them must be written to in place.
+   *
+   * @throws {BuildError} `failed_precondition`, if it is not committed, or has children or views.
+   */
+  reopen(key: string, name: string): Promise<void>;
   remove(key: string): Promise<void>;
   find(key: string): Promise<SnapshotInfo | undefined>;
   /** The lowest snapshot, of this one and all below it, whose files are not there: somebody may have deleted them. */

@@ -3,28 +3,28 @@ import { type BigIntStats, lstatSync, readdirSync, readFileSync, readlinkSync } 
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
-/** What a committed snapshot's own files are, by path; the key begins with the snapshot's id. */
+/** What a committed snapshot's own files are, by path; the key begins with the snapshot's name. */
 export type Fingerprint = ReadonlyMap<string, string>;
 
 /** Reads all files of all committed snapshots of a daemon: kind, mode, owner, time, size and content. */
 export function fingerprint(root: string): Fingerprint {
   using database = openDatabase(root);
-  const list = database.value.prepare("SELECT id FROM snapshot WHERE kind = 'committed' ORDER BY id");
+  const list = database.value.prepare("SELECT id, name FROM snapshot WHERE kind = 'committed' ORDER BY id");
   const found = list
     .all()
-    .map(({ id }) => [String(id), readSnapshot(join(root, "snapshots", String(id), "fs"), String(id))] as const);
-  // A daemon that runs may have removed some meanwhile: first the row, then the files.
-  const left = new Set(list.all().map(({ id }) => String(id)));
-  return new Map(found.filter(([id]) => left.has(id)).flatMap(([, entries]) => [...entries]));
+    .map(({ id, name }) => [name, readSnapshot(join(root, "snapshots", String(id), "fs"), String(name))] as const);
+  // A daemon that runs may have removed some meanwhile: first the row, then the files. One that is reopened has another name.
+  const left = new Set(list.all().map(({ name }) => name));
+  return new Map(found.filter(([name]) => left.has(name)).flatMap(([, entries]) => [...entries]));
 }
 
-function readSnapshot(path: string, id: string): Fingerprint {
+function readSnapshot(path: string, name: string): Fingerprint {
   const entries = new Map<string, string>();
   try {
-    addTree(path, id, entries);
+    addTree(path, name, entries);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    entries.set(`${id}/`, "not there");
+    entries.set(`${name}/`, "not there");
   }
   return entries;
 }

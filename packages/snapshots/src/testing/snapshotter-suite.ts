@@ -82,8 +82,43 @@ export function snapshotterSuite(name: string, factory: (t: TestContext) => Prom
       assert.deepEqual(await readSnapshot(snapshots, "n"), { f: "1", g: "2" });
     });
 
+    reopenSuite(factory);
     attributesSuite(factory);
     mergeSuite(factory);
+  });
+}
+
+function reopenSuite(factory: (t: TestContext) => Promise<Snapshotter>): void {
+  test("reopen() makes a committed snapshot an active one under another name, with its files", async (t) => {
+    const snapshots = await factory(t);
+    await makeLayer(snapshots, { name: "a", write: { file: "one", other: "x" } });
+    const before = await snapshots.usage("a", { signal });
+    await snapshots.reopen("k", "a");
+    assert.equal(await snapshots.find("a"), undefined);
+    assert.deepEqual(await snapshots.find("k"), { name: "k", kind: "active", parent: undefined });
+    await withMounts(await snapshots.mounts("k"), { signal }, async (path) => {
+      rmSync(join(path, "other"));
+      writeFileSync(join(path, "new"), "x".repeat(100_000));
+    });
+    await snapshots.commit("b", "k");
+    assert.deepEqual(await readSnapshot(snapshots, "b"), { file: "one", new: "x".repeat(100_000) });
+    const after = await snapshots.usage("b", { signal });
+    assert.ok(after.sizeBytes > before.sizeBytes, `${before.sizeBytes}, then ${after.sizeBytes}`);
+  });
+
+  test("reopen() refuses what others are based on or look at, what is not committed, and a name that is taken", async (t) => {
+    const snapshots = await factory(t);
+    await makeLayer(snapshots, { name: "a", write: {} });
+    await snapshots.view("view a", "a");
+    await assert.rejects(snapshots.reopen("k", "a"), { code: "failed_precondition" });
+    await snapshots.remove("view a");
+    await snapshots.prepare("child", "a");
+    await assert.rejects(snapshots.reopen("k", "a"), { code: "failed_precondition" });
+    await assert.rejects(snapshots.reopen("k", "child"), { code: "failed_precondition" });
+    await assert.rejects(snapshots.reopen("k", "missing"), { code: "not_found" });
+    await makeLayer(snapshots, { name: "b", write: {} });
+    await assert.rejects(snapshots.reopen("a", "b"), { code: "already_exists" });
+    assert.equal((await snapshots.find("b"))?.kind, "committed");
   });
 }
 

@@ -1,0 +1,207 @@
+import assert from "node:assert/strict";
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import { after, before, suite, test } from "node:test";
+import type { ImmutableRef } from "@buildkit-ts/cache";
+import { hostPlatform } from "@buildkit-ts/oci";
+import { type Attachable, shareDirectories } from "@buildkit-ts/session/serving";
+import { LocalSource, type SourceInstance } from "@buildkit-ts/sources";
+import { Parts, treeOf } from "./support/parts.ts";
+
+const platform = hostPlatform();
+
+/** What there is below a directory: types, modes, times, contents, and which names are one file. */
+function describeTree(root: string): string[] {
+  const inodes = new Map<number, string>();
+  return readdirSync(root, { recursive: true, encoding: "utf8" })
+    .toSorted()
+    .map((name) => {
+      const stat = lstatSync(join(root, name));
+      const first = stat.isFile() ? (inodes.get(stat.ino) ?? name) : name;
+      inodes.set(stat.ino, first);
+      const text = stat.isFile() ? readFileSync(join(root, name), "utf8").slice(0, 40) : "";
+      return `${name} ${stat.mode.toString(8)} ${stat.mtimeMs} ${text}${first === name ? "" : ` = ${first}`}`;
+    });
+}
+
+/** Sends a directory until so many bytes have gone; then the stream breaks. */
+function breaking(context: string, afterBytes: number): Attachable {
+  return (server) =>
+    shareDirectories({ context })(
+      Object.create(server, {
+        handleStream: {
+          value: (...[method, handle]: Parameters<typeof server.handleStream>) =>
+            server.handleStream(method, async (stream, call) => await handle(breakAfter(stream, afterBytes), call)),
+        },
+      }),
+    );
+}
+
+function breakAfter<T extends Duplex>(stream: T, bytes: number): T {
+  let sent = 0;
+  const write = stream.write.bind(stream);
+  return Object.assign(stream, {
+    write: (chunk: Uint8Array): boolean => {
+      sent += chunk.length;
+      if (sent > bytes) stream.destroy();
+      return sent > bytes || write(chunk);
+    },
+  });
+}
+
+suite("versions of a context", () => {
+  let folder: string;
+  let parts: Parts;
+  let count = 0;
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), "context-versions-"));
+    parts = await Parts.open(join(folder, "root"));
+  });
+
+  after(async () => {
+    await parts[Symbol.asyncDispose]();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const makeContext = (): string => {
+    count += 1;
+    const context = join(folder, `context-${count}`);
+    mkdirSync(join(context, "sub/deep"), { recursive: true });
+    for (const name of ["a", "b", "c", "sub/d", "sub/deep/e", "sub/f"]) writeFileSync(join(context, name), `${name} 1`);
+    linkSync(join(context, "a"), join(context, "sub/link"));
+    symlinkSync("../a", join(context, "sub/symlink"));
+    return context;
+  };
+  /** What a user does between two builds. */
+  const change = (context: string): void => {
+    writeFileSync(join(context, "b"), "changed");
+    chmodSync(join(context, "c"), 0o600);
+    utimesSync(join(context, "sub/d"), 1_000_000, 1_000_000);
+    rmSync(join(context, "sub/deep"), { recursive: true });
+    writeFileSync(join(context, "sub/deep"), "a file now");
+    writeFileSync(join(context, "sub/new"), "new");
+    // As editors write: the second name keeps the old content.
+    writeFileSync(join(context, "a~"), "another file");
+    renameSync(join(context, "a~"), join(context, "a"));
+  };
+  const instance = (): SourceInstance =>
+    new LocalSource(parts.services).resolve({ identifier: "local://context", attributes: {}, platform, vertex: "" });
+  const sync = async (attachables: readonly Attachable[], key: string): Promise<ImmutableRef> =>
+    await treeOf(instance(), parts.context(await parts.connect(attachables, key)));
+  const syncOf = async (context: string, key = context): Promise<ImmutableRef> =>
+    await sync([shareDirectories({ context })], key);
+  const directoryOf = async (ref: ImmutableRef): Promise<string> => {
+    await using held = await ref.mount(parts);
+    return held.mounts[0]?.source ?? "";
+  };
+  const checksum = async (ref: ImmutableRef): Promise<string> => await parts.cache.contentChecksum(ref, "/", parts);
+  /** Syncs once more as if for the first time, and expects the same tree and checksum. */
+  const expectFresh = async (version: ImmutableRef, context: string): Promise<void> => {
+    await using fresh = await syncOf(context, `fresh ${(count += 1)}`);
+    assert.deepEqual(describeTree(await directoryOf(version)), describeTree(await directoryOf(fresh)));
+    assert.deepEqual(describeTree(await directoryOf(version)), describeTree(context));
+    assert.equal(await checksum(version), await checksum(fresh));
+    assert.notEqual(parts.cache.getContentDigests(version.id), undefined, "nothing was read for it");
+  };
+
+  test("a new one is made of the tree of the one before, whose files in results stay as they are", async () => {
+    const context = makeContext();
+    const first = await syncOf(context);
+    const directory = await directoryOf(first);
+    // As COPY does.
+    const result = join(folder, `result-${count}`);
+    mkdirSync(result);
+    for (const name of ["a", "b", "c", "sub/d", "sub/deep/e", "sub/f"])
+      linkSync(join(directory, name), join(result, name.replaceAll("/", "-")));
+    const copied = describeTree(result);
+    await first[Symbol.asyncDispose]();
+    change(context);
+    await using second = await syncOf(context);
+    assert.equal(await directoryOf(second), directory);
+    assert.notEqual(second.id, first.id);
+    assert.equal(parts.cache.has(first.id), false);
+    assert.deepEqual(describeTree(result), copied);
+    await expectFresh(second, context);
+  });
+
+  test("one that somebody holds stays as it is, and the new one has links to its files", async () => {
+    const context = makeContext();
+    await using first = await syncOf(context);
+    const before = describeTree(await directoryOf(first));
+    change(context);
+    await using second = await syncOf(context);
+    assert.notEqual(await directoryOf(second), await directoryOf(first));
+    assert.deepEqual(describeTree(await directoryOf(first)), before);
+    const inode = async (ref: ImmutableRef): Promise<number> => lstatSync(join(await directoryOf(ref), "sub/f")).ino;
+    assert.equal(await inode(first), await inode(second));
+    await expectFresh(second, context);
+  });
+
+  test("syncs of one context at the same time give each what its client has", async () => {
+    const [context, other] = [makeContext(), makeContext()];
+    await (await syncOf(context, "shared"))[Symbol.asyncDispose]();
+    for (const round of [1, 2, 3]) {
+      writeFileSync(join(context, "b"), `round ${round}`);
+      const refs = await Promise.all([context, other, context].map(async (each) => await syncOf(each, "shared")));
+      for (const [index, ref] of refs.entries()) {
+        await expectFresh(ref, index === 1 ? other : context);
+        await ref[Symbol.asyncDispose]();
+      }
+    }
+  });
+
+  test("a sync that fails leaves what came for the next one, and nobody takes it for whole", async () => {
+    const context = makeContext();
+    const first = await syncOf(context);
+    const directory = await directoryOf(first);
+    await first[Symbol.asyncDispose]();
+    change(context);
+    chmodSync(join(context, "sub"), 0o700);
+    writeFileSync(join(context, "sub/large"), Buffer.alloc(4_000_000, "large"));
+    await assert.rejects(sync([breaking(context, 3_000_000)], context));
+    assert.equal(parts.cache.has(first.id), false);
+    assert.equal(readFileSync(join(directory, "b"), "utf8"), "changed", "it was stopped in the middle");
+    assert.equal(existsSync(join(directory, "sub/large")), false, "what is half there is removed");
+    await using second = await syncOf(context);
+    assert.equal(await directoryOf(second), directory);
+    assert.deepEqual(describeTree(directory), describeTree(context));
+    await using fresh = await syncOf(context, "another");
+    assert.equal(await checksum(second), await checksum(fresh));
+  });
+
+  test("what a collector may remove meanwhile is there until the sync ends", async () => {
+    const context = makeContext();
+    await (await syncOf(context))[Symbol.asyncDispose]();
+    change(context);
+    const session = await parts.connect([shareDirectories({ context })], context);
+    const { progress, ...rest } = parts.context(session);
+    const everything = { filters: [], all: true, keepDurationMs: 0, reservedSpaceBytes: 0 } as const;
+    const prune = async (): Promise<void> => {
+      const options = { ...everything, maxUsedSpaceBytes: 0, minFreeSpaceBytes: 0, signal: parts.signal };
+      for await (const _record of parts.cache.prune(options));
+    };
+    const prunes: Promise<void>[] = [];
+    const status = (): void => void prunes.push(prune());
+    await using version = await treeOf(instance(), { ...rest, progress: { ...progress, status } });
+    await Promise.all(prunes);
+    assert.ok(prunes.length > 0);
+    await expectFresh(version, context);
+  });
+});
