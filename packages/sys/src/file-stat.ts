@@ -26,9 +26,9 @@ export class FileStat {
   readonly inode: bigint;
   readonly sizeBytes: number;
   readonly allocatedBytes: number;
-  readonly accessNs: bigint;
-  readonly modificationNs: bigint;
-  readonly changeNs: bigint;
+  readonly #access: Timestamp;
+  readonly #modification: Timestamp;
+  readonly #change: Timestamp;
   /** Of the file system that holds it. */
   readonly device: DeviceNumber;
   /** Of the device that it is. */
@@ -41,13 +41,25 @@ export class FileStat {
     this.gid = raw.getUint32(24, true);
     this.linkCount = raw.getUint32(16, true);
     this.inode = raw.getBigUint64(32, true);
-    this.sizeBytes = Number(raw.getBigUint64(40, true));
-    this.allocatedBytes = Number(raw.getBigUint64(48, true)) * 512;
-    this.accessNs = timestamp(raw, 64);
-    this.changeNs = timestamp(raw, 96);
-    this.modificationNs = timestamp(raw, 112);
+    this.sizeBytes = raw.getUint32(44, true) * 2 ** 32 + raw.getUint32(40, true);
+    this.allocatedBytes = (raw.getUint32(52, true) * 2 ** 32 + raw.getUint32(48, true)) * 512;
+    this.#access = new Timestamp(raw, 64);
+    this.#change = new Timestamp(raw, 96);
+    this.#modification = new Timestamp(raw, 112);
     this.specialDevice = { major: raw.getUint32(128, true), minor: raw.getUint32(132, true) };
     this.device = { major: raw.getUint32(136, true), minor: raw.getUint32(140, true) };
+  }
+
+  get accessNs(): bigint {
+    return this.#access.ns;
+  }
+
+  get modificationNs(): bigint {
+    return this.#modification.ns;
+  }
+
+  get changeNs(): bigint {
+    return this.#change.ns;
   }
 
   isDirectory(): boolean {
@@ -68,8 +80,19 @@ export class FileStat {
   }
 }
 
-function timestamp(raw: DataView, offset: number): bigint {
-  return raw.getBigInt64(offset, true) * 1_000_000_000n + BigInt(raw.getUint32(offset + 8, true));
+/** A `struct statx_timestamp`. Trees of any size are walked, and of each file one time is asked for, or none. */
+class Timestamp {
+  readonly #seconds: number;
+  readonly #nanoseconds: number;
+
+  constructor(raw: DataView, offset: number) {
+    this.#seconds = raw.getInt32(offset + 4, true) * 2 ** 32 + raw.getUint32(offset, true);
+    this.#nanoseconds = raw.getUint32(offset + 8, true);
+  }
+
+  get ns(): bigint {
+    return BigInt(this.#seconds) * 1_000_000_000n + BigInt(this.#nanoseconds);
+  }
 }
 
 const statx = new NativeCall("statx", "int statx(int, const char *, int, unsigned int, void *)");

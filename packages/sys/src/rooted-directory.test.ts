@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, openSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { mknodAt, readlinkAt } from "./at-calls.ts";
 import { S_IFIFO } from "./file-stat.ts";
-import { RootedDirectory } from "./rooted-directory.ts";
+import { OpenFile, RootedDirectory, readNames, readNamesUpTo } from "./rooted-directory.ts";
 import { hasErrno } from "./system-error.ts";
 
 function makeTree(): { root: string } & Disposable {
@@ -68,4 +68,26 @@ test("readNames() keeps names that are not UTF-8 as bytes", () => {
   assert.deepEqual(root.readdir("/"), [name, "é"]);
   assert.deepEqual(readlinkAt({ fd: root.fd, path: name }), Buffer.from([0xfe]));
   assert.deepEqual(root.readlink(name), Buffer.from([0xfe]));
+});
+
+test("readNames() gives names in the order of their bytes, whatever they are", () => {
+  using tree = makeTree();
+  const sets: readonly (readonly Buffer[])[] = [
+    ["b", "a-c", "a", "A", "é", "a.b"].map((name) => Buffer.from(name)),
+    ["\u{1f600}", "\ufffd", "\uff5e", "z"].map((name) => Buffer.from(name)),
+    [Buffer.from("z"), Buffer.from([0x61, 0xff]), Buffer.from([0x61, 0xc3])],
+  ];
+  for (const [index, names] of sets.entries()) {
+    const directory = join(tree.root, String(index));
+    mkdirSync(directory);
+    for (const name of names) writeFileSync(Buffer.concat([Buffer.from(`${directory}/`), name]), "");
+    using open = new OpenFile(openSync(directory, "r"));
+    const sorted = names.toSorted((a, b) => Buffer.compare(a, b));
+    for (const found of [readNames(open.fd), readNamesUpTo(open.fd, names.length)])
+      assert.deepEqual(
+        found.map((name) => Buffer.from(name as Buffer)),
+        sorted,
+      );
+    assert.throws(() => readNamesUpTo(open.fd, names.length - 1), { code: "E2BIG" });
+  }
 });

@@ -113,8 +113,16 @@ export class RootedDirectory implements Disposable {
 
 /** Names in an open directory without `.` and `..`, sorted by their bytes. */
 export function readNames(fd: number): FilePath[] {
-  return sorted(readdirSync(`/proc/self/fd/${fd}`, { encoding: "buffer" }));
+  const path = `/proc/self/fd/${fd}`;
+  const names = readdirSync(path, "utf8");
+  // As text, names are read and sorted in half the time; where that may lose or reorder something, their bytes are.
+  return names.some((name) => isUnusual.test(name))
+    ? sorted(readdirSync(path, { encoding: "buffer" }))
+    : names.toSorted((a, b) => (a < b ? -1 : 1));
 }
+
+/** A replacement character may stand for bytes that are no UTF-8, and UTF-16 orders surrogates otherwise than UTF-8. */
+const isUnusual = /[\ud800-\uffff]/;
 
 /** The same for a directory that may be huge. @throws {SystemError} E2BIG, if it has more names than that. */
 export function readNamesUpTo(fd: number, most: number): FilePath[] {

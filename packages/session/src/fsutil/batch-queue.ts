@@ -3,6 +3,12 @@ const batchBytes = 512 << 10;
 const maxInFlightBytes = 4 << 20;
 /** One that is worked on, and one that is there when it is done. */
 const messagesAhead = 1;
+/**
+ * A message costs both threads more than the entries of several milliseconds do that a sender makes while it walks a tree. So
+ * after one, the next waits a moment, unless this much has come.
+ */
+const pauseMs = 2;
+const worthwhileBytes = 64 << 10;
 
 /** What a {@linkcode BatchQueue} works with. */
 export interface BatchQueueOptions {
@@ -10,6 +16,8 @@ export interface BatchQueueOptions {
   readonly handOver: (buffer: ArrayBuffer, length: number) => void;
   readonly pause: () => void;
   readonly resume: () => void;
+  /** Runs something in so many milliseconds; `setTimeout` unless given. */
+  readonly later?: (run: () => void, ms: number) => void;
 }
 
 /**
@@ -22,6 +30,7 @@ export class BatchQueue {
   #batch: Uint8Array<ArrayBuffer> | undefined;
   #filled = 0;
   #isScheduled = false;
+  #isPausing = false;
   #messages = 0;
   #inFlight = 0;
 
@@ -43,13 +52,29 @@ export class BatchQueue {
       offset += part.length;
       if (this.#filled === batchBytes) this.flush();
     }
-    if (this.#filled === 0 || this.#isScheduled || this.#messages >= messagesAhead) return;
+    if (this.#filled === 0 || this.#isScheduled || !this.#isDue()) return;
     // What comes in one turn of the event loop goes over together.
     this.#isScheduled = true;
     setImmediate(() => {
       this.#isScheduled = false;
-      if (this.#messages < messagesAhead) this.flush();
+      if (this.#isDue()) this.flush();
     });
+  }
+
+  /** Whether what is there is to be handed over now. */
+  #isDue(): boolean {
+    if (this.#messages >= messagesAhead) return false;
+    return !this.#isPausing || this.#filled >= worthwhileBytes;
+  }
+
+  #pause(): void {
+    if (this.#isPausing) return;
+    this.#isPausing = true;
+    const { later = setTimeout } = this.#options;
+    later(() => {
+      this.#isPausing = false;
+      if (this.#isDue()) this.flush();
+    }, pauseMs);
   }
 
   /** Hands over what is there now. */
@@ -61,6 +86,7 @@ export class BatchQueue {
     this.#filled = 0;
     this.#messages += 1;
     this.#inFlight += length;
+    this.#pause();
     this.#options.handOver(buffer, length);
     if (this.#inFlight > maxInFlightBytes) this.#options.pause();
   }
@@ -70,7 +96,7 @@ export class BatchQueue {
     this.#free.push(buffer);
     this.#messages -= 1;
     this.#inFlight -= length;
-    if (this.#messages < messagesAhead) this.flush();
+    if (this.#isDue()) this.flush();
     if (this.#inFlight <= maxInFlightBytes / 2) this.#options.resume();
   }
 }

@@ -1,3 +1,4 @@
+import { endianness } from "node:os";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { decodeBytes, encodeBytes } from "@buildkit-ts/tar";
 import { framePrefixBytes } from "../wire/grpc-frames.ts";
@@ -23,7 +24,7 @@ export function decodePacket(message: Buffer): Packet {
   let data: Buffer = emptyBuffer;
   while (reader.next()) {
     if (reader.field === 1) type = reader.number();
-    else if (reader.field === 2) stat = decodeStat(reader.bytes());
+    else if (reader.field === 2) stat = decodeStat(reader.nested());
     else if (reader.field === 3) id = reader.number();
     else if (reader.field === 4) data = reader.bytes();
     else reader.skip();
@@ -47,7 +48,7 @@ export function decodePacket(message: Buffer): Packet {
   }
 }
 
-function decodeStat(message: Buffer): FileStat {
+function decodeStat(reader: FieldReader): FileStat {
   const stat: FileStat = {
     path: "",
     mode: 0,
@@ -60,18 +61,22 @@ function decodeStat(message: Buffer): FileStat {
     devMinor: 0,
     xattrs: undefined,
   };
-  const reader = new FieldReader(message);
-  const xattrs = new Map<string, Uint8Array>();
-  while (reader.next()) readStatField(stat, reader, xattrs);
-  if (xattrs.size > 0) stat.xattrs = xattrs;
+  let xattrs: Map<string, Uint8Array> | undefined;
+  while (reader.next()) {
+    if (reader.field === 10) {
+      xattrs ??= new Map();
+      xattrs.set(...readXattr(reader.nested()));
+    } else readStatField(stat, reader);
+  }
+  stat.xattrs = xattrs;
   return stat;
 }
 
-function readStatField(stat: FileStat, reader: FieldReader, xattrs: Map<string, Uint8Array>): void {
+function readStatField(stat: FileStat, reader: FieldReader): void {
   switch (reader.field) {
     case 1:
       // Go's senders send names as they are, and they need not be UTF-8.
-      stat.path = decodeBytes(reader.bytes());
+      stat.path = reader.name();
       return;
     case 2:
       stat.mode = reader.number() >>> 0;
@@ -83,30 +88,26 @@ function readStatField(stat: FileStat, reader: FieldReader, xattrs: Map<string, 
       stat.gid = reader.number() >>> 0;
       return;
     case 5:
-      stat.size = Number(reader.int64());
+      stat.size = reader.integer();
       return;
     case 6:
       stat.modTime = reader.int64();
       return;
     case 7:
-      stat.linkName = decodeBytes(reader.bytes());
+      stat.linkName = reader.name();
       return;
     case 8:
-      stat.devMajor = Number(reader.int64());
+      stat.devMajor = reader.integer();
       return;
     case 9:
-      stat.devMinor = Number(reader.int64());
-      return;
-    case 10:
-      readXattr(reader.bytes(), xattrs);
+      stat.devMinor = reader.integer();
       return;
     default:
       reader.skip();
   }
 }
 
-function readXattr(message: Buffer, xattrs: Map<string, Uint8Array>): void {
-  const reader = new FieldReader(message);
+function readXattr(reader: FieldReader): [string, Uint8Array] {
   let key = "";
   let value: Buffer = emptyBuffer;
   while (reader.next()) {
@@ -115,22 +116,30 @@ function readXattr(message: Buffer, xattrs: Map<string, Uint8Array>): void {
     else reader.skip();
   }
   // The value outlives the message, whose buffer may be large.
-  xattrs.set(key, Uint8Array.from(value));
+  return [key, Uint8Array.from(value)];
 }
 
-/** Reads one protobuf message field by field. */
+// A number of 64 bits is put together from its halves: one `bigint` is made of it instead of twenty.
+const int64 = new BigInt64Array(1);
+const [lowHalf, highHalf] = endianness() === "LE" ? [0, 1] : [1, 0];
+const halves = new Int32Array(int64.buffer);
+
+/** Reads one protobuf message field by field, where it lies. */
 class FieldReader {
   readonly #data: Buffer;
-  #offset = 0;
+  readonly #end: number;
+  #offset: number;
   #wireType = 0;
   field = 0;
 
-  constructor(data: Buffer) {
+  constructor(data: Buffer, range: { readonly start: number; readonly end: number } = { start: 0, end: data.length }) {
     this.#data = data;
+    this.#offset = range.start;
+    this.#end = range.end;
   }
 
   next(): boolean {
-    if (this.#offset >= this.#data.length) return false;
+    if (this.#offset >= this.#end) return false;
     const tag = this.#varint();
     this.field = Math.floor(tag / 8);
     this.#wireType = tag % 8;
@@ -143,45 +152,87 @@ class FieldReader {
   }
 
   int64(): bigint {
-    if (this.#wireType !== 0) throw malformed();
-    let value = 0n;
-    for (let shift = 0n; shift < 70n; shift += 7n) {
-      const byte = this.#data[this.#offset];
-      if (byte === undefined) throw malformed();
-      this.#offset += 1;
-      value |= BigInt(byte & 0x7f) << shift;
-      if (byte < 0x80) return BigInt.asIntN(64, value);
-    }
-    throw malformed();
+    this.#readHalves();
+    return int64[0] ?? 0n;
+  }
+
+  /** An int64 as a number: exact, if it is a safe integer. */
+  integer(): number {
+    this.#readHalves();
+    return (halves[highHalf] ?? 0) * 2 ** 32 + ((halves[lowHalf] ?? 0) >>> 0);
   }
 
   bytes(): Buffer {
-    if (this.#wireType !== 2) throw malformed();
-    const length = this.#varint();
-    const start = this.#offset;
-    this.#offset += length;
-    if (this.#offset > this.#data.length) throw malformed();
-    return this.#data.subarray(start, this.#offset);
+    const { start, end } = this.#range();
+    return this.#data.subarray(start, end);
+  }
+
+  /** Of a file; what is no UTF-8 in it is escaped. */
+  name(): string {
+    const { start, end } = this.#range();
+    for (let offset = start; offset < end; offset += 1) {
+      if ((this.#data[offset] ?? 0) >= 0x80) return decodeBytes(this.#data.subarray(start, end));
+    }
+    return this.#data.toString("latin1", start, end);
+  }
+
+  nested(): FieldReader {
+    return new FieldReader(this.#data, this.#range());
   }
 
   skip(): void {
-    if (this.#wireType === 0) this.int64();
+    if (this.#wireType === 0) this.#readHalves();
     else if (this.#wireType === 1) this.#offset += 8;
-    else if (this.#wireType === 2) this.bytes();
+    else if (this.#wireType === 2) this.#range();
     else if (this.#wireType === 5) this.#offset += 4;
     else throw malformed();
+  }
+
+  #range(): { readonly start: number; readonly end: number } {
+    if (this.#wireType !== 2) throw malformed();
+    const length = this.#varint();
+    const start = this.#offset;
+    const end = start + length;
+    if (end > this.#end) throw malformed();
+    this.#offset = end;
+    return { start, end };
+  }
+
+  #readHalves(): void {
+    if (this.#wireType !== 0) throw malformed();
+    let low = 0;
+    let high = 0;
+    for (let shift = 0; shift < 70; shift += 7) {
+      const byte = this.#byte();
+      const bits = byte & 0x7f;
+      if (shift < 32) low |= bits << shift;
+      // The fifth byte has bits of both halves.
+      if (shift === 28) high |= bits >>> 4;
+      else if (shift > 28 && shift < 64) high |= bits << (shift - 32);
+      if (byte < 0x80) {
+        halves[lowHalf] = low;
+        halves[highHalf] = high;
+        return;
+      }
+    }
+    throw malformed();
   }
 
   #varint(): number {
     let value = 0;
     for (let factor = 1; factor < 2 ** 53; factor *= 128) {
-      const byte = this.#data[this.#offset];
-      if (byte === undefined) throw malformed();
-      this.#offset += 1;
+      const byte = this.#byte();
       value += (byte & 0x7f) * factor;
       if (byte < 0x80) return value;
     }
     throw malformed();
+  }
+
+  #byte(): number {
+    const byte = this.#offset < this.#end ? this.#data[this.#offset] : undefined;
+    if (byte === undefined) throw malformed();
+    this.#offset += 1;
+    return byte;
   }
 }
 

@@ -10,6 +10,7 @@ const maxNameBytes = 255;
  * content follows it at once.
  */
 export function comparePaths(left: string, right: string): number {
+  if (left === right) return 0;
   const length = Math.min(left.length, right.length);
   for (let index = 0; index < length; index += 1) {
     const a = left.charCodeAt(index);
@@ -27,7 +28,7 @@ export function comparePaths(left: string, right: string): number {
 
 /** Orders names within a directory by their bytes. */
 export function compareNames(left: string, right: string): number {
-  return left === right ? 0 : comparePaths(left, right);
+  return comparePaths(left, right);
 }
 
 function isHighSurrogate(unit: number): boolean {

@@ -18,7 +18,7 @@ export class TreeCursor {
   readonly #directories: DirectoryCache;
   readonly #namesIn: (fd: number) => readonly FilePath[];
   readonly #levels: Level[];
-  readonly #seenInodes = new Map<bigint, string>();
+  readonly #seenInodes = new Map<number | bigint, string>();
   #pending: FileStat | undefined;
   #current: FileStat | undefined;
 
@@ -90,7 +90,9 @@ export class TreeCursor {
   }
 
   /** Says of a second name of a file what a sender says of it. */
-  #detectHardLink(stat: FileStat, inode: bigint): void {
+  #detectHardLink(stat: FileStat, number: bigint): void {
+    // Numbers make faster keys, and few file systems have larger ones.
+    const inode = number <= Number.MAX_SAFE_INTEGER ? Number(number) : number;
     const first = this.#seenInodes.get(inode);
     if (first === undefined) {
       this.#seenInodes.set(inode, stat.path);
