@@ -178,7 +178,7 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
     try {
       const measured = await this.#meter.measure(this.directoryOf(row.id), options);
       const usage = { sizeBytes: Math.round(measured.sizeBytes), inodes: measured.inodes };
-      if (this.#measuring.has(key) && row.kind === "committed") this.table.setUsage(row.id, usage);
+      if (this.#measuring.has(key) && row.kind === "committed") this.table.setUsage(row, usage);
       return usage;
     } finally {
       this.#measuring.delete(key);

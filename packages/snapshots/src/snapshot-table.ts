@@ -1,5 +1,6 @@
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { MetadataDatabase, Row } from "@buildkit-ts/metadata";
+import { LRUCache } from "lru-cache";
 import type { SnapshotInfo, SnapshotKind, SnapshotUsage } from "./snapshotter.ts";
 import { ViewList } from "./view-list.ts";
 
@@ -39,12 +40,20 @@ const linkedTo = "id IN (SELECT other FROM snapshot_link WHERE snapshot = ?)";
 const columns = `s.id, s.name, s.kind, s.size_bytes, s.inodes,
   (SELECT p.name FROM snapshot p WHERE p.id = s.parent) AS parent`;
 
+/** Some 5 MB. */
+const rememberedRows = 16_384;
+
 /** The snapshots of one driver, in the daemon's database. */
 export class SnapshotTable {
   readonly #database: MetadataDatabase;
   readonly #driver: string;
   readonly #boot: string;
   readonly #views = new ViewList();
+  /**
+   * Rows that were asked for, by name, as they are: a step asks for some dozens of times. Nobody else writes to them, and
+   * none is read after it was written to in the same transaction. A parent keeps its name as long as it has children.
+   */
+  readonly #rows = new LRUCache<string, SnapshotRow>({ max: rememberedRows });
 
   constructor(database: MetadataDatabase, options: { readonly driver: string; readonly boot: string }) {
     this.#database = database;
@@ -56,12 +65,14 @@ export class SnapshotTable {
   find(name: string): SnapshotRow | undefined {
     const view = this.#views.find(name);
     if (view !== undefined) return view;
-    const row = this.#database.get(
-      `SELECT ${columns} FROM snapshot s WHERE s.driver = ? AND s.name = ?`,
-      this.#driver,
-      name,
-    );
-    return row === undefined ? undefined : toSnapshot(row);
+    const known = this.#rows.get(name);
+    if (known !== undefined) return known;
+    const sql = `SELECT ${columns} FROM snapshot s WHERE s.driver = ? AND s.name = ?`;
+    const row = this.#database.get(sql, this.#driver, name);
+    if (row === undefined) return undefined;
+    const found = toSnapshot(row);
+    this.#rows.set(name, found);
+    return found;
   }
 
   /** @throws {BuildError} `not_found`. */
@@ -88,17 +99,12 @@ export class SnapshotTable {
 
   /** Ids of a snapshot and its ancestors, the snapshot's own first. */
   chain(name: string): number[] {
-    const view = this.#views.find(name);
-    if (view?.parent !== undefined) return [view.id, ...this.chain(view.parent)];
-    const { id } = this.get(name);
-    const rows = this.#database.all(
-      `WITH RECURSIVE chain (id, parent, depth) AS (
-         SELECT id, parent, 0 FROM snapshot WHERE id = ?
-         UNION ALL SELECT s.id, s.parent, depth + 1 FROM snapshot s JOIN chain ON s.id = chain.parent
-       ) SELECT id FROM chain ORDER BY depth`,
-      id,
-    );
-    return rows.map((row) => Number(row["id"]));
+    const ids: number[] = [];
+    for (let row: SnapshotRow | undefined = this.get(name); row !== undefined; ) {
+      ids.push(row.id);
+      row = row.parent === undefined ? undefined : this.find(row.parent);
+    }
+    return ids;
   }
 
   /**
@@ -166,6 +172,7 @@ export class SnapshotTable {
         this.#boot,
         row.id,
       );
+      this.#rows.delete(key);
     });
   }
 
@@ -186,6 +193,7 @@ export class SnapshotTable {
         this.#boot,
         row.id,
       );
+      this.#rows.delete(name);
       const linked = this.#forgetUsage(row.id, linkedTo);
       this.#database.run("DELETE FROM snapshot_link WHERE snapshot = ? OR other = ?", row.id, row.id);
       return linked;
@@ -224,7 +232,9 @@ export class SnapshotTable {
   /** Of those that share files, or no longer do: how much is charged to each depends on how many share. */
   #forgetUsage(id: number, which: "id = ?" | typeof linkedTo): string[] {
     const rows = this.#database.all(`UPDATE snapshot SET size_bytes = NULL WHERE ${which} RETURNING name`, id);
-    return rows.map((row) => String(row["name"]));
+    const names = rows.map((row) => String(row["name"]));
+    for (const name of names) this.#rows.delete(name);
+    return names;
   }
 
   /**
@@ -243,23 +253,22 @@ export class SnapshotTable {
       this.#ensureNoChild(row, "remove");
       const changed = this.#forgetUsage(id, linkedTo);
       this.#database.run("DELETE FROM snapshot WHERE id = ?", id);
+      this.#rows.delete(name);
       return { row, changed };
     });
   }
 
   /** What was measured of these no longer holds. */
   forgetUsage(names: readonly string[]): void {
-    for (const name of names)
+    for (const name of names) {
       this.#database.run("UPDATE snapshot SET size_bytes = NULL WHERE driver = ? AND name = ?", this.#driver, name);
+      this.#rows.delete(name);
+    }
   }
 
-  setUsage(id: number, usage: SnapshotUsage): void {
-    this.#database.run(
-      "UPDATE snapshot SET size_bytes = ?, inodes = ? WHERE id = ?",
-      usage.sizeBytes,
-      usage.inodes,
-      id,
-    );
+  setUsage({ id, name }: Pick<SnapshotRow, "id" | "name">, { sizeBytes, inodes }: SnapshotUsage): void {
+    this.#database.run("UPDATE snapshot SET size_bytes = ?, inodes = ? WHERE id = ?", sizeBytes, inodes, id);
+    this.#rows.delete(name);
   }
 
   /** Someone may write to it from now on, so what was synced is no longer all. */
@@ -294,6 +303,7 @@ export class SnapshotTable {
     readonly forgotten: readonly string[];
     readonly missing: readonly string[];
   } {
+    this.#rows.clear();
     return this.#database.transaction(() => {
       const missing: string[] = [];
       const forgotten = this.#database

@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import { type KeyBackend, type KeyLink, linkText, type StoredResult } from "./backed-cache-store.ts";
 
 /** What is known of one key, as far as it was asked for. */
@@ -8,25 +9,22 @@ interface KeyAnswers {
   targets?: Map<string, readonly string[]>;
 }
 
-/** Some 10 MB with all that is known of them. */
-const keysOfGeneration = 16_384;
+/** Some 20 MB with all that is known of them. */
+const rememberedKeys = 32_768;
 
 /**
  * Answers of a backend that nobody else writes to, until something changes them.
  *
- * A graph that is built again asks the same questions again, and each costs some microseconds in a database. Kept are the
- * keys that were asked for lately: a full generation takes the place of the one before, from which keys that are asked for
- * move on.
+ * A graph that is built again asks the same questions again, and each costs some microseconds in a database.
  */
 export class RememberedKeys implements KeyBackend {
   readonly #backend: KeyBackend;
-  readonly #maxKeys: number;
-  #young = new Map<string, KeyAnswers>();
-  #old = new Map<string, KeyAnswers>();
+  readonly #known: LRUCache<string, KeyAnswers>;
 
-  constructor(backend: KeyBackend, maxKeys: number = keysOfGeneration) {
+  /** @param maxKeys Of how many keys answers are kept: those that were asked for last. */
+  constructor(backend: KeyBackend, maxKeys: number = rememberedKeys) {
     this.#backend = backend;
-    this.#maxKeys = maxKeys;
+    this.#known = new LRUCache({ max: maxKeys });
   }
 
   exists(key: string): boolean {
@@ -57,7 +55,7 @@ export class RememberedKeys implements KeyBackend {
   }
 
   release(result: string): void {
-    this.#forgetAll();
+    this.#known.clear();
     this.#backend.release(result);
   }
 
@@ -74,30 +72,18 @@ export class RememberedKeys implements KeyBackend {
       this.#backend.transaction(changes);
     } catch (error) {
       // Nothing of it came to be, and what was asked for within it was answered otherwise.
-      this.#forgetAll();
+      this.#known.clear();
       throw error;
     }
   }
 
   #answers(key: string): KeyAnswers {
-    let answers = this.#young.get(key);
-    if (answers !== undefined) return answers;
-    answers = this.#old.get(key) ?? {};
-    if (this.#young.size >= this.#maxKeys) {
-      this.#old = this.#young;
-      this.#young = new Map();
-    }
-    this.#young.set(key, answers);
+    let answers = this.#known.get(key);
+    if (answers === undefined) this.#known.set(key, (answers = {}));
     return answers;
   }
 
   #forget(key: string): void {
-    this.#young.delete(key);
-    this.#old.delete(key);
-  }
-
-  #forgetAll(): void {
-    this.#young.clear();
-    this.#old.clear();
+    this.#known.delete(key);
   }
 }

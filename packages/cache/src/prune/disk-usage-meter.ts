@@ -49,7 +49,7 @@ export class DiskUsageMeter {
       const isStable = !(record.values.mutable && record.holds > 0);
       // What changed meanwhile was not measured, or in part.
       if (this.#measuring.has(record) && isStable && record.values === before)
-        this.#core.registry.update(record, { sizeBytes: bytes });
+        this.#core.registry.noteSize(record, bytes);
       return bytes;
     } finally {
       this.#measuring.delete(record);

@@ -3,7 +3,10 @@ import type { ChainId, Digest } from "@buildkit-ts/oci";
 import { CacheRecord, type RecordStructure, type RecordValues } from "./cache-record.ts";
 import { type RecordTable, restoreStructure, type StoredRecord } from "./record-table.ts";
 
-/** All records, by what they are asked for. What is here and what is in the table never differ, but for the latest uses. */
+/**
+ * All records, by what they are asked for. What is here and what is in the table never differ, but for the latest uses and
+ * measured sizes.
+ */
 export class RecordRegistry {
   readonly table: RecordTable;
   readonly #records = new Map<string, CacheRecord>();
@@ -93,6 +96,12 @@ export class RecordRegistry {
   /** Notes a use of the record. Notes of the last second before a crash may be lost. */
   noteUse(record: CacheRecord, at: number): void {
     record.values = { ...record.values, lastUsedAt: at, usageCount: record.values.usageCount + 1 };
+    this.table.saveSoon(record);
+  }
+
+  /** Notes what was measured of the record. Where that is lost with the process, it is measured again. */
+  noteSize(record: CacheRecord, sizeBytes: number): void {
+    record.values = { ...record.values, sizeBytes };
     this.table.saveSoon(record);
   }
 

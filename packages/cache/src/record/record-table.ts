@@ -48,6 +48,7 @@ export interface StoredRecord {
 export class RecordTable {
   readonly #database: MetadataDatabase;
   readonly #waitingTrees = new Map<string, Uint8Array>();
+  readonly #waitingChecksums = new Map<string, Map<string, Digest>>();
 
   constructor(database: MetadataDatabase) {
     this.#database = database;
@@ -100,7 +101,7 @@ export class RecordTable {
     );
   }
 
-  /** Saves a moment later what may be lost with the process: when and how often the record was used. */
+  /** Saves a moment later what may be lost with the process: when and how often the record was used, and its size. */
   saveSoon(record: CacheRecord): void {
     this.#database.defer(record, () => {
       if (!record.isGone) this.save(record);
@@ -108,7 +109,7 @@ export class RecordTable {
   }
 
   delete(id: string): void {
-    this.#waitingTrees.delete(id);
+    this.#forgetWaiting(id);
     this.#database.run("DELETE FROM cache_record WHERE id = ?", id);
   }
 
@@ -165,23 +166,37 @@ export class RecordTable {
   }
 
   getChecksum(id: string, query: string): Digest | undefined {
+    const waiting = this.#waitingChecksums.get(id)?.get(query);
+    if (waiting !== undefined) return waiting;
     const row = this.#database.get("SELECT digest FROM cache_checksum WHERE record = ? AND query = ?", id, query);
     return optional(row?.["digest"], String) as Digest | undefined;
   }
 
+  /** Written a moment later: what is lost with the process is computed again. */
   setChecksum(id: string, query: string, digest: Digest): void {
-    this.#database.run(
-      "INSERT OR REPLACE INTO cache_checksum (record, query, digest) VALUES (?, ?, ?)",
-      id,
-      query,
-      digest,
-    );
+    const waiting = this.#waitingChecksums.get(id) ?? new Map<string, Digest>();
+    this.#waitingChecksums.set(id, waiting.set(query, digest));
+    this.#database.defer(`checksums of ${id}`, () => this.#writeChecksums(id));
+  }
+
+  #writeChecksums(id: string): void {
+    const waiting = this.#waitingChecksums.get(id);
+    this.#waitingChecksums.delete(id);
+    // The record may be gone meanwhile.
+    const sql =
+      "INSERT OR REPLACE INTO cache_checksum (record, query, digest) SELECT id, ?, ? FROM cache_record WHERE id = ?";
+    for (const [query, digest] of waiting ?? []) this.#database.run(sql, query, digest, id);
   }
 
   clearChecksums(id: string): void {
-    this.#waitingTrees.delete(id);
+    this.#forgetWaiting(id);
     this.#database.run("DELETE FROM cache_checksum WHERE record = ?", id);
     this.#database.run("DELETE FROM cache_digests WHERE record = ?", id);
+  }
+
+  #forgetWaiting(id: string): void {
+    this.#waitingTrees.delete(id);
+    this.#waitingChecksums.delete(id);
   }
 
   pin(owner: string, digests: readonly Digest[]): void {
