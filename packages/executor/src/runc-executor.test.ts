@@ -5,6 +5,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -268,4 +269,15 @@ test("run() takes security.insecure for what it is: all capabilities and a writa
   const insecure = await fixture.run(fixture.request(count, { security: "insecure" }));
   assert.match(insecure, /Seccomp:\t0\n.* rw,/);
   assert.doesNotMatch(insecure, /00000000a80425fb/);
+});
+
+test("run() refuses ids that lead out of the executor's directory, and touches nothing there", { skip }, async () => {
+  await using fixture = await Fixture.create();
+  const outside = join(fixture.directory, "outside");
+  writeFileSync(outside, "kept");
+  for (const id of [`../${fixture.directory.split("/").at(-1)}/outside`, "runtime", "a/b", "..", ""]) {
+    const request = { ...fixture.request("true"), id };
+    await assert.rejects(fixture.run(request), { message: `invalid container ID ${JSON.stringify(id)}` });
+  }
+  assert.equal(readFileSync(outside, "utf8"), "kept");
 });

@@ -1,12 +1,12 @@
-import { lstatSync } from "node:fs";
-import { mkdir, readdir, rm, rmdir, unlink } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, systemClock } from "@buildkit-ts/async";
 import { BuildError, ExitError } from "@buildkit-ts/errdefs";
-import { mountAll, readMountInfo, unmountAll, unmountBelow } from "@buildkit-ts/mount";
+import { mountAll, unmountAll } from "@buildkit-ts/mount";
 import type { NetworkNamespace, NetworkProvider } from "@buildkit-ts/network";
 import type { ProcessExit } from "@buildkit-ts/sys";
 import { applyDeviceEdits } from "./apply-device-edits.ts";
+import { ContainerDirectories, checkContainerId, makeOwnDirectory } from "./container-directories.ts";
 import { prepareContainerMounts } from "./container-mounts.ts";
 import { ContainerProcess } from "./container-process.ts";
 import { createRuntimeSpec, detectRuntimeHost, type RuntimeHost } from "./create-runtime-spec.ts";
@@ -42,15 +42,9 @@ interface RunningContainer {
   readonly started: Promise<void>;
 }
 
-/**
- * Runs containers through an OCI runtime (runc or crun).
- *
- *     <directory>/<id>/            config.json, rootfs/, mount points, pid; gone after the step
- *     <directory>/runtime/         the runtime's own state
- *     <directory>/hosts, …         files bound into /etc
- */
+/** Runs containers through an OCI runtime (runc or crun). Beside their directories lie files that are bound into their /etc. */
 export class RuncExecutor implements Executor, AsyncDisposable {
-  readonly #directory: string;
+  readonly #directories: ContainerDirectories;
   readonly #networks: RuncExecutorOptions["networks"];
   readonly #host: RuntimeHost;
   readonly #noPivot: boolean;
@@ -61,14 +55,14 @@ export class RuncExecutor implements Executor, AsyncDisposable {
   #execs = 0;
 
   private constructor(options: RuncExecutorOptions, binary: string) {
-    this.#directory = options.directory;
     this.#networks = options.networks;
     this.#host = detectRuntimeHost(options.host);
     this.#noPivot = options.noPivot ?? false;
-    this.#runtime = new OciRuntime(binary, join(options.directory, "runtime"));
+    this.#runtime = new OciRuntime(binary, ContainerDirectories.stateOf(options.directory));
+    this.#directories = new ContainerDirectories(options.directory, this.#runtime);
     this.#leftovers = new LeftoverContainers(
       options.clock ?? systemClock,
-      async (id) => await this.#removeLeftover(id),
+      async (id) => await this.#directories.removeLeftover(id),
     );
     this.#files = new NetworkFileStore(options.directory, options.dns === undefined ? {} : { dns: options.dns });
   }
@@ -77,7 +71,7 @@ export class RuncExecutor implements Executor, AsyncDisposable {
   static async open(options: RuncExecutorOptions): Promise<RuncExecutor> {
     const path = process.env["PATH"] ?? "";
     const binary = findRuntime({ path, ...(options.binary !== undefined && { binary: options.binary }) });
-    await mkdir(join(options.directory, "runtime"), { recursive: true, mode: 0o711 });
+    await mkdir(ContainerDirectories.stateOf(options.directory), { recursive: true, mode: 0o711 });
     return new RuncExecutor(options, binary);
   }
 
@@ -89,7 +83,7 @@ export class RuncExecutor implements Executor, AsyncDisposable {
   async run(request: ContainerRequest, streams: ProcessStreams, options: RunOptions): Promise<void> {
     const { signal } = options;
     signal.throwIfAborted();
-    checkId(request.id);
+    checkContainerId(request.id);
     if (this.#running.has(request.id)) {
       throw new BuildError("already_exists", `Cannot run container "${request.id}": it runs already`);
     }
@@ -109,7 +103,7 @@ export class RuncExecutor implements Executor, AsyncDisposable {
     } finally {
       this.#running.delete(request.id);
       started.reject(new BuildError("failed_precondition", `container ${request.id} has stopped`));
-      if (this.#placesOf(request.id).some(mayExist)) this.#leftovers.add(request.id);
+      if (this.#directories.mayRemain(request.id)) this.#leftovers.add(request.id);
     }
   }
 
@@ -123,9 +117,7 @@ export class RuncExecutor implements Executor, AsyncDisposable {
     await using stack = new AsyncDisposableStack();
     const network = stack.use(await this.#networks[meta.network].acquire({ signal, hostname: meta.hostname }));
     const files = stack.use(await this.#files.prepare(request.id, meta));
-    const bundle = join(this.#directory, request.id);
-    await mkdir(bundle, { mode: 0o711 });
-    stack.defer(async () => await removeBundle(bundle));
+    const { path: bundle } = stack.use(await this.#directories.makeBundle(request.id));
     const rootPath = join(bundle, "rootfs");
     await mkdir(rootPath, { mode: 0o700 });
     await mountAll(request.root, rootPath, { signal });
@@ -218,9 +210,8 @@ export class RuncExecutor implements Executor, AsyncDisposable {
     };
     await using stack = new AsyncDisposableStack();
     this.#execs += 1;
-    const directory = join(this.#directory, id, `exec-${this.#execs}`);
-    await mkdir(directory, { mode: 0o700 });
-    stack.defer(async () => await removeBundle(directory));
+    const place = join(this.#directories.bundleOf(id), `exec-${this.#execs}`);
+    const { path: directory } = stack.use(await makeOwnDirectory(place, 0o700));
     const process = await ContainerProcess.start(this.#runtime, streams, {
       directory,
       tty: meta.tty,
@@ -238,69 +229,13 @@ export class RuncExecutor implements Executor, AsyncDisposable {
   }
 
   async cleanup(): Promise<void> {
-    const state = join(this.#directory, "runtime");
-    for (const id of await readdir(state)) await this.#removeState(id);
+    await this.#directories.removeAll();
     this.#files.forget();
-    await unmountAllBelow(this.#directory);
-    for (const name of await readdir(this.#directory)) {
-      if (name !== "runtime") await rm(join(this.#directory, name), { recursive: true, force: true });
-    }
-  }
-
-  /** Where a container has its bundle, and the runtime what it knows of it. */
-  #placesOf(id: string): readonly [bundle: string, state: string] {
-    return [join(this.#directory, id), join(this.#directory, "runtime", id)];
-  }
-
-  async #removeState(id: string): Promise<void> {
-    await this.#runtime.run(["delete", "--force", id], { logPath: join(this.#directory, "cleanup.log") });
-    await rm(join(this.#directory, "runtime", id), { recursive: true, force: true });
-  }
-
-  async #removeLeftover(id: string): Promise<void> {
-    const [bundle, state] = this.#placesOf(id);
-    if (mayExist(state)) await this.#removeState(id);
-    await unmountAllBelow(bundle);
-    await rm(bundle, { recursive: true, force: true });
   }
 
   /** Tries no more to remove what could not be removed. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#leftovers[Symbol.asyncDispose]();
-  }
-}
-
-/** @throws {BuildError} `failed_precondition` if something stays mounted: removing through it would delete what is mounted. */
-async function unmountAllBelow(directory: string): Promise<void> {
-  await unmountBelow(directory);
-  const left = readMountInfo().find(({ mountPoint }) => mountPoint.startsWith(`${directory}/`));
-  if (left === undefined) return;
-  throw new BuildError("failed_precondition", `Cannot clean up "${directory}": "${left.mountPoint}" is mounted`);
-}
-
-/** Where that cannot be told, something may be there. */
-function mayExist(path: string): boolean {
-  try {
-    return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
-  } catch {
-    return true;
-  }
-}
-
-/** Never recursively: if something is still mounted in it, its content would be deleted. */
-async function removeBundle(directory: string): Promise<void> {
-  for (const entry of await readdir(directory, { withFileTypes: true })) {
-    const path = join(directory, entry.name);
-    if (entry.isDirectory()) await rmdir(path);
-    else await unlink(path);
-  }
-  await rmdir(directory);
-}
-
-function checkId(id: string): void {
-  // It becomes a directory's name and a cgroup's.
-  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(id) || id === "runtime") {
-    throw new BuildError("invalid_argument", `invalid container ID ${JSON.stringify(id.slice(0, 200))}`);
   }
 }
 
