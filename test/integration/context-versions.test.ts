@@ -114,11 +114,11 @@ suite("versions of a context", () => {
   const checksum = async (ref: ImmutableRef): Promise<string> => await parts.cache.contentChecksum(ref, "/", parts);
   /** Syncs once more as if for the first time, and expects the same tree and checksum. */
   const expectFresh = async (version: ImmutableRef, context: string): Promise<void> => {
+    assert.notEqual(parts.cache.getContentDigests(version.id), undefined, "nothing need be read for it");
     await using fresh = await syncOf(context, `fresh ${(count += 1)}`);
     assert.deepEqual(describeTree(await directoryOf(version)), describeTree(await directoryOf(fresh)));
     assert.deepEqual(describeTree(await directoryOf(version)), describeTree(context));
     assert.equal(await checksum(version), await checksum(fresh));
-    assert.notEqual(parts.cache.getContentDigests(version.id), undefined, "nothing was read for it");
   };
 
   test("a new one is made of the tree of the one before, whose files in results stay as they are", async () => {

@@ -10,8 +10,8 @@ import { noProgress } from "@buildkit-ts/progress";
 import type { Snapshotter } from "@buildkit-ts/snapshots";
 import { withoutDiffId } from "./blobs/layer-media-type.ts";
 import { CacheCore } from "./cache-core.ts";
+import type { DigestChanges } from "./content-digest/change-digests.ts";
 import { ContentChecksums } from "./content-digest/content-checksums.ts";
-import type { ContentEntry } from "./content-digest/content-entry.ts";
 import type { ContentListing } from "./content-digest/content-listing.ts";
 import type { FileQuestion } from "./content-digest/list-content.ts";
 import { LocalImmutableRef } from "./local-immutable-ref.ts";
@@ -40,6 +40,9 @@ import type {
 } from "./refs.ts";
 import { takeOver } from "./take-over.ts";
 import { removeUnpacked } from "./trees/remove-unpacked.ts";
+
+/** Digests of a tree's files as the cache keeps them; their form is its own. */
+export type KnownDigests = Uint8Array;
 
 /** What a {@linkcode LocalCacheManager} works with. All of it stays the caller's. */
 export interface LocalCacheOptions {
@@ -292,20 +295,20 @@ export class LocalCacheManager implements CacheManager, AsyncDisposable {
   }
 
   /**
-   * Tells the digests of all that a record's tree holds, by whoever hashed the files while they arrived. No later checksum
-   * reads the tree then.
+   * Tells the digests of a record's tree, by whoever hashed the files while they arrived: how they differ from those of another
+   * tree, or from those of an empty one. What is not told and not known of that one is read when it is asked for.
    */
   async setContentDigests(
     id: string,
-    entries: Iterable<ContentEntry>,
+    digests: { readonly known: KnownDigests | undefined; readonly changes: DigestChanges },
     options: { readonly signal: AbortSignal },
   ): Promise<void> {
-    await this.#checksums.setEntries(this.#core.get(id), entries, options);
+    await this.#checksums.setDigests(this.#core.get(id), digests, options);
   }
 
-  /** What {@linkcode LocalCacheManager.setContentDigests} would take to say the same of another record; undefined unless all is known. */
-  getContentDigests(id: string): ContentEntry[] | undefined {
-    return this.#checksums.getEntries(this.#core.get(id));
+  /** What is known of a record's tree, for another one that differs from it; undefined, if that is nothing. */
+  getContentDigests(id: string): KnownDigests | undefined {
+    return this.#checksums.getDigests(this.#core.get(id));
   }
 
   async pinBlobs(owner: string, digests: readonly Digest[]): Promise<void> {

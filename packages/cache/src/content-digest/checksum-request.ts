@@ -1,10 +1,8 @@
 import type { Digest } from "@buildkit-ts/oci";
-
-import { DigestTree } from "./digest-tree.ts";
 import { FileTreeSource } from "./file-tree-source.ts";
 import type { ChecksumQuery } from "./select-paths.ts";
 import { SourceNeeded, TreeChecksums } from "./tree-checksums.ts";
-import { decodeTree, encodeTree } from "./tree-codec.ts";
+import { TreeMemory } from "./tree-memory.ts";
 
 /** What the worker thread is asked. */
 export interface ChecksumRequest {
@@ -26,13 +24,19 @@ export type ChecksumAnswer =
     };
 
 /** Does a request. Synchronous: it hashes files. */
-export function checksumTree(request: ChecksumRequest, checkAborted: () => void): ChecksumAnswer {
-  const tree = request.known === undefined ? new DigestTree() : decodeTree(request.known);
+export function checksumTree(
+  request: ChecksumRequest,
+  checkAborted: () => void,
+  memory: TreeMemory = new TreeMemory(),
+): ChecksumAnswer {
+  const tree = memory.take(request.known);
   using source = request.root === undefined ? undefined : new FileTreeSource(request.root, checkAborted);
   const checksums = new TreeChecksums(tree, source);
   try {
     const digest = checksums.checksum(request.query);
-    return { kind: "done", digest, known: checksums.hasChanged ? encodeTree(tree) : undefined };
+    if (checksums.hasChanged) return { kind: "done", digest, known: memory.keep(tree) };
+    memory.keepUnchanged(tree, request.known);
+    return { kind: "done", digest, known: undefined };
   } catch (error) {
     if (error instanceof SourceNeeded) return { kind: "sourceNeeded" };
     throw error;

@@ -1,28 +1,25 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { Semaphore, WorkerCalls } from "@buildkit-ts/async";
 import { mountTemporarily } from "@buildkit-ts/mount";
 import { type Digest, digestOf } from "@buildkit-ts/oci";
 import type { CacheCore } from "../cache-core.ts";
 import type { CacheRecord } from "../record/cache-record.ts";
 import type { ChecksumOptions, ContentQuery, ImmutableRef, RefOptions } from "../refs.ts";
-import { byteText, keyPath } from "./byte-text.ts";
+import type { ChangeRequest, DigestChanges } from "./change-digests.ts";
 import type { ChecksumAnswer, ChecksumRequest } from "./checksum-request.ts";
-import type { ContentEntry } from "./content-entry.ts";
 import type { ContentListing } from "./content-listing.ts";
-import { DigestTree, type TreeNode } from "./digest-tree.ts";
+import { DigestTree } from "./digest-tree.ts";
 import type { BytesRequest, FileQuestion, ListRequest } from "./list-content.ts";
 import type { ChecksumQuery } from "./select-paths.ts";
-import { decodeTree, encodeTree } from "./tree-codec.ts";
+import { encodeTree } from "./tree-codec.ts";
 
 const cachedTrees = 20;
-const entriesPerTurn = 1000;
 
 /** Content checksums of records, computed in worker threads and kept with the record. */
 export class ContentChecksums implements AsyncDisposable {
   readonly #core: CacheCore;
   readonly #worker = new WorkerCalls<
-    (ChecksumRequest & { readonly kind: "checksum" }) | ListRequest | BytesRequest,
-    ChecksumAnswer | ContentListing | readonly boolean[]
+    (ChecksumRequest & { readonly kind: "checksum" }) | ListRequest | BytesRequest | ChangeRequest,
+    ChecksumAnswer | ContentListing | readonly boolean[] | Uint8Array | undefined
   >(new URL("./checksum.worker.ts", import.meta.url).href);
   readonly #turns = new Map<string, Semaphore>();
   readonly #trees = new Map<string, Uint8Array>();
@@ -102,32 +99,21 @@ export class ContentChecksums implements AsyncDisposable {
     return await work(mounted.path);
   }
 
-  /** @param entries Of the whole tree, parents before or after what they hold. */
-  async setEntries(
+  /** @param known Of a tree that this one differs from by the changes. */
+  async setDigests(
     record: CacheRecord,
-    entries: Iterable<ContentEntry>,
+    digests: { readonly known: Uint8Array | undefined; readonly changes: DigestChanges },
     options: { readonly signal: AbortSignal },
   ): Promise<void> {
-    const tree = receivedTree();
-    tree.root.kind = "directory";
-    let count = 0;
-    for (const entry of entries) {
-      if (++count % entriesPerTurn === 0) await nextTurn(undefined, options);
-      const path = keyPath(byteText(entry.path));
-      if (path === "") continue;
-      setEntry(tree.ensure(path), entry);
-    }
+    const { known = encodeTree(receivedTree("directory")), changes } = digests;
+    const tree = (await this.#worker.call({ kind: "change", known, changes }, options)) as Uint8Array | undefined;
     this.#core.registry.table.clearChecksums(record.id);
-    this.#storeTree(record.id, encodeTree(tree));
+    if (tree !== undefined && !record.isGone) this.#storeTree(record.id, tree);
   }
 
-  /** The digests that are known of a record's tree; undefined unless all are. */
-  getEntries(record: CacheRecord): ContentEntry[] | undefined {
-    const known = this.#loadTree(record.id);
-    if (known === undefined) return undefined;
-    const entries: ContentEntry[] = [];
-    const isComplete = collectEntries(decodeTree(known).root, "", entries);
-    return isComplete ? entries : undefined;
+  /** What is known of a record's tree; undefined, if that is nothing. */
+  getDigests(record: CacheRecord): Uint8Array | undefined {
+    return this.#trees.get(record.id) ?? this.#core.registry.table.getTree(record.id);
   }
 
   #loadTree(id: string): Uint8Array | undefined {
@@ -140,7 +126,7 @@ export class ContentChecksums implements AsyncDisposable {
   /** What is known of a received tree whose digests nobody kept: it has the same as one whose digests are kept. */
   #initialTree(id: string): Uint8Array | undefined {
     const { recordType } = this.#core.registry.find(id)?.values ?? {};
-    return recordType === "source.local" ? encodeTree(receivedTree()) : undefined;
+    return recordType === "source.local" ? encodeTree(receivedTree("gap")) : undefined;
   }
 
   #storeTree(id: string, tree: Uint8Array): void {
@@ -164,8 +150,9 @@ export class ContentChecksums implements AsyncDisposable {
 }
 
 /** BuildKit gives the root of a received tree no attributes. */
-function receivedTree(): DigestTree {
+function receivedTree(kind: "gap" | "directory"): DigestTree {
   const tree = new DigestTree();
+  tree.root.kind = kind;
   tree.root.header = digestOf("");
   return tree;
 }
@@ -179,22 +166,4 @@ function queryOf(path: string, options: Omit<ContentQuery, "path">): ChecksumQue
     excludePatterns: options.excludePatterns ?? [],
     requiredPaths: options.requiredPaths ?? [],
   };
-}
-
-function setEntry(node: TreeNode, entry: ContentEntry): void {
-  node.kind = entry.kind;
-  if (entry.kind === "directory") node.header = entry.digest;
-  else node.digest = entry.digest;
-  if (entry.kind === "symlink") node.link = byteText(entry.linkname ?? "");
-}
-
-function collectEntries(node: TreeNode, path: string, entries: ContentEntry[]): boolean {
-  if (node.kind === "gap") return false;
-  const digest = node.kind === "directory" ? node.header : node.digest;
-  if (digest === undefined) return false;
-  if (path !== "") {
-    const link = node.kind === "symlink" && { linkname: Buffer.from(node.link, "latin1") };
-    entries.push({ path: Buffer.from(path.slice(1), "latin1"), kind: node.kind, digest, ...link });
-  }
-  return node.children.every((child) => collectEntries(child, `${path}/${child.name}`, entries));
 }

@@ -31,6 +31,10 @@ export class TreeNode {
     this.#sorted = undefined;
   }
 
+  remove(name: string): void {
+    if (this.#children.delete(name)) this.#sorted = undefined;
+  }
+
   /** In the order of their names' bytes. */
   get children(): readonly TreeNode[] {
     this.#sorted ??= [...this.#children.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
@@ -69,6 +73,32 @@ export class DigestTree {
       }
       node = child;
     }
+    return node;
+  }
+
+  /** As {@linkcode DigestTree.ensure}, for somebody who changes the node: digests of all that it is in are forgotten. */
+  change(path: string): TreeNode {
+    this.#forgetOnTheWay(path);
+    const node = this.ensure(path);
+    node.digest = undefined;
+    return node;
+  }
+
+  /** Forgets a path with all that is in it, as something that is not there any more. */
+  remove(path: string): void {
+    const parent = this.#forgetOnTheWay(path);
+    parent?.remove(path.slice(path.lastIndexOf("/") + 1));
+  }
+
+  /** @returns The parent, if it is there. */
+  #forgetOnTheWay(path: string): TreeNode | undefined {
+    let node: TreeNode | undefined = this.root;
+    for (const name of namesOf(path.slice(0, Math.max(0, path.lastIndexOf("/"))))) {
+      node.digest = undefined;
+      node = node.child(name);
+      if (node === undefined) return undefined;
+    }
+    node.digest = undefined;
     return node;
   }
 

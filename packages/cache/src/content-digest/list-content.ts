@@ -1,11 +1,11 @@
 import type { Digest } from "@buildkit-ts/oci";
 import { byteText, keyPath, utf8Text } from "./byte-text.ts";
 import { type ContentListing, type ListedEntry, ListingBuilder } from "./content-listing.ts";
-import { DigestTree, type TreeNode } from "./digest-tree.ts";
+import type { DigestTree, TreeNode } from "./digest-tree.ts";
 import { FileTreeSource } from "./file-tree-source.ts";
 import { type ChecksumQuery, selectPaths } from "./select-paths.ts";
 import { TreeChecksums } from "./tree-checksums.ts";
-import { decodeTree } from "./tree-codec.ts";
+import { TreeMemory } from "./tree-memory.ts";
 
 /** Asks for what some checksums are made of. */
 export interface ListRequest {
@@ -34,8 +34,12 @@ export interface BytesRequest {
 }
 
 /** Lists what the queries select. Synchronous: it reads directories, and files whose digests are not known. */
-export function listContent(request: ListRequest, checkAborted: () => void): ContentListing {
-  const tree = request.known === undefined ? new DigestTree() : decodeTree(request.known);
+export function listContent(
+  request: ListRequest,
+  checkAborted: () => void,
+  memory: TreeMemory = new TreeMemory(),
+): ContentListing {
+  const tree = memory.take(request.known);
   using source = new FileTreeSource(request.root, checkAborted);
   const checksums = new TreeChecksums(tree, source);
   const lister = new Lister(tree, source);
@@ -43,6 +47,7 @@ export function listContent(request: ListRequest, checkAborted: () => void): Con
     checksums.checksum(query);
     lister.add(query);
   }
+  if (!checksums.hasChanged) memory.keepUnchanged(tree, request.known);
   return lister.builder.finish();
 }
 

@@ -1,8 +1,8 @@
 import type {
   CacheManager,
-  ContentEntry,
   HeldMounts,
   ImmutableRef,
+  KnownDigests,
   LocalCacheManager,
   MutableRef,
 } from "@buildkit-ts/cache";
@@ -10,7 +10,7 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import type { ReceiveResult } from "@buildkit-ts/session";
 import { findPlainDirectory, getPlainDirectory } from "../plain-directory.ts";
 import type { SourceContext } from "../source.ts";
-import { mergeDigests } from "./merge-digests.ts";
+import { digestChanges } from "./digest-changes.ts";
 
 const sharedKeyName = "local.sharedKey";
 const unfinishedName = "local.unfinished";
@@ -42,7 +42,7 @@ export class NextVersion implements AsyncDisposable {
   readonly #previous: ImmutableRef | undefined;
   readonly #view: HeldMounts | undefined;
   /** Digests of the version before: taking it over ends what is known of it. */
-  #digests: readonly ContentEntry[] | undefined;
+  #digests: KnownDigests | undefined;
   #opening: Promise<string> | undefined;
   #next: MutableRef | undefined;
   #target: HeldMounts | undefined;
@@ -92,7 +92,7 @@ export class NextVersion implements AsyncDisposable {
     const { cache, description, context } = this.#options;
     const previous = this.#previous;
     const options = { signal: context.signal, description, recordType: "source.local" } as const;
-    this.#digests = previous === undefined ? [] : cache.getContentDigests(previous.id);
+    this.#digests = previous && cache.getContentDigests(previous.id);
     // What is viewed cannot be taken over. If it is not, this hold keeps its files where they are.
     await this.#view?.[Symbol.asyncDispose]();
     const taken = previous === undefined ? undefined : await cache.takeOver(previous, options);
@@ -114,8 +114,11 @@ export class NextVersion implements AsyncDisposable {
     await using committed = new AsyncDisposableStack();
     const version = committed.use(await this.#commit(next));
     this.#isFinished = true;
-    const digests = mergeDigests(this.#digests, result);
-    if (digests !== undefined) await cache.setContentDigests(version.id, digests, { signal: context.signal });
+    const changes = digestChanges(result);
+    // Of a version before that has none, nothing is known of what did not come.
+    const known = this.#digests;
+    if (changes !== undefined && (known !== undefined || previous === undefined))
+      await cache.setContentDigests(version.id, { known, changes }, { signal: context.signal });
     if (previous !== undefined && !this.#isTakenOver) await this.#drop(previous);
     committed.move();
     return version;
