@@ -56,8 +56,13 @@ export function sourceOp(identifier: string, attrs: ReadonlyMap<string, string>)
 
 /** Orders texts by their UTF-8 bytes, as Go's `strings.Compare` does. */
 export function compareBytes(a: string, b: string): number {
+  if (a === b) return 0;
+  // UTF-16 orders code units below the surrogates as UTF-8 orders their bytes.
+  if (!beyondSurrogates.test(a) && !beyondSurrogates.test(b)) return a < b ? -1 : 1;
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
+
+const beyondSurrogates = /[\ud800-\uffff]/;
 
 /** The inputs of one op, each output once. */
 export class InputList {

@@ -29,45 +29,90 @@ const choiceNames: Readonly<Record<string, string>> = {
 /** Fields that are written also if they are zero. */
 const alwaysWritten = new Set(["pb.FileAction.input", "pb.FileAction.secondaryInput", "pb.FileAction.output"]);
 
+/** How one field is written, under its name unless it has no value. */
+interface FieldPlan {
+  readonly name: string;
+  readonly localName: string;
+  readonly encode: (value: unknown) => JsonValue | undefined;
+}
+
+interface ChoicePlan {
+  readonly name: string;
+  readonly localName: string;
+  /** By the name of what is chosen. */
+  readonly fields: ReadonlyMap<string, FieldPlan>;
+}
+
+interface MessagePlan {
+  readonly fields: readonly FieldPlan[];
+  readonly choices: readonly ChoicePlan[];
+}
+
+/** Every step of every build is written, and what there is to know of its fields is always the same. */
+const plans = new WeakMap<DescMessage, MessagePlan>();
+
 /**
  * The message as Go's `encoding/json` writes BuildKit's structs: fields in the order of their numbers under their proto
  * names, zero values left out, bytes in base64.
  */
 export function goStruct(schema: DescMessage, message: Message): { [name: string]: JsonValue } {
   const out: { [name: string]: JsonValue } = {};
-  const fields = message as unknown as Fields;
-  for (const field of schema.fields.toSorted((a, b) => a.number - b.number)) {
-    if (field.oneof !== undefined) continue;
-    const isWritten = alwaysWritten.has(`${schema.typeName}.${field.name}`);
-    const value = fieldValue(field, fields[field.localName], isWritten);
-    if (value !== undefined) out[field.name] = value;
+  const values = message as unknown as Fields;
+  const plan = planOf(schema);
+  for (const { name, localName, encode } of plan.fields) {
+    const value = encode(values[localName]);
+    if (value !== undefined) out[name] = value;
   }
-  for (const oneof of schema.oneofs) {
-    const choice = fields[oneof.localName] as { readonly case?: string; readonly value?: unknown };
-    const field = oneof.fields.find(({ localName }) => localName === choice.case);
-    const value = field === undefined ? undefined : fieldValue(field, choice.value, false);
-    out[choiceNames[schema.typeName] ?? oneof.name] =
-      field === undefined || value === undefined ? {} : { [field.name]: value };
+  for (const { name, localName, fields } of plan.choices) {
+    const choice = values[localName] as { readonly case?: string; readonly value?: unknown };
+    const field = choice.case === undefined ? undefined : fields.get(choice.case);
+    const value = field?.encode(choice.value);
+    out[name] = field === undefined || value === undefined ? {} : { [field.name]: value };
   }
   return out;
 }
 
-function fieldValue(field: DescField, value: unknown, isWritten: boolean): JsonValue | undefined {
+function planOf(schema: DescMessage): MessagePlan {
+  const known = plans.get(schema);
+  if (known !== undefined) return known;
+  const plan = {
+    fields: schema.fields
+      .filter(({ oneof }) => oneof === undefined)
+      .toSorted((a, b) => a.number - b.number)
+      .map((field) => planField(field, alwaysWritten.has(`${schema.typeName}.${field.name}`))),
+    choices: schema.oneofs.map((oneof) => ({
+      name: choiceNames[schema.typeName] ?? oneof.name,
+      localName: oneof.localName,
+      fields: new Map(oneof.fields.map((field) => [field.localName, planField(field, false)])),
+    })),
+  };
+  plans.set(schema, plan);
+  return plan;
+}
+
+function planField(field: DescField, isWritten: boolean): FieldPlan {
+  return { name: field.name, localName: field.localName, encode: fieldEncoder(field, isWritten) };
+}
+
+function fieldEncoder(field: DescField, isWritten: boolean): FieldPlan["encode"] {
   switch (field.fieldKind) {
     case "scalar":
     case "enum":
-      return isWritten || !isZero(value) ? plainValue(value) : undefined;
+      return (value) => (isWritten || !isZero(value) ? plainValue(value) : undefined);
     case "message":
-      return value === undefined ? undefined : goStruct(field.message, value as Message);
-    case "list": {
-      const items = value as readonly unknown[];
-      return items.length === 0 ? undefined : items.map((item) => itemValue(field.message, item));
-    }
-    case "map": {
-      const entries = Object.entries(value as Fields).toSorted(([a], [b]) => (a < b ? -1 : 1));
-      if (entries.length === 0) return undefined;
-      return Object.fromEntries(entries.map(([key, item]) => [key, itemValue(field.message, item)]));
-    }
+      return (value) => (value === undefined ? undefined : goStruct(field.message, value as Message));
+    case "list":
+      return (value) => {
+        const items = value as readonly unknown[];
+        return items.length === 0 ? undefined : items.map((item) => itemValue(field.message, item));
+      };
+    case "map":
+      return (value) => {
+        const entries = Object.entries(value as Fields);
+        if (entries.length === 0) return undefined;
+        const sorted = entries.toSorted(([a], [b]) => (a < b ? -1 : 1));
+        return Object.fromEntries(sorted.map(([key, item]) => [key, itemValue(field.message, item)]));
+      };
   }
 }
 

@@ -28,8 +28,8 @@ export interface SpanEvent {
 
 /** The span in the JSON of Go's `tracetest.SpanStub`: a trace's blob has one such value after the other. */
 export function spanJson(span: Span): string {
-  const library = { Name: span.scope.name, Version: span.scope.version, SchemaURL: "", Attributes: null };
-  return JSON.stringify({
+  const { resource, scope } = span;
+  const own = JSON.stringify({
     Name: span.name,
     SpanContext: contextJson(span.traceId, span.spanId),
     Parent: contextJson(span.parentSpanId === "" ? "" : span.traceId, span.parentSpanId),
@@ -53,10 +53,26 @@ export function spanJson(span: Span): string {
     DroppedEvents: 0,
     DroppedLinks: 0,
     ChildSpanCount: 0,
-    Resource: attributesJson(span.resource),
-    InstrumentationScope: library,
-    InstrumentationLibrary: library,
   });
+  const library = sharedText(scope, () => ({
+    Name: scope.name,
+    Version: scope.version,
+    SchemaURL: "",
+    Attributes: null,
+  }));
+  const shared = `"Resource":${sharedText(resource, () => attributesJson(resource))},"InstrumentationScope":${library}`;
+  return `${own.slice(0, -1)},${shared},"InstrumentationLibrary":${library}}`;
+}
+
+/** Of what all spans of a process say alike. */
+const sharedTexts = new WeakMap<object, string>();
+
+function sharedText(part: object, describe: () => object): string {
+  const known = sharedTexts.get(part);
+  if (known !== undefined) return known;
+  const text = JSON.stringify(describe());
+  sharedTexts.set(part, text);
+  return text;
 }
 
 function contextJson(traceId: string, spanId: string): object {

@@ -39,6 +39,9 @@ export function execCacheMap(
 }
 
 function normalize(op: opspb.ExecOp): opspb.ExecOp {
+  // Most steps have nothing that is left out but their root, and a copy of all of them costs more than the rest of the key.
+  const isPlain = op.meta?.extraHosts.length === 0 && op.meta.proxyEnv === undefined;
+  if (isPlain && op.mounts.length === 1 && op.mounts.every(isPlainRoot)) return { ...op, mounts: [] };
   const copy = clone(opspb.ExecOpSchema, op);
   for (const host of copy.meta?.extraHosts ?? []) host.IP = "";
   if (copy.meta !== undefined) delete copy.meta.proxyEnv;
