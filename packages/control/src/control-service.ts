@@ -45,7 +45,7 @@ export function controlService(options: ControlServiceOptions): Partial<ServiceI
     }),
     status: serverStream(async function* (request, context) {
       sendTime(context);
-      const log = history.isActive(request.Ref) ? undefined : history.findLog(request.Ref);
+      const log = await history.findLog(request.Ref);
       if (log !== undefined) {
         yield* statusMessages(log);
         return;
@@ -72,7 +72,7 @@ export function controlService(options: ControlServiceOptions): Partial<ServiceI
       else if (request.Finalize) {
         history.finalize(request.Ref);
         await traces.finalize(request.Ref);
-      } else history.update(request.Ref, { pinned: request.Pinned });
+      } else await history.update(request.Ref, { pinned: request.Pinned });
       return create(controlpb.UpdateBuildHistoryResponseSchema);
     }),
   };

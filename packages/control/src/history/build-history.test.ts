@@ -54,4 +54,49 @@ suite("BuildHistory", () => {
     await adding;
     assert.deepEqual(await Array.fromAsync(content.walk()), []);
   });
+
+  test("has the record on the disk at once, and shows it when its documents are there", async () => {
+    const { blobs, content, reached, go } = slowBlobs();
+    using database = new DatabaseSync(":memory:");
+    const history = new BuildHistory({ database, blobs, errors: { report: assert.fail } });
+    const record = create(controlpb.BuildHistoryRecordSchema, { Ref: "it" });
+    const document = {
+      platform: undefined,
+      mediaType: "text/plain",
+      bytes: Buffer.from("how"),
+      annotations: { a: "b" },
+    };
+    history.start(record);
+    history.complete(record, Buffer.from("log"), [document]);
+    assert.equal(database.prepare("SELECT count(*) AS n FROM build_history").get()?.["n"], 1);
+    await reached;
+    const request = create(controlpb.BuildHistoryRequestSchema, { EarlyExit: true, Ref: "it" });
+    const options = { signal: new AbortController().signal, now: 0 };
+    const asked = [
+      Array.fromAsync(history.listen(request, options)).then(([event]) => event?.record?.Result?.Attestations.length),
+      history.findLog("it").then((log) => Buffer.from(log ?? []).toString()),
+      history.update("it", { pinned: true }).then(() => "pinned"),
+    ];
+    assert.equal(await Promise.race([...asked, new Promise((resolve) => setImmediate(resolve))]), undefined);
+    go();
+    assert.deepEqual(await Promise.all(asked), [1, "log", "pinned"]);
+    assert.equal((await Array.fromAsync(content.walk())).length, 1);
+    await history.delete("it");
+    assert.deepEqual(await Array.fromAsync(content.walk()), []);
+  });
+
+  test("shows a record whose documents cannot be stored", async () => {
+    using database = new DatabaseSync(":memory:");
+    const reports: string[] = [];
+    const errors = { report: (error: unknown) => void reports.push(String(error)) };
+    const blobs = { add: async () => await Promise.reject(new Error("no space")) } as unknown as HistoryBlobs;
+    const history = new BuildHistory({ database, blobs, errors });
+    const record = create(controlpb.BuildHistoryRecordSchema, { Ref: "it" });
+    history.start(record);
+    history.complete(record, new Uint8Array(), [
+      { platform: undefined, mediaType: "text/plain", bytes: Buffer.from("how"), annotations: {} },
+    ]);
+    assert.equal((await history.findLog("it"))?.length, 0);
+    assert.deepEqual(reports, ["Error: no space"]);
+  });
 });

@@ -35,7 +35,9 @@ const { STARTED, COMPLETE, DELETED } = controlpb.BuildHistoryEventType;
  *
  *     start() ──▶ active ──complete()──▶ stored ──delete() or limits──▶ gone
  *
- * A stored record goes only when it exceeds both limits and nobody pinned it.
+ * A record is on the disk when complete() returns. Documents follow, since no client shall wait for their bytes; whoever asks
+ * for the record waits for them, so that nobody sees it without. A stored record goes only when it exceeds both limits and
+ * nobody pinned it.
  */
 export class BuildHistory {
   readonly #database: DatabaseSync;
@@ -43,6 +45,8 @@ export class BuildHistory {
   readonly #blobs: HistoryBlobs;
   readonly #errors: ErrorReporter;
   readonly #active = new Map<string, controlpb.BuildHistoryRecord>();
+  /** By build: documents that are being added. */
+  readonly #attaching = new Map<string, Promise<void>>();
   /** By build: traces that are being added. */
   readonly #adding = new Map<string, Promise<void>>();
   readonly #events = new EventEmitter({ captureRejections: false }).setMaxListeners(0);
@@ -70,9 +74,11 @@ export class BuildHistory {
     this.#emit(STARTED, record);
   }
 
-  /** Stores the finished record, with its status messages as one length-framed blob. */
-  complete(record: controlpb.BuildHistoryRecord, log: Uint8Array): void {
-    this.#active.delete(record.Ref);
+  /**
+   * Stores the finished record, with its status messages as one length-framed blob. How the result came to be is stored as
+   * blobs after that, by platform of the result.
+   */
+  complete(record: controlpb.BuildHistoryRecord, log: Uint8Array, documents: readonly RecordedDocument[] = []): void {
     try {
       this.#save(record, log);
       this.#collect();
@@ -80,7 +86,36 @@ export class BuildHistory {
       // On a full disk, say: what was built is worth more than the note of it.
       this.#errors.report(error, "storing the record of a build");
     }
+    const { Ref: ref } = record;
+    if (documents.length === 0) this.#end(record);
+    else this.#attaching.set(ref, this.#attach(record, documents));
+  }
+
+  #end(record: controlpb.BuildHistoryRecord): void {
+    this.#attaching.delete(record.Ref);
+    this.#active.delete(record.Ref);
     this.#emit(COMPLETE, record);
+  }
+
+  async #attach(record: controlpb.BuildHistoryRecord, documents: readonly RecordedDocument[]): Promise<void> {
+    try {
+      for (const { platform, ...document } of documents) {
+        const blob = await this.#blobs.add(record.Ref, document, { signal: noSignal });
+        attestationsOf(record, platform).push(describe(blob, document.annotations));
+      }
+      this.#save(record, undefined);
+    } catch (error) {
+      // The build is worth more than the note of it.
+      this.#errors.report(error, "storing the provenance of a build");
+    } finally {
+      this.#end(record);
+    }
+  }
+
+  /** Waits for the documents of a record that is stored; of all such records, without a build. */
+  async settled(ref = ""): Promise<void> {
+    if (ref !== "") await this.#attaching.get(ref);
+    else await Promise.all(this.#attaching.values());
   }
 
   /**
@@ -100,20 +135,14 @@ export class BuildHistory {
     }
   }
 
-  /** Puts into a record that is not complete yet how the result came to be, as blobs, by platform of the result. */
-  async addDocuments(
-    record: controlpb.BuildHistoryRecord,
-    create: () => Promise<readonly RecordedDocument[]>,
-  ): Promise<void> {
+  /** What is to be stored of how a result came to be; nothing, if it cannot be said. */
+  async createDocuments(create: () => Promise<readonly RecordedDocument[]>): Promise<readonly RecordedDocument[]> {
     try {
-      const options = { signal: noSignal };
-      for (const { platform, ...document } of await create()) {
-        const blob = await this.#blobs.add(record.Ref, document, options);
-        attestationsOf(record, platform).push(describe(blob, document.annotations));
-      }
+      return await create();
     } catch (error) {
       // The build is worth more than the note of it.
-      this.#errors.report(error, "storing the provenance of a build");
+      this.#errors.report(error, "describing the provenance of a build");
+      return [];
     }
   }
 
@@ -147,18 +176,17 @@ export class BuildHistory {
     this.#active.delete(ref);
   }
 
-  isActive(ref: string): boolean {
-    return this.#active.has(ref);
-  }
-
-  /** The stored status messages of a finished build. */
-  findLog(ref: string): Uint8Array | undefined {
+  /** The stored status messages of a finished build; undefined of others. */
+  async findLog(ref: string): Promise<Uint8Array | undefined> {
+    await this.settled(ref);
+    if (this.#active.has(ref)) return undefined;
     const row = this.#database.prepare("SELECT log FROM build_history WHERE ref = ?").get(ref);
     return row?.["log"] instanceof Uint8Array ? row["log"] : undefined;
   }
 
   /** @throws {BuildError} `not_found` */
-  update(ref: string, change: { readonly pinned: boolean }): void {
+  async update(ref: string, change: { readonly pinned: boolean }): Promise<void> {
+    await this.settled(ref);
     const record = this.#find(ref);
     if (record === undefined)
       throw new BuildError("not_found", `failed to retrieve bucket: build history record ${ref} not found`);
@@ -172,6 +200,7 @@ export class BuildHistory {
 
   /** Adds the trace to a stored record. A record that is gone by now needs none. */
   async addTrace(ref: string, bytes: Uint8Array): Promise<void> {
+    await this.settled(ref);
     if (this.#find(ref) === undefined) return;
     const adding = this.#addTrace(ref, bytes).finally(() => this.#adding.delete(ref));
     this.#adding.set(ref, adding);
@@ -193,6 +222,7 @@ export class BuildHistory {
 
   /** Deletes a stored record, with all that only it has. @throws {BuildError} `not_found` */
   async delete(ref: string): Promise<void> {
+    await this.settled(ref);
     const record = this.#find(ref);
     if (record === undefined)
       throw new BuildError("not_found", `failed to retrieve bucket: build history record ${ref} not found`);
@@ -221,6 +251,7 @@ export class BuildHistory {
     options: { readonly signal: AbortSignal; readonly now: number },
   ): AsyncIterable<controlpb.BuildHistoryEvent> {
     const matches = compileHistoryFilter(request.Filter, options.now);
+    await this.settled(request.Ref);
     // Subscribed before the snapshot is taken, so that nothing falls between the two.
     const live = request.EarlyExit ? undefined : on(this.#events, "event", { signal: options.signal });
     const wanted = (record: controlpb.BuildHistoryRecord): boolean => request.Ref === "" || request.Ref === record.Ref;

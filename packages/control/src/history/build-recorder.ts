@@ -85,7 +85,7 @@ export class BuildRecorder {
   }
 
   /**
-   * Ends the job's progress and stores the record, once: it is complete before the client hears of the build's end.
+   * Ends the job's progress and stores the record, once: it is on the disk before the client hears of the build's end.
    */
   async finish(outcome: Outcome): Promise<void> {
     if (this.#internal || this.#isFinished) return;
@@ -103,9 +103,10 @@ export class BuildRecorder {
       record.ExporterResponse = { ...outcome.response };
       record.Result = resultInfo(outcome.outputs);
     } else await this.#history.addError(record, outcome.error);
-    if (outcome.documents !== undefined) await this.#history.addDocuments(record, outcome.documents);
+    const { documents } = outcome;
+    const made = documents === undefined ? [] : await this.#history.createDocuments(documents);
     await this.#history.addExplanations(record, [...this.#explanations.values()]);
-    this.#history.complete(record, this.#log.bytes());
+    this.#history.complete(record, this.#log.bytes(), made);
     this.#traces.keep(record.Ref, this.#trace, "error" in outcome ? { error: outcome.error } : {});
   }
 }
