@@ -26,6 +26,7 @@ import { healthService } from "./wire/health-service.ts";
 import { maxMessageBytes } from "./wire/message-limit.ts";
 import { SessionStream } from "./wire/session-stream.ts";
 import { connectErrorFrom } from "./wire/status-from-error.ts";
+import { divertFrom, tapConnections } from "./wire/tapped-server.ts";
 import { unknownMethod } from "./wire/unknown-method.ts";
 
 /** Node leaves a connection's window at 64 KiB, which holds a context upload to a tenth of what the machine can. */
@@ -48,7 +49,12 @@ export interface ControlServerOptions extends ControlServiceOptions {
 type Handler = (request: Http2ServerRequest, response: Http2ServerResponse) => void;
 
 const http2Options = {
-  settings: { initialWindowSize: streamWindowBytes, maxConcurrentStreams: 10_000, maxHeaderListSize: 1 << 20 },
+  settings: {
+    initialWindowSize: streamWindowBytes,
+    maxFrameSize: 16_384,
+    maxConcurrentStreams: 10_000,
+    maxHeaderListSize: 1 << 20,
+  },
   maxSessionMemory: 1024,
   maxHeaderListPairs: 100_000,
   maxSendHeaderBlockLength: 1 << 20,
@@ -56,17 +62,13 @@ const http2Options = {
 
 /** A server for one listener; the caller calls `listen` and `close`. */
 export function createControlServer(options: ControlServerOptions): Http2Server {
-  return tune(createServer(http2Options, createHandler(options)));
+  return tapConnections(tune(createServer(http2Options, createHandler(options))), "connection", http2Options);
 }
 
 /** The same with TLS, for HTTP/2 only. */
 export function createSecureControlServer(options: ControlServerOptions, tls: SecureServerOptions): Http2SecureServer {
   const server = tune(createSecureServer({ ...http2Options, ...tls, allowHTTP1: false }, createHandler(options)));
-  // docker-buildx negotiates no protocol, which Node would take for HTTP/1.1; it speaks HTTP/2 all the same.
-  server.prependListener("secureConnection", (socket) => {
-    if (socket.alpnProtocol === false) socket.alpnProtocol = "h2";
-  });
-  return server;
+  return tapConnections(server, "secureConnection", http2Options);
 }
 
 function tune<S extends Http2Server | Http2SecureServer>(server: S): S {
@@ -118,7 +120,7 @@ function acceptSession(request: Http2ServerRequest, options: ControlServerOption
       ...(error !== undefined && { "grpc-message": encodeURIComponent(error.rawMessage) }),
     });
   });
-  const connection = new SessionStream(stream);
+  const connection = new SessionStream(stream, divertFrom(stream));
   const serve = async (): Promise<void> => {
     try {
       await options.sessions.handle(connection, metadataOf(request.rawHeaders), { signal: options.signal });

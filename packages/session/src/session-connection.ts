@@ -34,7 +34,7 @@ export class SessionConnection implements SessionCaller {
     this.#methods = new Set(methods.map((method) => method.toLowerCase()));
     this.#policy = healthPolicy(firstValue(metadata, "x-buildkit-session-health-custom-timeout"));
     this.#clock = clock;
-    this.#tap = new DataTap(connection);
+    this.#tap = new DataTap(connection, { role: "client", settings: bulkSessionOptions.settings });
     this.http2 = connect("http://localhost", { ...bulkSessionOptions, createConnection: () => this.#tap });
     this.http2.once("connect", widenWindow);
     connection.on("data", (chunk: Buffer) => {
@@ -65,7 +65,11 @@ export class SessionConnection implements SessionCaller {
   }
 
   divert(stream: ClientHttp2Stream, onData: (data: Buffer) => void): DivertedData | undefined {
-    return stream.id === undefined ? undefined : this.#tap.divert(stream.id, onData);
+    if (stream.id === undefined) return undefined;
+    return this.#tap.divert(stream.id, (data) => {
+      onData(data);
+      return undefined;
+    });
   }
 
   /** Ends the session; everything that goes on in it fails. Idempotent. */

@@ -1,6 +1,7 @@
 import type { ServerHttp2Stream } from "node:http2";
 import { Duplex } from "node:stream";
 import { BuildError } from "@buildkit-ts/errdefs";
+import type { DataTaker, DivertedData } from "@buildkit-ts/session";
 
 /** Larger writes are cut: a message must stay far below gRPC's limit of 16 MiB. */
 const maxChunkBytes = 256 * 1024;
@@ -12,32 +13,73 @@ const dataTag = 0x0a;
 /**
  * The byte stream inside `Control.Session`: gRPC messages of type `BytesMessage`, whose data are handed on as they come.
  *
- * Works on the HTTP/2 stream itself, without a protobuf message per chunk: a 1 GB context goes through here.
+ * Works on the HTTP/2 stream itself, or beside it on what a tap diverts of it, without a protobuf message per chunk: a 1 GB
+ * context goes through here. What a reader that flows is given is only valid until its listener returns.
  */
 export class SessionStream extends Duplex {
   readonly #stream: ServerHttp2Stream;
   readonly #parser = new FrameParser((data) => this.#onData(data));
+  readonly #diverted: DivertedData | undefined;
+  /** Diverted bytes that came before all of those that belong before them. */
+  readonly #early: Buffer[] = [];
+  #bytesBefore: number;
+  #untaken = 0;
+  #isFull = false;
 
-  constructor(stream: ServerHttp2Stream) {
+  /** @param divert Has the stream's data given to `onData`, where that is possible. */
+  constructor(stream: ServerHttp2Stream, divert?: (onData: DataTaker) => DivertedData | undefined) {
     super({ readableHighWaterMark: 1 << 20, writableHighWaterMark: 1 << 20 });
     this.#stream = stream;
+    this.#diverted = divert?.((data) => this.#onDiverted(data));
+    this.#bytesBefore = this.#diverted?.bytesBefore ?? 0;
     stream.on("data", (chunk: Buffer) => {
-      try {
-        this.#parser.push(chunk);
-      } catch (error) {
-        this.destroy(error as Error);
-      }
+      this.#bytesBefore -= chunk.length;
+      this.#parse(chunk);
+      if (this.#bytesBefore <= 0) for (const data of this.#early.splice(0)) this.#take(data);
+      if (this.#isFull) stream.pause();
     });
     stream.on("end", () => this.push(null));
     stream.on("error", (error) => this.destroy(error));
     stream.on("close", () => this.destroy());
   }
 
+  #onDiverted(data: Buffer): "keep" | undefined {
+    if (this.#bytesBefore > 0) {
+      this.#early.push(data);
+      return "keep";
+    }
+    this.#take(data);
+    // What was not read at once lies in the queue.
+    return this.readableLength > 0 ? "keep" : undefined;
+  }
+
+  #take(data: Buffer): void {
+    this.#parse(data);
+    this.#untaken += data.length;
+    if (!this.#isFull) this.#tellTaken();
+  }
+
+  #tellTaken(): void {
+    this.#diverted?.taken(this.#untaken);
+    this.#untaken = 0;
+  }
+
+  #parse(bytes: Buffer): void {
+    if (this.destroyed) return;
+    try {
+      this.#parser.push(bytes);
+    } catch (error) {
+      this.destroy(error as Error);
+    }
+  }
+
   #onData(data: Buffer): void {
-    if (!this.push(data)) this.#stream.pause();
+    this.#isFull = !this.push(data);
   }
 
   override _read(): void {
+    this.#isFull = false;
+    this.#tellTaken();
     this.#stream.resume();
   }
 
@@ -64,6 +106,7 @@ export class SessionStream extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#diverted?.[Symbol.dispose]();
     if (!this.#stream.destroyed && !this.#stream.writableEnded) this.#stream.end();
     done(error);
   }

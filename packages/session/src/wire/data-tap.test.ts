@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { duplexPair } from "node:stream";
+import { duplexPair, PassThrough } from "node:stream";
 import { suite, test } from "node:test";
 import { receiveFiles } from "../receive-files.ts";
 import { shareDirectories } from "../serving/file-sync.ts";
@@ -51,16 +51,18 @@ suite("DataTap", () => {
 
   test("tells the peer that it may send more once data were dealt with", async () => {
     const [ours, theirs] = duplexPair();
-    await using tap = new DataTap(ours);
+    await using tap = new DataTap(ours, { role: "client", settings: bulkSessionOptions.settings });
     tap.resume();
     const received = Promise.withResolvers<void>();
     let bytes = 0;
     using diverted = tap.divert(5, ({ length }) => {
       bytes += length;
       if (bytes === maxFrameSize) received.resolve();
+      return undefined;
     });
     theirs.write(dataFrame(5, maxFrameSize));
     await received.promise;
+    assert.ok(diverted !== undefined);
     diverted.taken(maxFrameSize - 1);
     assert.equal(theirs.read(), null);
     diverted.taken(1);
@@ -74,9 +76,55 @@ suite("DataTap", () => {
     assert.deepEqual([updates.readUInt32BE(18), updates.readUInt32BE(22)], [5, maxFrameSize]);
   });
 
+  test("gives the memory of a socket's chunks back unless their reader keeps them", async () => {
+    for (const answer of ["keep", undefined] as const) {
+      const socket = new PassThrough();
+      await using tap = new DataTap(socket, { role: "client", settings: bulkSessionOptions.settings, isSocket: true });
+      tap.resume();
+      const given = Promise.withResolvers<Buffer>();
+      using _diverted = tap.divert(5, (data) => {
+        given.resolve(data);
+        return answer;
+      });
+      const chunk = dataFrame(5, 1 << 16);
+      socket.write(chunk);
+      assert.equal((await given.promise).length === 0, answer === undefined);
+    }
+  });
+
+  test("counts what went to a server's HTTP/2 before a stream was diverted, as long as it may send more", async () => {
+    const [ours, theirs] = duplexPair();
+    await using tap = new DataTap(ours, { role: "server", settings: bulkSessionOptions.settings });
+    const passed: Buffer[] = [];
+    tap.on("data", (chunk: Buffer) => void passed.push(chunk));
+    const end = dataFrame(3, 50);
+    end[4] = 0x1;
+    const before = Buffer.concat([Buffer.alloc(24), dataFrame(1, 100), end, dataFrame(1, 200)]);
+    theirs.write(before);
+    while (Buffer.concat(passed).length < before.length) await once(tap, "data");
+    assert.equal(tap.divert(1, () => undefined)?.bytesBefore, 300);
+    assert.equal(tap.divert(3, () => undefined)?.bytesBefore, 0);
+  });
+
+  test("passes the end of a stream in a later turn than what came with it", async () => {
+    const [ours, theirs] = duplexPair();
+    const tap = new DataTap(ours, { role: "client", settings: bulkSessionOptions.settings });
+    const [answer, end] = [dataFrame(1, 100), dataFrame(1, 0)];
+    end[4] = 0x1;
+    const passed: number[] = [];
+    tap.on("data", ({ length }: Buffer) => {
+      passed.push(length);
+      process.nextTick(() => passed.push(0));
+    });
+    theirs.write(Buffer.concat([answer, end]));
+    while (passed.length < 3) await once(tap, "data");
+    tap.destroy();
+    assert.deepEqual(passed.slice(0, 3), [answer.length, 0, end.length]);
+  });
+
   test("ends a connection whose peer sends more than it may", async () => {
     const [ours, theirs] = duplexPair();
-    const tap = new DataTap(ours);
+    const tap = new DataTap(ours, { role: "client", settings: bulkSessionOptions.settings });
     using _diverted = tap.divert(5, () => undefined);
     const failed = once(tap, "error");
     for (let sent = 0; sent <= initialWindowSize; sent += maxFrameSize) theirs.write(dataFrame(5, maxFrameSize));

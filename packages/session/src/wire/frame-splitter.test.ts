@@ -35,7 +35,10 @@ function split(
     if (id !== taken) return undefined;
     frameBytes += sizes.frameBytes;
     paddingBytes += sizes.paddingBytes;
-    return (piece) => void data.push(Buffer.from(piece));
+    return (piece) => {
+      data.push(Buffer.from(piece));
+      return undefined;
+    };
   };
   const splitter = new FrameSplitter(
     { takerOf, pass: (piece) => void passed.push(Buffer.from(piece)) },
@@ -86,6 +89,46 @@ suite("FrameSplitter", () => {
       assert.equal(data.toString(), "ab");
       assert.deepEqual([frameBytes, paddingBytes], [payload.length, 3]);
       assert.deepEqual(passed, encode({ type: 0, flags: endOfStream, streamId: taken, payload: Buffer.alloc(0) }));
+    }
+  });
+
+  test("passes a client's preface and says which streams have had their last frame", () => {
+    const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    const frames = [
+      encode({ type: 1, flags: 0, streamId: 1, payload: Buffer.from("head") }),
+      encode({ type: 1, flags: endOfStream, streamId: 5, payload: Buffer.from("head") }),
+      encode({ type: 0, flags: endOfStream, streamId: 1, payload: Buffer.from("data") }),
+      encode({ type: 3, flags: 0, streamId: 7, payload: Buffer.alloc(4) }),
+      // The flag of a frame of settings says something else.
+      encode({ type: 4, flags: endOfStream, streamId: 0, payload: Buffer.alloc(0) }),
+    ];
+    const bytes = Buffer.concat([preface, ...frames]);
+    for (let length = 1; length <= bytes.length; length += 1) {
+      const ended: number[] = [];
+      const passed: Buffer[] = [];
+      const splitter = new FrameSplitter(
+        {
+          takerOf: () => undefined,
+          onLast: (id) => void ended.push(id),
+          pass: (piece) => void passed.push(Buffer.from(piece)),
+        },
+        { maxFrameBytes: 100, prefaceBytes: preface.length },
+      );
+      for (let at = 0; at < bytes.length; at += length)
+        assert.equal(splitter.push(bytes.subarray(at, at + length)), false);
+      assert.deepEqual(ended, [5, 1, 7]);
+      assert.deepEqual(Buffer.concat(passed), bytes);
+    }
+  });
+
+  test("says whether a taker keeps what it was given", () => {
+    const bytes = encode({ type: 0, flags: 0, streamId: taken, payload: Buffer.from("data") });
+    for (const answer of ["keep", undefined] as const) {
+      const splitter = new FrameSplitter(
+        { takerOf: () => () => answer, pass: () => undefined },
+        { maxFrameBytes: 100 },
+      );
+      assert.equal(splitter.push(bytes), answer === "keep");
     }
   });
 

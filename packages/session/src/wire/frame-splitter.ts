@@ -2,6 +2,8 @@ import { BuildError } from "@buildkit-ts/errdefs";
 
 const headBytes = 9;
 const dataFrame = 0;
+const headersFrame = 1;
+const resetFrame = 3;
 const endOfStream = 0x1;
 const padded = 0x8;
 
@@ -15,12 +17,17 @@ export interface FrameParts {
     streamId: number,
     sizes: { readonly frameBytes: number; readonly paddingBytes: number },
   ) => DataTaker | undefined;
-  /** All other bytes, in their order and in pieces of any size. */
+  /** Told when the peer says that it sends no more on a stream: after all is passed that came before its last frame. */
+  readonly onLast?: (streamId: number) => void;
+  /** All other bytes, in their order and in pieces of any size, each valid until the call returns. */
   readonly pass: (bytes: Buffer) => void;
 }
 
-/** Called with data as they come, in pieces of any size, each valid until the call returns. */
-export type DataTaker = (data: Buffer) => void;
+/**
+ * Called with data as they come, in pieces of any size. Who answers `keep` goes on using the piece; of others its memory
+ * is free for something else.
+ */
+export type DataTaker = (data: Buffer) => "keep" | undefined;
 
 /**
  * Takes the data of chosen streams out of what comes on an HTTP/2 connection.
@@ -35,14 +42,28 @@ export class FrameSplitter {
   #left = 0;
   #paddingLeft = 0;
   #end: Buffer | undefined;
+  /** The stream whose last frame has begun, until that is told. */
+  #ended: number | undefined;
+  #isKept = false;
 
-  constructor(parts: FrameParts, options: { readonly maxFrameBytes: number }) {
+  /** @param options.prefaceBytes What comes before the first frame, and is passed; none by default. */
+  constructor(parts: FrameParts, options: { readonly maxFrameBytes: number; readonly prefaceBytes?: number }) {
     this.#parts = parts;
     this.#maxFrameBytes = options.maxFrameBytes;
+    this.#left = options.prefaceBytes ?? 0;
   }
 
-  /** @throws {BuildError} `invalid_argument`, for a frame to be taken that is malformed. */
-  push(chunk: Buffer): void {
+  /**
+   * @returns Whether anybody goes on using the chunk.
+   * @throws {BuildError} `invalid_argument`, for a frame to be taken that is malformed.
+   */
+  push(chunk: Buffer): boolean {
+    this.#isKept = false;
+    this.#split(chunk);
+    return this.#isKept;
+  }
+
+  #split(chunk: Buffer): void {
     const bytes = this.#held === undefined ? chunk : Buffer.concat([this.#held, chunk]);
     this.#held = undefined;
     // Frames that pass go on together.
@@ -54,35 +75,43 @@ export class FrameSplitter {
         continue;
       }
       const begun = this.#begin(bytes, at);
-      if (begun !== 0 && this.#taker === undefined) {
+      const isPassed = begun !== 0 && this.#taker === undefined;
+      if (isPassed && this.#ended === undefined) {
         at += begun;
         continue;
       }
       if (passFrom < at) this.#parts.pass(bytes.subarray(passFrom, at));
+      passFrom = at;
+      this.#tellEnded();
       if (begun === 0) {
         // Some bytes of a head: the chunk may be large, so they are copied.
         this.#held = Buffer.from(bytes.subarray(at));
         return;
       }
       at += begun;
+      if (isPassed) continue;
       passFrom = at;
       this.#finishEmpty();
     }
     if (passFrom < bytes.length) this.#parts.pass(bytes.subarray(passFrom));
   }
 
+  #tellEnded(): void {
+    if (this.#ended !== undefined) this.#parts.onLast?.(this.#ended);
+    this.#ended = undefined;
+  }
+
   /** Reads a frame's head at `at`; gives its length, or 0 if it is not all there. */
   #begin(bytes: Buffer, at: number): number {
     if (bytes.length - at < headBytes) return 0;
-    const length = bytes.readUIntBE(at, 3);
-    const flags = bytes[at + 4] ?? 0;
-    const isData = bytes[at + 3] === dataFrame;
+    const { length, type, flags, streamId } = readHead(bytes, at);
+    const isData = type === dataFrame;
     const hasPadding = isData && (flags & padded) !== 0 && length > 0;
     if (hasPadding && bytes.length - at === headBytes) return 0;
-    const streamId = bytes.readUInt32BE(at + 5) & 0x7fff_ffff;
     const paddingBytes = hasPadding ? 1 + bytes.readUInt8(at + headBytes) : 0;
     this.#taker = isData ? this.#parts.takerOf(streamId, { frameBytes: length, paddingBytes }) : undefined;
     this.#left = length;
+    this.#ended = isLast(type, flags) ? streamId : undefined;
     if (this.#taker === undefined) return headBytes;
     if (length > this.#maxFrameBytes) throw malformed(`a frame of ${length} bytes`);
     this.#end = (flags & endOfStream) === 0 ? undefined : emptyFrame(streamId);
@@ -97,7 +126,7 @@ export class FrameSplitter {
   #body(bytes: Buffer, at: number): number {
     const end = Math.min(bytes.length, at + this.#left);
     this.#left -= end - at;
-    if (this.#taker !== undefined && end > at) this.#taker(bytes.subarray(at, end));
+    if (this.#taker !== undefined && end > at && this.#taker(bytes.subarray(at, end)) === "keep") this.#isKept = true;
     const paddingEnd = this.#left > 0 ? end : Math.min(bytes.length, end + this.#paddingLeft);
     this.#paddingLeft -= paddingEnd - end;
     this.#finishEmpty();
@@ -110,6 +139,20 @@ export class FrameSplitter {
     this.#end = undefined;
     this.#parts.pass(frame);
   }
+}
+
+function readHead(bytes: Buffer, at: number): { length: number; type: number; flags: number; streamId: number } {
+  return {
+    length: bytes.readUIntBE(at, 3),
+    type: bytes[at + 3] ?? 0,
+    flags: bytes[at + 4] ?? 0,
+    streamId: bytes.readUInt32BE(at + 5) & 0x7fff_ffff,
+  };
+}
+
+function isLast(type: number, flags: number): boolean {
+  if (type === resetFrame) return true;
+  return (type === dataFrame || type === headersFrame) && (flags & endOfStream) !== 0;
 }
 
 function emptyFrame(streamId: number): Buffer {
