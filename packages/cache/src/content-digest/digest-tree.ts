@@ -1,4 +1,5 @@
 import type { Digest } from "@buildkit-ts/oci";
+import type { HashedAttributes } from "@buildkit-ts/tar";
 
 /**
  * One path of a {@linkcode DigestTree}. Names and links are byte strings (one character per byte), so that their order is
@@ -14,6 +15,8 @@ export class TreeNode {
   /** Of a directory's own attributes. */
   header: Digest | undefined;
   link = "";
+  /** What the digest stands for beside the content, once somebody has looked. It is no part of the tree's code. */
+  attributes: HashedAttributes | undefined;
   readonly #children = new Map<string, TreeNode>();
   #sorted: readonly TreeNode[] | undefined;
 
@@ -81,6 +84,7 @@ export class DigestTree {
     this.#forgetOnTheWay(path);
     const node = this.ensure(path);
     node.digest = undefined;
+    node.attributes = undefined;
     return node;
   }
 

@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { chmodSync, chownSync, lstatSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { suite, test } from "node:test";
 import type { Digest } from "@buildkit-ts/oci";
 import { makeTestRoot } from "../testing/test-cache.ts";
-import { type ContentListing, decodeDirectory } from "./content-listing.ts";
+import { changeDigests } from "./change-digests.ts";
+import { checksumTree } from "./checksum-request.ts";
+import { type ContentListing, decodeDirectory, type ListedEntry } from "./content-listing.ts";
 import { compareBytes, listContent } from "./list-content.ts";
 import type { ChecksumQuery } from "./select-paths.ts";
+import { TreeMemory } from "./tree-memory.ts";
 
 const query = (path: string, more: Partial<ChecksumQuery> = {}): ChecksumQuery => ({
   path,
@@ -90,6 +93,34 @@ suite("listContent()", () => {
     const added = [...after.directories.keys()].filter((digest) => !before.directories.has(digest));
     assert.deepEqual(added, [after.root]);
   });
+});
+
+test("listContent() of a tree that is remembered shows what has changed since", () => {
+  using root = makeTestRoot();
+  makeTree(root.path);
+  const memory = new TreeMemory();
+  const top = query("/");
+  const answer = checksumTree({ query: top, known: undefined, root: root.path }, () => undefined, memory);
+  let known = answer.kind === "done" ? answer.known : undefined;
+  const remembered = (): ContentListing =>
+    listContent({ kind: "list", queries: [top], known, root: root.path }, () => undefined, memory);
+  const entryOf = (listing: ContentListing, name: string): ListedEntry => {
+    const entries = [...listing.directories.values()].flatMap((bytes) => decodeDirectory(bytes));
+    return entries.find((entry) => entry.name === name) ?? assert.fail(name);
+  };
+  assert.deepEqual(remembered(), list(root.path, top));
+  chmodSync(join(root.path, "src/a.ts"), 0o640);
+  writeFileSync(join(root.path, "src/deep/c.ts"), "longer");
+  const fresh = list(root.path, top);
+  const paths = ["src/a.ts", "src/deep/c.ts"];
+  const entries = paths.map((path) => {
+    const { digest } = entryOf(fresh, basename(path));
+    return { path, kind: "file", digest } as const;
+  });
+  assert.ok(known);
+  known = changeDigests({ kind: "change", known, changes: { gone: paths, entries, links: [] } }, memory);
+  assert.deepEqual(flatten(remembered()), flatten(fresh));
+  assert.equal(entryOf(remembered(), "a.ts").digest, entryOf(fresh, "a.ts").digest);
 });
 
 suite("compareBytes()", () => {

@@ -1,4 +1,5 @@
 import type { Digest } from "@buildkit-ts/oci";
+import type { HashedAttributes } from "@buildkit-ts/tar";
 import { byteText, keyPath, utf8Text } from "./byte-text.ts";
 import { type ContentListing, type ListedEntry, ListingBuilder } from "./content-listing.ts";
 import type { DigestTree, TreeNode } from "./digest-tree.ts";
@@ -104,8 +105,13 @@ class Lister {
     if (entry.kind === "directory") this.#listed.add(path);
   }
 
+  #attributes(path: string, node: TreeNode | undefined): HashedAttributes {
+    if (node === undefined || !hasOwnDigest(node)) return this.#source.attributes(path);
+    return (node.attributes ??= this.#source.attributes(path));
+  }
+
   #entry(path: string, kind: ListedEntry["kind"], node?: TreeNode): ListedEntry {
-    const { mode, uid, gid, sizeBytes } = this.#source.attributes(path);
+    const { mode, uid, gid, sizeBytes } = this.#attributes(path, node);
     return {
       name: utf8Text(path.slice(path.lastIndexOf("/") + 1)),
       kind,
@@ -117,6 +123,11 @@ class Lister {
       link: node?.kind === "symlink" ? utf8Text(node.link) : undefined,
     };
   }
+}
+
+/** Whether all attributes are the same wherever the node is found again: they are part of its digest. */
+function hasOwnDigest({ kind, digest, header }: TreeNode): boolean {
+  return (kind === "directory" ? header : digest) !== undefined;
 }
 
 function parentOf(path: string): string {
