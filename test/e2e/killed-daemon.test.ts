@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { randomInt } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { randomBytes, randomInt } from "node:crypto";
+import { globSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, suite, test } from "node:test";
+import { BuildkitClient } from "@buildkit-ts/client";
 import { busyboxContext, shellLayer, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
 import { leftovers, leftoversAfter } from "./support/leftovers.ts";
@@ -10,6 +11,7 @@ import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { temporaryFolder } from "./support/processes.ts";
 import { differences, fingerprint } from "./support/snapshot-fingerprint.ts";
 import { executed, type SolveOptions, solveDockerfile, solveOk } from "./support/solve.ts";
+import { StallingClient } from "./support/stalling-client.ts";
 import { StallingRegistry } from "./support/stalling-registry.ts";
 
 /** A daemon starts and cleans up in less than two seconds on an idle machine of two cores. */
@@ -104,6 +106,33 @@ suite("a daemon that was killed", () => {
       [],
     );
     assert.notEqual(registry.registry.manifest("pushed", "v1"), undefined);
+  });
+
+  test("while the next version of a context is made in the place of the one before, has its results, and the version anew", async () => {
+    const files = { "data/a": "first", "data/b": "kept", "data/c": "first" };
+    const context = await busyboxContext(folder.path, `${shellStage}COPY data /data\nRUN ls /data\n`, files);
+    await solveOk(daemon, context);
+    const before = fingerprint(daemon.root);
+    const place = (): string[] => globSync("snapshots/*/fs/data/c", { cwd: daemon.root });
+    assert.equal(place().length, 2, "in the version and in the layer");
+    writeFileSync(join(context, "data/a"), "second");
+    writeFileSync(join(context, "data/z"), randomBytes(4_000_000));
+    rmSync(join(context, "data/c"));
+    const socket = join(folder.path, "stalling");
+    const options = { daemon: daemon.address.slice("unix://".length), afterBytes: 2_000_000 };
+    using stalling = await StallingClient.start(socket, options);
+    await using client = await BuildkitClient.connect(`unix://${socket}`, { signal: AbortSignal.timeout(60_000) });
+    const directories = { context, dockerfile: context };
+    const request = { frontend: "dockerfile.v0", directories, sharedKey: context };
+    const building = client.build(request, { signal: AbortSignal.timeout(60_000) });
+    building.catch(() => undefined);
+    await stalling.isHeld;
+    assert.equal(place().length, 1, "the version is being changed");
+    await daemon.kill();
+    stalling.release();
+    await assert.rejects(building);
+    await restart(before);
+    assert.deepEqual(executed(await solveOk(daemon, context)), ["COPY data /data", "RUN ls /data"]);
   });
 
   test("at any moment of many builds, starts again", async () => {
