@@ -40,19 +40,20 @@ function describeTree(root: string): string[] {
     });
 }
 
-/** Sends a directory until so many bytes have gone; then the stream breaks. */
-function breaking(context: string, afterBytes: number): Attachable {
+/** Shares a directory by a stream to which something is done. */
+function wrapping(context: string, wrap: <T extends Duplex>(stream: T) => T): Attachable {
   return (server) =>
     shareDirectories({ context })(
       Object.create(server, {
         handleStream: {
           value: (...[method, handle]: Parameters<typeof server.handleStream>) =>
-            server.handleStream(method, async (stream, call) => await handle(breakAfter(stream, afterBytes), call)),
+            server.handleStream(method, async (stream, call) => await handle(wrap(stream), call)),
         },
       }),
     );
 }
 
+/** The stream breaks when so many bytes have gone. */
 function breakAfter<T extends Duplex>(stream: T, bytes: number): T {
   let sent = 0;
   const write = stream.write.bind(stream);
@@ -65,14 +66,38 @@ function breakAfter<T extends Duplex>(stream: T, bytes: number): T {
   });
 }
 
+/** What is written when so many bytes have gone is written later. */
+function holdAfter<T extends Duplex>(
+  stream: T,
+  options: { readonly bytes: number; readonly held: PromiseWithResolvers<void>; readonly release: Promise<void> },
+): T {
+  let sent = 0;
+  const write = stream.write.bind(stream);
+  return Object.assign(stream, {
+    write: (chunk: Uint8Array): boolean => {
+      sent += chunk.length;
+      if (sent <= options.bytes) return write(chunk);
+      options.held.resolve();
+      const copy = Buffer.from(chunk);
+      options.release.then(
+        () => write(copy),
+        () => undefined,
+      );
+      return true;
+    },
+  });
+}
+
 suite("versions of a context", () => {
   let folder: string;
   let parts: Parts;
+  let source: LocalSource;
   let count = 0;
 
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), "context-versions-"));
     parts = await Parts.open(join(folder, "root"));
+    source = new LocalSource(parts.services);
   });
 
   after(async () => {
@@ -102,7 +127,7 @@ suite("versions of a context", () => {
     renameSync(join(context, "a~"), join(context, "a"));
   };
   const instance = (): SourceInstance =>
-    new LocalSource(parts.services).resolve({ identifier: "local://context", attributes: {}, platform, vertex: "" });
+    source.resolve({ identifier: "local://context", attributes: {}, platform, vertex: "" });
   const sync = async (attachables: readonly Attachable[], key: string): Promise<ImmutableRef> =>
     await treeOf(instance(), parts.context(await parts.connect(attachables, key)));
   const syncOf = async (context: string, key = context): Promise<ImmutableRef> =>
@@ -167,6 +192,28 @@ suite("versions of a context", () => {
     }
   });
 
+  test("a sync of a context whose last version is being changed waits for the next one", async () => {
+    const context = makeContext();
+    writeFileSync(join(context, "large"), Buffer.alloc(4_000_000, "large"));
+    await (await syncOf(context))[Symbol.asyncDispose]();
+    utimesSync(join(context, "large"), 1_000_000, 1_000_000);
+    const held = Promise.withResolvers<void>();
+    const release = Promise.withResolvers<void>();
+    const slow = wrapping(context, (stream) => holdAfter(stream, { bytes: 1_000_000, held, release: release.promise }));
+    const first = sync([slow], context);
+    await held.promise;
+    let isListed = false;
+    const second = sync([wrapping(context, (stream) => ((isListed = true), stream))], context);
+    // A sync that need not wait is over before.
+    await (await syncOf(makeContext()))[Symbol.asyncDispose]();
+    assert.equal(isListed, false);
+    release.resolve();
+    await using one = await first;
+    await using other = await second;
+    assert.equal(other.id, one.id);
+    await expectFresh(one, context);
+  });
+
   test("a sync that fails leaves what came for the next one, and nobody takes it for whole", async () => {
     const context = makeContext();
     const first = await syncOf(context);
@@ -175,7 +222,7 @@ suite("versions of a context", () => {
     change(context);
     chmodSync(join(context, "sub"), 0o700);
     writeFileSync(join(context, "sub/large"), Buffer.alloc(4_000_000, "large"));
-    await assert.rejects(sync([breaking(context, 3_000_000)], context));
+    await assert.rejects(sync([wrapping(context, (stream) => breakAfter(stream, 3_000_000))], context));
     assert.equal(parts.cache.has(first.id), false);
     assert.equal(readFileSync(join(directory, "b"), "utf8"), "changed", "it was stopped in the middle");
     assert.equal(existsSync(join(directory, "sub/large")), false, "what is half there is removed");

@@ -3,6 +3,7 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import { type ReceiveResult, receiveFiles, type SessionCaller, type SessionManager } from "@buildkit-ts/session";
 import { withAnySession } from "../any-session.ts";
 import type { Source, SourceCacheKey, SourceContext, SourceInstance, SourceRequest } from "../source.ts";
+import { ChangingContexts } from "./changing-contexts.ts";
 import { type LocalIdentifier, localCacheKey, parseLocalIdentifier } from "./local-identifier.ts";
 import { type ContextCache, NextVersion } from "./next-version.ts";
 import { TransferStatus } from "./transfer-status.ts";
@@ -24,13 +25,14 @@ export interface LocalSourceOptions {
 export class LocalSource implements Source {
   readonly schemes: readonly string[] = ["local"];
   readonly #options: LocalSourceOptions;
+  readonly #changing = new ChangingContexts();
 
   constructor(options: LocalSourceOptions) {
     this.#options = options;
   }
 
   resolve(request: SourceRequest): SourceInstance {
-    return new LocalInstance(parseLocalIdentifier(request), this.#options);
+    return new LocalInstance(parseLocalIdentifier(request), { ...this.#options, changing: this.#changing });
   }
 }
 
@@ -38,9 +40,11 @@ class LocalInstance implements SourceInstance {
   readonly #id: LocalIdentifier;
   readonly #cache: ContextCache;
   readonly #sessions: SessionManager;
+  readonly #changing: ChangingContexts;
 
-  constructor(id: LocalIdentifier, options: LocalSourceOptions) {
+  constructor(id: LocalIdentifier, options: LocalSourceOptions & { readonly changing: ChangingContexts }) {
     this.#id = id;
+    this.#changing = options.changing;
     this.#cache = options.cache;
     this.#sessions = options.sessions;
   }
@@ -77,6 +81,7 @@ class LocalInstance implements SourceInstance {
     const { name, sharedKeyHint, metadataOnly } = this.#id;
     await using next = await NextVersion.open({
       cache: this.#cache,
+      changing: this.#changing,
       sharedKey: `${name}:${sharedKeyHint}:${caller.sharedKey}${metadataOnly ? ":metadata" : ""}`,
       description: `local source for ${name}`,
       context,

@@ -10,6 +10,7 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import type { ReceiveResult } from "@buildkit-ts/session";
 import { findPlainDirectory, getPlainDirectory } from "../plain-directory.ts";
 import type { SourceContext } from "../source.ts";
+import type { ChangingContexts } from "./changing-contexts.ts";
 import { digestChanges } from "./digest-changes.ts";
 
 const sharedKeyName = "local.sharedKey";
@@ -22,6 +23,7 @@ export type ContextCache = CacheManager &
 /** Which context is synced, and for whom. */
 export interface NextVersionOptions {
   readonly cache: ContextCache;
+  readonly changing: ChangingContexts;
   /** By which the version before is found. */
   readonly sharedKey: string;
   readonly description: string;
@@ -47,6 +49,7 @@ export class NextVersion implements AsyncDisposable {
   #next: MutableRef | undefined;
   #target: HeldMounts | undefined;
   #isTakenOver = false;
+  #change: Disposable | undefined;
   #isFinished = false;
 
   private constructor(
@@ -60,9 +63,13 @@ export class NextVersion implements AsyncDisposable {
 
   /** Finds the version before, if there is one. */
   static async open(options: NextVersionOptions): Promise<NextVersion> {
-    const { cache, sharedKey, context } = options;
+    const { cache, changing, sharedKey, context } = options;
     const { signal, progress } = context;
-    const previous = await findVersion(cache, sharedKey, signal);
+    let previous = await findVersion(cache, sharedKey, signal);
+    if (previous === undefined) {
+      await changing.settled(sharedKey, { signal });
+      previous = await findVersion(cache, sharedKey, signal);
+    }
     try {
       return new NextVersion(options, { previous, view: await previous?.mount({ signal, progress }) });
     } catch (error) {
@@ -89,14 +96,17 @@ export class NextVersion implements AsyncDisposable {
   }
 
   async #open(): Promise<string> {
-    const { cache, description, context } = this.#options;
+    const { cache, changing, sharedKey, description, context } = this.#options;
     const previous = this.#previous;
     const options = { signal: context.signal, description, recordType: "source.local" } as const;
     this.#digests = previous && cache.getContentDigests(previous.id);
     // What is viewed cannot be taken over. If it is not, this hold keeps its files where they are.
     await this.#view?.[Symbol.asyncDispose]();
+    using change = new DisposableStack();
+    change.use(changing.begin(sharedKey));
     const taken = previous === undefined ? undefined : await cache.takeOver(previous, options);
     this.#isTakenOver = taken !== undefined;
+    if (taken !== undefined) this.#change = change.move();
     this.#next = taken ?? (await cache.create(undefined, options));
     this.#target = await this.#next.mount({ signal: context.signal });
     return getPlainDirectory(this.#target);
@@ -150,6 +160,7 @@ export class NextVersion implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#opening?.catch(() => undefined);
     await using held = new AsyncDisposableStack();
+    held.use(this.#change);
     for (const each of [this.#previous, this.#view, this.#next, this.#target]) if (each !== undefined) held.use(each);
     if (this.#isTakenOver && !this.#isFinished && this.#next !== undefined) await this.#keepUnfinished(this.#next);
   }
