@@ -65,8 +65,9 @@ export class TraceStore {
   #collect(): void {
     const oldest = this.#now() - keepMs;
     for (const [id, trace] of this.#traces) {
+      // Those that follow are younger.
+      if (trace.lastAt >= oldest && this.#bytes <= maxBytes) return;
       if (trace.readers > 0) continue;
-      if (trace.lastAt >= oldest && this.#bytes <= maxBytes) continue;
       this.#traces.delete(id);
       this.#bytes -= trace.bytes;
     }
