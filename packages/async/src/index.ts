@@ -2,7 +2,7 @@ export { Channel, type ChannelOptions } from "./channel.ts";
 export { type Clock, systemClock } from "./clock.ts";
 export type { ErrorReporter } from "./error-reporter.ts";
 export { FairSemaphore } from "./fair-semaphore.ts";
-export { OnDemandThread, type OnDemandThreadOptions } from "./on-demand-thread.ts";
+export { OnDemandThread, type OnDemandThreadOptions, threadFailed } from "./on-demand-thread.ts";
 export { ownBytes } from "./own-bytes.ts";
 export { Semaphore } from "./semaphore.ts";
 export { abortable, SingleFlight } from "./single-flight.ts";

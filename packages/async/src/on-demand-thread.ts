@@ -1,4 +1,5 @@
 import type { Worker } from "node:worker_threads";
+import { BuildError } from "@buildkit-ts/errdefs";
 import { startWorker } from "./worker-thread.ts";
 
 /** What an {@linkcode OnDemandThread} is made with. */
@@ -69,4 +70,9 @@ export class OnDemandThread<To, From, Task> {
     });
     return worker;
   }
+}
+
+/** What a task of a lost thread fails with. @param doing What could not be done: `Cannot write blobs`. */
+export function threadFailed(doing: string, cause: unknown): BuildError {
+  return new BuildError("internal", `${doing}: the thread failed: ${BuildError.from(cause).message}`, { cause });
 }

@@ -1,4 +1,4 @@
-import { OnDemandThread } from "@buildkit-ts/async";
+import { OnDemandThread, threadFailed } from "@buildkit-ts/async";
 import type { Digest } from "@buildkit-ts/oci";
 import type { FromBlobThread, ToBlobThread } from "./blob-thread-protocol.ts";
 
@@ -23,8 +23,9 @@ class BlobThread {
     idleMs,
     onMessage: (message) => this.#onMessage(message),
     onLost: (blobs, cause) => {
+      const failure = threadFailed("Cannot write blobs", cause);
       for (const listener of blobs) {
-        listener.onFailed(new Error("The thread that writes blobs failed", { cause }));
+        listener.onFailed(failure);
         listener.onDropped();
       }
     },

@@ -1,4 +1,4 @@
-import { OnDemandThread } from "@buildkit-ts/async";
+import { OnDemandThread, threadFailed } from "@buildkit-ts/async";
 import { BuildError, type Code } from "@buildkit-ts/errdefs";
 import type { ReceiveOptions, ReceiveResult } from "./receive-options.ts";
 import type { FromReceiver, ToReceiver } from "./receive-protocol.ts";
@@ -30,7 +30,7 @@ class ReceiverThread {
     idleMs,
     onMessage: (message) => this.#onMessage(message),
     onLost: (transfers, cause) => {
-      const failure = new BuildError("internal", "Cannot receive files: the writing thread failed", { cause });
+      const failure = threadFailed("Cannot receive files", cause);
       for (const listener of transfers) listener.onFailed(failure);
     },
   });
