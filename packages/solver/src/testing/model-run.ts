@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import type { Clock } from "@buildkit-ts/async";
 import { BuildError, VertexError } from "@buildkit-ts/errdefs";
+import { BackedCacheStore } from "../backed-cache-store.ts";
 import { GraphSolver } from "../graph-solver.ts";
 import { MemoryCacheStore } from "../memory-cache-store.ts";
+import { RememberedKeys } from "../remembered-keys.ts";
 import { FakeResults, findFakeLoss } from "./fake-results.ts";
 import { resolveFake } from "./fake-vertex.ts";
 import { evaluate, type ModelGraph, type ModelWorld, verticesOf } from "./model-graph.ts";
@@ -60,8 +62,10 @@ export async function runModel(run: ModelRun): Promise<void> {
     thefts: { left: maxThefts, rate: theftRate },
     ...emptyCounts(),
   };
-  const memory = new MemoryCacheStore({ id: "local", results });
-  const cache = run.isDirect ? memory : turningCacheStore(memory, turns, 0);
+  // So few keys that some are forgotten again.
+  const keys = new RememberedKeys(new MemoryCacheStore({ id: "local", results }).backend, 8);
+  const store = new BackedCacheStore("local", keys, results);
+  const cache = run.isDirect ? store : turningCacheStore(store, turns, 0);
   const reporter = { report: (error: unknown) => reports.push(error) };
   const solver = new GraphSolver({
     resolveOp: resolveFake,
