@@ -2,19 +2,18 @@ import type { Transform } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { detectCompression, detectionLength } from "./detect-compression.ts";
-import { freeBuffer } from "./free-buffer.ts";
 
-const outputChunk = 256 << 10;
+/** Blocks of 256 KiB are mapped by the allocator each for itself, and the kernel makes their pages anew every time. */
+const outputChunk = 224 << 10;
 
 export interface DecompressOptions {
   readonly signal: AbortSignal;
-  /** The source gives its chunks away, and takes no more of them from the same memory: it is freed once they are used. */
-  readonly freesInput?: boolean;
 }
 
 /**
  * The bytes of a gzip, zstd or uncompressed stream, told apart by their first bytes, never by a name or media type.
- * Several gzip members or zstd frames one after the other are one stream.
+ * Several gzip members or zstd frames one after the other are one stream. A chunk of the source is used up when the next one is
+ * asked for, unless it is shorter than the bytes by which streams are told apart.
  *
  * @throws {BuildError} `invalid_argument`, for damaged or cut-off streams; `unimplemented`, for bzip2 and xz.
  */
@@ -41,7 +40,7 @@ export async function* decompress(
 async function* decode(
   head: Uint8Array,
   rest: AsyncIterator<Uint8Array>,
-  { signal, freesInput = false }: DecompressOptions,
+  { signal }: DecompressOptions,
 ): AsyncGenerator<Uint8Array, void> {
   const type = detectCompression(head);
   const whole = chain(head, rest, signal);
@@ -52,7 +51,7 @@ async function* decode(
   const decoder =
     type === "gzip" ? createGunzip({ chunkSize: outputChunk }) : createZstdDecompress({ chunkSize: outputChunk });
   let inputFailure: { readonly error: unknown } | undefined;
-  const feeding = feed(decoder, whole, freesInput ? freeBuffer : undefined).catch((error: unknown) => {
+  const feeding = feed(decoder, whole).catch((error: unknown) => {
     inputFailure = { error };
     decoder.destroy(error as Error);
   });
@@ -69,15 +68,8 @@ async function* decode(
 }
 
 /** Gives a decoder all of its input. Ends without an error if the decoder fails or nobody reads from it any more. */
-async function feed(
-  decoder: Transform,
-  input: AsyncIterable<Uint8Array>,
-  free: ((chunk: Uint8Array) => void) | undefined,
-): Promise<void> {
-  for await (const chunk of input) {
-    if (!(await isTaken(decoder, chunk))) return;
-    free?.(chunk);
-  }
+async function feed(decoder: Transform, input: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const chunk of input) if (!(await isTaken(decoder, chunk))) return;
   decoder.end();
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { suite, test } from "node:test";
-import { gzipSync } from "node:zlib";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import { decompress } from "./decompress.ts";
 import { freeBuffer, freeLastOf } from "./free-buffer.ts";
 
@@ -22,24 +22,24 @@ suite("freeBuffer()", () => {
 });
 
 suite("decompress()", () => {
-  test("frees the chunks that it was given away, once they are decoded", async () => {
+  test("is done with a chunk when it asks for the next: a source may read all into the same memory", async () => {
     const { signal } = new AbortController();
     const bytes = randomBytes(3 << 20);
-    const packed = gzipSync(bytes, { level: 0 });
-    const chunks = [0, 1 << 20, 2 << 20, 3 << 20].map((at) => Uint8Array.from(packed.subarray(at, at + (1 << 20))));
-    const source = async function* (): AsyncGenerator<Uint8Array, void> {
-      yield* chunks;
-    };
-    const parts: Buffer[] = [];
-    for await (const part of decompress(source(), { signal, freesInput: true })) {
-      parts.push(Buffer.from(part));
-      freeLastOf(part);
+    for (const packed of [gzipSync(bytes, { level: 0 }), zstdCompressSync(bytes), bytes]) {
+      const block = Buffer.allocUnsafeSlow(100_000);
+      const source = async function* (): AsyncGenerator<Uint8Array, void> {
+        for (let at = 0; at < packed.length; at += block.length) {
+          yield block.subarray(0, packed.copy(block, 0, at));
+          block.fill(0xff);
+        }
+      };
+      const parts: Buffer[] = [];
+      for await (const part of decompress(source(), { signal })) {
+        parts.push(Buffer.from(part));
+        if (part.buffer !== block.buffer) freeLastOf(part);
+      }
+      assert.ok(Buffer.concat(parts).equals(bytes));
     }
-    assert.ok(Buffer.concat(parts).equals(bytes));
-    assert.deepEqual(
-      chunks.slice(0, 3).map(({ length }) => length),
-      [0, 0, 0],
-    );
   });
 
   test("ends its source when nobody reads on", async () => {

@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
-import { createReadStream, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { decompress, freeLastOf, UnpackBudget, type UnpackLimits } from "@buildkit-ts/compression";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { DiffId } from "@buildkit-ts/oci";
 import { TarDecoder } from "@buildkit-ts/tar";
 import type { AppliedLayer } from "../layers.ts";
+import { FileBlocks } from "./file-blocks.ts";
 import { LayerUnpacker } from "./layer-unpacker.ts";
 import { TargetTree } from "./target-tree.ts";
 
@@ -46,14 +47,14 @@ export async function applyLayer(task: ApplyLayerTask, checkAborted: () => void)
   const hash = createHash("sha256");
   const { signal } = new AbortController();
   let sizeBytes = 0;
-  const packed = createReadStream(task.blobPath, { highWaterMark: 1 << 20 });
-  for await (const chunk of decompress(packed, { signal, freesInput: true })) {
+  using packed = new FileBlocks(task.blobPath);
+  for await (const chunk of decompress(packed, { signal })) {
     checkAborted();
     budget.addBytes(chunk.length);
     hash.update(chunk);
     sizeBytes += chunk.length;
     decoder.write(chunk);
-    freeLastOf(chunk);
+    if (!packed.holds(chunk)) freeLastOf(chunk);
   }
   decoder.finish();
   const diffId = `sha256:${hash.digest("hex")}` as DiffId;
