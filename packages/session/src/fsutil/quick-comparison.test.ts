@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
 import {
+  existsSync,
+  linkSync,
   lutimesSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -32,6 +36,7 @@ interface Place {
   /** Receives again; says whether a place for the result was asked for. */
   readonly receive: (
     session?: TestSession,
+    differ?: "metadata" | "none",
   ) => Promise<{ readonly changes: readonly string[]; readonly wasAsked: boolean }>;
 }
 
@@ -47,14 +52,14 @@ async function makePlace(t: TestContext): Promise<Place> {
   writeFileSync(join(source, "a"), "one");
   writeFileSync(join(source, "sub/b"), "two");
   symlinkSync("../a", join(source, "sub/link"));
-  const receive: Place["receive"] = async (given) => {
+  const receive: Place["receive"] = async (given, differ = "metadata") => {
     await using own = given ?? (await openTestSession([shareDirectories({ context: source })]));
     let wasAsked = false;
     const destination = async (): Promise<string> => {
       wasAsked = true;
       return await Promise.resolve(next);
     };
-    const request = { name: "context", previous, digests: true, destination };
+    const request = { name: "context", previous, digests: true, destination, differ };
     const { changes } = await receiveFiles(own.caller, request, { signal });
     return { changes: changes.map(({ kind, path }) => `${kind} ${path}`), wasAsked };
   };
@@ -109,6 +114,40 @@ suite("QuickComparison", () => {
     });
   }
 
+  test("compares contents where all files are wanted", async (t) => {
+    const { source, next, receive } = await makePlace(t);
+    assert.deepEqual(await receive(undefined, "none"), { changes: [], wasAsked: false });
+    const { mtime } = statSync(join(source, "sub/b"));
+    writeFileSync(join(source, "sub/b"), "TWO");
+    utimesSync(join(source, "sub/b"), mtime, mtime);
+    const { changes } = await receive(undefined, "none");
+    assert.ok(changes.includes("modify sub/b"), String(changes));
+    assert.deepEqual(
+      ["a", "sub/b", "sub/link"].map((path) => readFileSync(join(next, path), "utf8")),
+      ["one", "TWO", "one"],
+    );
+  });
+
+  test("leaves wanted files that are too many bytes, or have further names, to the thread", async (t) => {
+    const { source, previous, next, receive } = await makePlace(t);
+    for (const change of [
+      () => writeFileSync(join(source, "large"), Buffer.alloc(70_000, 1)),
+      () => rmSync(join(source, "large")),
+      () => linkSync(join(source, "a"), join(source, "second")),
+    ]) {
+      change();
+      for (const tree of [previous, next]) {
+        rmSync(tree, { recursive: true });
+        mkdirSync(tree);
+      }
+      await using session = await openTestSession([shareDirectories({ context: source })]);
+      await receiveFiles(session.caller, { name: "context", destination: previous }, { signal });
+      const { wasAsked } = await receive(undefined, "none");
+      assert.equal(wasAsked, existsSync(join(source, "large")) || existsSync(join(source, "second")));
+      if (wasAsked) assert.deepEqual(readdirSync(next).toSorted(), readdirSync(source).toSorted());
+    }
+  });
+
   for (const [what, place, count] of [
     ["directories of more names than a short list has", "previous", 4097],
     ["long lists", "source", 2000],
@@ -134,7 +173,7 @@ suite("QuickComparison", () => {
   test("is for transfers that a comparison can settle", () => {
     const options = { merge: false, differ: "metadata", previous: "/x" } as const;
     assert.ok(QuickComparison.for(options) !== undefined);
-    for (const other of [{ merge: true }, { differ: "none" }, { owner: { uid: 1, gid: 1 } }, { onlyMatching: [] }])
+    for (const other of [{ merge: true }, { owner: { uid: 1, gid: 1 } }, { onlyMatching: [] }])
       assert.equal(QuickComparison.for({ ...options, ...other } as typeof options), undefined);
     assert.equal(QuickComparison.for({ merge: false, differ: "metadata" }), undefined);
   });
@@ -166,6 +205,33 @@ suite("QuickComparison of what a client says that misbehaves", () => {
       await assert.rejects(receive(session));
     }
     assert.deepEqual(readdirSync(next), []);
+  });
+
+  test("leaves contents that were not asked for, end twice or are too long to the thread, which refuses them", async (t) => {
+    const { previous, receive } = await makePlace(t);
+    const say = (...parts: readonly (readonly [number, string])[]): Buffer => {
+      const writer = new PacketWriter();
+      for (const [id, text] of parts) {
+        writer.dataHeader(id, text.length);
+        writer.raw(Buffer.from(text));
+      }
+      return writer.take();
+    };
+    for (const said of [
+      say([1, "x"]),
+      say([0, "one"], [0, ""], [0, ""]),
+      say([0, "one and more"], [0, ""]),
+      say([0, "o"], [0, ""], [2, "two"], [2, ""]),
+    ]) {
+      let isFirst = true;
+      const answer = (): Uint8Array => (isFirst ? said : Buffer.alloc(0));
+      await using session = await openSaying(listOf(previous).take(), () => {
+        const bytes = answer();
+        isFirst = false;
+        return bytes;
+      });
+      await assert.rejects(receive(session, "none"), { name: "BuildError" });
+    }
   });
 
   test("fails when the client ends the stream after its list", async (t) => {

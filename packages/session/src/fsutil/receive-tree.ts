@@ -55,6 +55,8 @@ class Transfer implements AsyncDisposable {
   readonly #quick: QuickComparison | undefined;
   /** What came before the thread could take it. */
   #waiting: Buffer[] = [];
+  /** How many bytes the thread will send that were sent before it took over. */
+  #askedBytes = 0;
   #id: number | undefined;
   #beginning: Promise<void> | undefined;
   #diverted: DivertedData | undefined;
@@ -162,8 +164,10 @@ class Transfer implements AsyncDisposable {
       const step = quick.push(chunk);
       if (step === "differs") {
         this.#waiting.push(...quick.chunks);
+        this.#askedBytes = quick.requests.length;
         this.#begin();
       } else {
+        if (step === "ask") this.#write(quick.requests);
         if (step === "same") this.#write(quick.confirmation());
         if (step === "done") this.#finishQuickly(quick);
       }
@@ -210,13 +214,20 @@ class Transfer implements AsyncDisposable {
     this.#write(writer.take());
   }
 
+  /** The thread begins with the list, and asks first for what was asked for already. */
+  #writeUnasked(bytes: Uint8Array): void {
+    const asked = Math.min(this.#askedBytes, bytes.length);
+    this.#askedBytes -= asked;
+    if (asked < bytes.length) this.#write(bytes.subarray(asked));
+  }
+
   #write(bytes: Uint8Array): void {
     if (!this.#stream.destroyed) this.#stream.write(bytes);
   }
 
   #onTaken({ buffer, taken, received, send }: TransferProgress): void {
     if (this.#stopped !== undefined) return;
-    if (send !== undefined) this.#write(send);
+    if (send !== undefined) this.#writeUnasked(send);
     this.#queue.taken(buffer, taken);
     this.#diverted?.taken(taken);
     this.#options.onProgress?.(received);
