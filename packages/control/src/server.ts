@@ -109,7 +109,6 @@ function addRoutes(router: ConnectRouter, options: ControlServerOptions): void {
 
 function acceptSession(request: Http2ServerRequest, options: ControlServerOptions): void {
   const { stream } = request;
-  if (stream.destroyed) return;
   stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
   let failure: BuildError | undefined;
   // Node's request/response layer listens as well, and would send trailers of its own.
