@@ -199,7 +199,6 @@ suite("the daemon stands", () => {
     });
 
   test("garbage on its socket", async () => {
-    const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     const inputs = [
       Buffer.from("GET / HTTP/1.1\r\nhost: x\r\n\r\n"),
       randomBytes(100_000),
@@ -211,6 +210,25 @@ suite("the daemon stands", () => {
       const socket = connectSocket(socketPath());
       socket.on("error", () => undefined).resume();
       socket.end(bytes);
+      await Promise.race([once(socket, "close"), new Promise((resolve) => setTimeout(resolve, 200))]);
+      socket.destroy();
+    }
+    await answers();
+  });
+
+  test("a session whose connection ends with the bytes that ask for it", async () => {
+    const ask = Buffer.concat([preface, http2Frame(4, {}, Buffer.alloc(0)), sessionHeaders()]);
+    const ends = [
+      // GOAWAY with an error, a DATA frame with more padding than bytes, a frame of stream 0 that needs a stream, RST_STREAM.
+      http2Frame(7, {}, Buffer.from("0000000100000002", "hex")),
+      http2Frame(0, { flags: 8, stream: 1 }, Buffer.from("c801", "hex")),
+      http2Frame(0, {}, Buffer.from("00", "hex")),
+      http2Frame(3, { stream: 1 }, Buffer.from("00000008", "hex")),
+    ];
+    for (const end of ends) {
+      const socket = connectSocket(socketPath());
+      socket.on("error", () => undefined).resume();
+      socket.write(Buffer.concat([ask, end]));
       await Promise.race([once(socket, "close"), new Promise((resolve) => setTimeout(resolve, 200))]);
       socket.destroy();
     }
@@ -259,6 +277,33 @@ suite("the daemon stands", () => {
     assert.doesNotMatch(daemon.log(), /unhandled|TypeError|RangeError/i);
   });
 });
+
+const preface: Buffer = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+
+/** RFC 9113, section 4.1. */
+function http2Frame(type: number, { flags = 0, stream = 0 }, payload: Uint8Array): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head.writeUInt8(type, 3);
+  head.writeUInt8(flags, 4);
+  head.writeUInt32BE(stream, 5);
+  return Buffer.concat([head, payload]);
+}
+
+/** HEADERS of a call of `Control.Session` on stream 1, with all names and values in plain (RFC 7541, section 6.2.2). */
+function sessionHeaders(): Buffer {
+  const fields = [
+    [":method", "POST"],
+    [":path", "/moby.buildkit.v1.Control/Session"],
+    [":scheme", "http"],
+    [":authority", "x"],
+    ["content-type", "application/grpc"],
+  ];
+  const literals = fields.map(([name = "", value = ""]) =>
+    Buffer.concat([Buffer.from([0, name.length]), Buffer.from(name), Buffer.from([value.length]), Buffer.from(value)]),
+  );
+  return http2Frame(1, { flags: 4, stream: 1 }, Buffer.concat(literals));
+}
 
 function frame(message: Buffer): Buffer {
   const head = Buffer.alloc(5);

@@ -109,6 +109,8 @@ function addRoutes(router: ConnectRouter, options: ControlServerOptions): void {
 
 function acceptSession(request: Http2ServerRequest, options: ControlServerOptions): void {
   const { stream } = request;
+  // Told of it a moment late: a client's next bytes may have ended the connection already, and to answer would throw.
+  if (stream.destroyed) return;
   stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
   let failure: BuildError | undefined;
   // Node's request/response layer listens as well, and would send trailers of its own.
