@@ -1,4 +1,5 @@
-import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { type ErrorReporter, WorkerCalls } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
@@ -24,6 +25,8 @@ export interface DirectorySnapshotterOptions {
 }
 
 const defaultSyncDelayMs = 5000;
+/** Begins the names of directories that are being removed. */
+const leftoverPrefix = "leftover-";
 // Removing and measuring go on when the caller has lost interest: half-removed directories help nobody.
 const never = new AbortController().signal;
 
@@ -102,7 +105,21 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
   }
 
   async reopen(key: string, name: string): Promise<void> {
-    const linked = this.table.reopen(key, name);
+    // After a power failure the machine may come up with an earlier state of the database, in which the snapshot is committed
+    // and durable. Its files may be others by then: it must not find them.
+    const before = this.directoryOf(this.table.get(name).id);
+    let place = before;
+    const moveTo = (path: string): void => {
+      renameSync(place, path);
+      place = path;
+    };
+    let linked: readonly string[];
+    try {
+      linked = this.table.reopen(key, name, (id) => moveTo(this.directoryOf(id)));
+    } catch (error) {
+      if (place !== before) moveTo(before);
+      throw error;
+    }
     this.#reopened.set(key, linked);
     this.#tellUsageChange([name, ...linked]);
   }
@@ -270,14 +287,17 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
         "open snapshots",
       );
     const known = new Set(this.table.allIds().map(String));
-    // In the background, as a daemon should listen soon; the numbers are never given again.
-    for (const name of present) {
-      if (known.has(name)) continue;
-      const path = join(this.#root, name);
-      this.#runInBackground(`remove leftover snapshot directory ${path}`, async () => {
-        await this.#trees.call({ verb: "remove", path }, { signal: never });
-      });
-    }
+    for (const name of present) if (!known.has(name)) this.#removeLeftover(name);
+  }
+
+  /** In the background, as a daemon should listen soon. */
+  #removeLeftover(name: string): void {
+    this.#runInBackground(`remove leftover snapshot directory ${join(this.#root, name)}`, async () => {
+      // At once under another name: a database that lost its last transactions gives their numbers once more.
+      const path = join(this.#root, name.startsWith(leftoverPrefix) ? name : `${leftoverPrefix}${randomUUID()}`);
+      renameSync(join(this.#root, name), path);
+      await this.#trees.call({ verb: "remove", path }, { signal: never });
+    });
   }
 
   #scheduleSync(): void {

@@ -177,30 +177,31 @@ export class SnapshotTable {
   }
 
   /**
-   * The reverse. It is charged for its files anew, and no longer noted to have some in common with others: each time it is
-   * reopened there may be one more of those. @returns The names of these.
+   * The reverse, under a new id. It is charged for its files anew, and no longer noted to have some in common with others:
+   * each time it is reopened there may be one more of those.
+   *
+   * @param moveDirectory Gives its directory to the new id, in the same transaction; called again where that is tried again.
+   * @returns The names of those that had files in common with it.
    */
-  reopen(key: string, name: string): string[] {
+  reopen(key: string, name: string, moveDirectory: (id: number) => void): string[] {
     return this.#database.transaction(() => {
-      const row = this.get(name);
-      if (row.kind !== "committed")
-        throw new BuildError("failed_precondition", `Cannot reopen snapshot "${name}": it is ${row.kind}`);
-      this.#ensureNoChild(row, "reopen");
+      const { id, kind } = this.get(name);
+      if (kind !== "committed")
+        throw new BuildError("failed_precondition", `Cannot reopen snapshot "${name}": it is ${kind}`);
+      this.#ensureNoChild({ id, name }, "reopen");
       this.ensureFree(key);
-      this.#database.run(
-        "UPDATE snapshot SET name = ?, kind = 'active', durable = 0, boot = ?, size_bytes = NULL, inodes = NULL WHERE id = ?",
-        key,
-        this.#boot,
-        row.id,
-      );
+      const linked = this.#forgetUsage(id, linkedTo);
+      const sql = `INSERT INTO snapshot (driver, name, kind, parent, boot)
+        SELECT driver, ?, 'active', parent, ? FROM snapshot WHERE id = ? RETURNING id`;
+      const made = this.#database.get(sql, key, this.#boot, id);
+      this.#database.run("DELETE FROM snapshot WHERE id = ?", id);
       this.#rows.delete(name);
-      const linked = this.#forgetUsage(row.id, linkedTo);
-      this.#database.run("DELETE FROM snapshot_link WHERE snapshot = ? OR other = ?", row.id, row.id);
+      moveDirectory(Number(made?.["id"]));
       return linked;
     });
   }
 
-  #ensureNoChild({ id, name }: SnapshotRow, verb: "remove" | "reopen"): void {
+  #ensureNoChild({ id, name }: Pick<SnapshotRow, "id" | "name">, verb: "remove" | "reopen"): void {
     const child =
       this.#views.findViewOf(name)?.name ??
       this.#database.get("SELECT name FROM snapshot WHERE parent = ? LIMIT 1", id)?.["name"];

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { duplexPair } from "node:stream";
+import type { ErrorReporter } from "@buildkit-ts/async";
 import { type ImmutableRef, LocalCacheManager } from "@buildkit-ts/cache";
 import { LocalContentStore } from "@buildkit-ts/content";
 import type { ExportContext } from "@buildkit-ts/exporters";
@@ -22,8 +23,8 @@ export async function treeOf(instance: SourceInstance, context: SourceContext): 
   return ref;
 }
 
-const reporter = {
-  report: (error: unknown): void => {
+const thrower: ErrorReporter = {
+  report: (error) => {
     throw error;
   },
 };
@@ -53,7 +54,8 @@ export class Parts implements AsyncDisposable {
     this.#stack = stack;
   }
 
-  static async open(root: string): Promise<Parts> {
+  /** @param reporter Throws what it is told, unless another is given. */
+  static async open(root: string, reporter: ErrorReporter = thrower): Promise<Parts> {
     mkdirSync(root, { recursive: true });
     const stack = new AsyncDisposableStack();
     const database = stack.use(MetadataDatabase.open(join(root, "state.db"), { reporter }));

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from "node:fs";
 import { type At, hasErrno, openAt } from "@buildkit-ts/sys";
 import { pathBytes } from "./path-text.ts";
 
@@ -20,6 +20,12 @@ export class DirectoryCache implements Disposable {
   /** @param root A trusted path. */
   constructor(root: string) {
     this.#rootFd = openSync(root, constants.O_RDONLY | constants.O_DIRECTORY);
+  }
+
+  /** Whether the root is the directory at a path now: it may have been moved there since it was opened. */
+  isOf(path: string): boolean {
+    const [own, other] = [fstatSync(this.#rootFd, { bigint: true }), statSync(path, { bigint: true })];
+    return own.ino === other.ino && own.dev === other.dev;
   }
 
   /** The place of a relative path, whose parents must be real directories. */

@@ -106,7 +106,7 @@ export class ReceiveEngine implements Disposable {
   #open(destination: string): Writing {
     const start = this.#start;
     const directories =
-      destination === this.#options.previous && start !== undefined
+      start?.directories.isOf(destination) === true
         ? start.directories
         : this.#resources.use(new DirectoryCache(destination));
     const tree = new ReceivedTree(directories, { keepsOldUntilComplete: this.#options.merge });

@@ -9,7 +9,7 @@ export interface ReceiveOptions {
   readonly destination?: string;
   /**
    * The tree that is compared with. Its unchanged files get a second name in the destination, which must be empty then,
-   * unless it is this very tree. If there are no changes at all, nothing is written: this tree is the result. Without it, the
+   * unless it is this very tree, wherever it lies by then. If there are no changes at all, nothing is written: this tree is the result. Without it, the
    * destination itself is compared with and updated.
    */
   readonly previous?: string;
