@@ -240,6 +240,23 @@ suite("versions of a context", () => {
     assert.equal(await checksum(second), await checksum(fresh));
   });
 
+  test("one of which only some was asked since a sync failed has the checksum of what is in it", async () => {
+    const context = makeContext();
+    await (await syncOf(context))[Symbol.asyncDispose]();
+    writeFileSync(join(context, "large"), Buffer.alloc(4_000_000, "large"));
+    await assert.rejects(sync([wrapping(context, (stream) => breakAfter(stream, 3_000_000))], context));
+    const resumed = await syncOf(context);
+    assert.equal(parts.cache.getContentDigests(resumed.id), undefined, "all of it is read when it is asked for");
+    await parts.cache.contentChecksum(resumed, "/sub/deep/e", parts);
+    await resumed[Symbol.asyncDispose]();
+    chmodSync(join(context, "sub"), 0o700);
+    await using changed = await syncOf(context);
+    await using fresh = await syncOf(context, "another");
+    const sums = [changed, fresh].map(async (ref) => await parts.cache.contentChecksum(ref, "/sub", parts));
+    assert.equal(await sums[0], await sums[1]);
+    await expectFresh(changed, context);
+  });
+
   test("what a collector may remove meanwhile is there until the sync ends", async () => {
     const context = makeContext();
     await (await syncOf(context))[Symbol.asyncDispose]();

@@ -40,7 +40,8 @@ function setEntry(tree: DigestTree, entry: ContentEntry): void {
   const node = tree.change(path);
   if (entry.kind !== "directory") makeLeaf(node, entry);
   else {
-    node.kind = "directory";
+    // In what was no directory before is nothing but what is told. In a gap is what was there, and that is not all known.
+    if (node.kind !== "gap") node.kind = "directory";
     node.header = entry.digest;
   }
 }

@@ -67,11 +67,15 @@ export class DigestTree {
 
   /** The node at a path, made with all directories that lead to it where it is not there. */
   ensure(path: string): TreeNode {
+    return this.#ensure(path, () => "gap");
+  }
+
+  #ensure(path: string, kindIn: (parent: TreeNode) => TreeNode["kind"]): TreeNode {
     let node = this.root;
     for (const name of namesOf(path)) {
       let child = node.child(name);
       if (child === undefined) {
-        child = new TreeNode(name, "gap");
+        child = new TreeNode(name, kindIn(node));
         node.add(child);
       }
       node = child;
@@ -79,10 +83,14 @@ export class DigestTree {
     return node;
   }
 
-  /** As {@linkcode DigestTree.ensure}, for somebody who changes the node: digests of all that it is in are forgotten. */
+  /**
+   * As {@linkcode DigestTree.ensure}, for somebody who changes the node and tells of all that is added: digests of all that it is
+   * in are forgotten. What is made where all was known was not there before, so nothing is in it but what is told. What is made
+   * in a gap may have been there, with more in it than is known.
+   */
   change(path: string): TreeNode {
     this.#forgetOnTheWay(path);
-    const node = this.ensure(path);
+    const node = this.#ensure(path, (parent) => (parent.kind === "gap" ? "gap" : "directory"));
     node.digest = undefined;
     node.attributes = undefined;
     return node;
