@@ -257,6 +257,28 @@ suite("versions of a context", () => {
     await expectFresh(changed, context);
   });
 
+  test("one that cannot be stored is gone, and the next sync begins anew", async () => {
+    const context = makeContext();
+    const first = await syncOf(context);
+    await first[Symbol.asyncDispose]();
+    const usage = async (): Promise<number> => (await parts.cache.diskUsage(parts)).length;
+    const before = await usage();
+    change(context);
+    const { database } = parts;
+    const fail = "BEGIN SELECT RAISE(FAIL, 'the disk is full'); END";
+    database.run(
+      `CREATE TEMP TRIGGER full BEFORE UPDATE ON cache_record WHEN OLD.mutable = 1 AND NEW.mutable = 0 ${fail}`,
+    );
+    try {
+      await assert.rejects(syncOf(context), /the disk is full/);
+    } finally {
+      database.run("DROP TRIGGER full");
+    }
+    assert.equal(await usage(), before - 1);
+    await using second = await syncOf(context);
+    await expectFresh(second, context);
+  });
+
   test("what a collector may remove meanwhile is there until the sync ends", async () => {
     const context = makeContext();
     await (await syncOf(context))[Symbol.asyncDispose]();

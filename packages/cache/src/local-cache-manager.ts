@@ -122,8 +122,11 @@ export class LocalCacheManager implements CacheManager, AsyncDisposable {
     const id = newId();
     const snapshot = `${id}-active`;
     await this.#core.snapshotter.prepare(snapshot, parentSnapshot);
+    await using unnamed = new AsyncDisposableStack();
+    unnamed.defer(async () => await this.#core.snapshotter.remove(snapshot));
     const values = { ...this.#valuesOf(options), mutable: true, snapshot };
     const record = this.#core.registry.addNamed(id, { kind: "layer", parent: parentRecord }, values);
+    unnamed.move();
     return new LocalMutableRef(this.#core, record);
   }
 

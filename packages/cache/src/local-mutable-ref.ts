@@ -83,7 +83,14 @@ export class LocalMutableRef implements MutableRef {
     }
     // What it is built on may have been lost meanwhile.
     this.#record.isTransient = options.transient === true || this.#record.isLost;
-    this.#core.registry.update(this.#record, { mutable: false, snapshot: this.id, sizeBytes: undefined });
+    try {
+      this.#core.registry.update(this.#record, { mutable: false, snapshot: this.id, sizeBytes: undefined });
+    } catch (error) {
+      // The row names a snapshot that is not there any more, so the record goes with this hold.
+      this.#record.isTransient = true;
+      this.#isEnded = false;
+      throw error;
+    }
     const committed = new LocalImmutableRef(this.#core, this.#record);
     // This hold passes to the new ref, so that the record counts one use.
     this.#record.holds -= 1;

@@ -55,6 +55,35 @@ test("a mounted mutable ref cannot be committed, and a committed one is used up"
   await assert.rejects(mutable.mount({ signal }), { code: "failed_precondition" });
 });
 
+test("of a tree whose record cannot be stored nothing is left", async () => {
+  using root = makeTestRoot();
+  await using opened = await openTestCache(root.path);
+  const { cache, database, snapshotter } = opened;
+  const failing = (statement: "INSERT" | "UPDATE"): Disposable => {
+    const fail = "BEGIN SELECT RAISE(FAIL, 'the disk is full'); END";
+    database.run(`CREATE TEMP TRIGGER full BEFORE ${statement} ON cache_record ${fail}`);
+    return { [Symbol.dispose]: () => void database.run("DROP TRIGGER full") };
+  };
+  {
+    using _full = failing("INSERT");
+    await assert.rejects(cache.create(undefined, named("x")), /the disk is full/);
+  }
+  {
+    await using mutable = await cache.create(undefined, named("x"));
+    using _full = failing("UPDATE");
+    await assert.rejects(mutable.commit(), /the disk is full/);
+    await assert.rejects(mutable.commit(), { code: "failed_precondition" });
+  }
+  const tree = await commitTree(cache, undefined, { run: write("a") });
+  {
+    using _full = failing("INSERT");
+    await assert.rejects(cache.takeOver(tree, named("x")), /the disk is full/);
+  }
+  await tree[Symbol.asyncDispose]();
+  assert.deepEqual(await cache.diskUsage({ signal }), []);
+  assert.deepEqual(await Array.fromAsync(snapshotter.walk()), []);
+});
+
 test("a transient ref goes with its last hold, and is not brought back", async () => {
   using root = makeTestRoot();
   let id: string;

@@ -28,12 +28,15 @@ export async function takeOver(
     await snapshotter.remove(snapshot);
     throw error;
   }
+  await using unnamed = new AsyncDisposableStack();
+  unnamed.defer(async () => await snapshotter.remove(key));
   await blobs.unpin(record.id);
   const taken = registry.addNamed(
     id,
     { kind: "layer", parent: undefined },
     { ...values, mutable: true, snapshot: key },
   );
+  unnamed.move();
   return new LocalMutableRef(core, taken);
 }
 

@@ -84,6 +84,7 @@ export class RecordRegistry {
     return record;
   }
 
+  /** Changes a record: here also if it cannot be stored, which is thrown. */
   update(record: CacheRecord, change: Partial<RecordValues>): void {
     if (record.isGone) return;
     this.#leaveIndexes(record);

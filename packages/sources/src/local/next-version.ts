@@ -122,8 +122,9 @@ export class NextVersion implements AsyncDisposable {
       throw new BuildError("internal", "Cannot finish the version of a context: it was not begun");
     const { cache, context } = this.#options;
     await using committed = new AsyncDisposableStack();
-    const version = committed.use(await this.#commit(next));
+    // Also if it cannot be committed: there would be no point in doing so once more.
     this.#isFinished = true;
+    const version = committed.use(await this.#commit(next));
     const changes = digestChanges(result);
     // Of a version before that has none, nothing is known of what did not come.
     const known = this.#digests;
