@@ -76,7 +76,8 @@ export class TreeUpdate {
 
   /** Takes over what was listed before the first difference. */
   #keepAll(start: UnchangedStart): void {
-    for (const { stat, id } of start.entries) {
+    // In the tree itself files are as they should be.
+    for (const { stat, id } of this.#old === undefined ? start.directoryEntries() : start.entries()) {
       this.#parents.enter(stat);
       if (!this.#keep(stat)) this.#create({ stat, id });
     }

@@ -1,11 +1,15 @@
+import { BuildError } from "@buildkit-ts/errdefs";
 import { DirectoryCache } from "./directory-cache.ts";
 import { type FileStat, isDirectory } from "./file-stat.ts";
 import { metadataFileName, type NumberedStat } from "./metadata-selection.ts";
 import { isSameFile } from "./received-tree.ts";
 import { TreeCursor } from "./tree-cursor.ts";
 
-/** What is kept in memory of a tree that has not changed so far. */
-const maxEntries = 65_536;
+/**
+ * Entries that are remembered, of which the tree before does not say all: directories, and what has extended attributes. Their
+ * names and attributes are limited with the whole list. A tree with more of them is written anew at each sync.
+ */
+const maxRemembered = 1_000_000;
 
 /** How a tree is compared with the one before. */
 export interface ComparisonOptions {
@@ -25,7 +29,10 @@ export interface ComparisonOptions {
  */
 export class UnchangedStart implements Disposable {
   readonly #options: ComparisonOptions;
-  readonly #entries: NumberedStat[] = [];
+  /** Of all entries, eight bytes each. */
+  readonly #ids: number[] = [];
+  /** By their places among the entries. */
+  readonly #remembered = new Map<number, FileStat>();
   readonly #staleDirectories: FileStat[] = [];
   /** The tree before. */
   readonly directories: DirectoryCache;
@@ -40,8 +47,24 @@ export class UnchangedStart implements Disposable {
     resources.move();
   }
 
-  get entries(): readonly NumberedStat[] {
-    return this.#entries;
+  /** All entries. Those that the tree before says all of are read from it again, so it must not have been changed. */
+  *entries(): Generator<NumberedStat, void> {
+    const cursor = new TreeCursor(this.directories);
+    for (const [index, id] of this.#ids.entries()) {
+      this.#skipList(cursor);
+      const { current } = cursor;
+      if (current === undefined) throw new BuildError("internal", "The tree before has changed during a sync");
+      yield { stat: this.#remembered.get(index) ?? current, id };
+      cursor.next();
+    }
+  }
+
+  /** Those of the entries that are directories. */
+  *directoryEntries(): Generator<NumberedStat, void> {
+    for (const [index, stat] of this.#remembered) {
+      const id = this.#ids[index];
+      if (id !== undefined && isDirectory(stat)) yield { stat, id };
+    }
   }
 
   /** Those of the entries that are directories with another time in the tree before, which is not compared. */
@@ -50,28 +73,28 @@ export class UnchangedStart implements Disposable {
   }
 
   /** @returns false for the first entry that is another one in the tree before, or one too many to be remembered. */
-  take(entry: NumberedStat): boolean {
+  take({ stat, id }: NumberedStat): boolean {
     const { differ, isUnfinished = false } = this.#options;
-    const { stat } = entry;
-    this.#skipList();
+    this.#skipList(this.cursor);
     const old = this.cursor.current;
     if (old?.path !== stat.path || differ === "none" || !isSameFile(old, stat)) return false;
-    if (this.#entries.length >= maxEntries || (isUnfinished && isDirectory(stat))) return false;
+    if (this.#remembered.size >= maxRemembered || (isUnfinished && isDirectory(stat))) return false;
     if (isDirectory(stat) && old.modTime !== stat.modTime) this.#staleDirectories.push(stat);
-    this.#entries.push(entry);
+    if (isDirectory(stat) || stat.xattrs !== undefined) this.#remembered.set(this.#ids.length, stat);
+    this.#ids.push(id);
     this.cursor.next();
     return true;
   }
 
   /** Whether the tree before has nothing more, so that the list, which ends here, is the same as it. */
   isWhole(list: Buffer | undefined): boolean {
-    this.#skipList();
+    this.#skipList(this.cursor);
     if (this.cursor.current !== undefined) return false;
     return list === undefined || this.directories.readFile(metadataFileName)?.equals(list) === true;
   }
 
-  #skipList(): void {
-    if (this.#options.hasList && this.cursor.current?.path === metadataFileName) this.cursor.skip();
+  #skipList(cursor: TreeCursor): void {
+    if (this.#options.hasList && cursor.current?.path === metadataFileName) cursor.skip();
   }
 
   [Symbol.dispose](): void {
