@@ -170,6 +170,45 @@ suite("versions of a context", () => {
     await expectFresh(second, context);
   });
 
+  for (const names of [["sub/link"], ["sub/link", "sub/third"]])
+    test(`${names.join(" and ")} are names of the new file where their first name was replaced by one of the same time`, async () => {
+      const context = makeContext();
+      for (const name of names.slice(1)) linkSync(join(context, "a"), join(context, name));
+      utimesSync(join(context, "a"), 1_000_000, 1_000_000);
+      const first = await syncOf(context);
+      // As COPY does.
+      linkSync(join(await directoryOf(first), "a"), join(folder, `shared-${count}`));
+      await first[Symbol.asyncDispose]();
+      writeFileSync(join(context, "a"), "of another size");
+      utimesSync(join(context, "a"), 1_000_000, 1_000_000);
+      await using second = await syncOf(context);
+      assert.equal(parts.cache.has(first.id), false, "it was made of the tree before");
+      assert.equal(readFileSync(join(folder, `shared-${count}`), "utf8"), "a 1");
+      await expectFresh(second, context);
+      await using third = await syncOf(context);
+      assert.equal(third.id, second.id, "nothing has changed since");
+    });
+
+  for (const [what, change] of [
+    ["is gone", () => undefined],
+    ["is a directory", (path) => mkdirSync(path)],
+    ["is a symlink", (path) => symlinkSync("b", path)],
+    ["is a name of another file", (path) => linkSync(join(path, "../b"), path)],
+  ] as readonly [string, (path: string) => void][])
+    test(`further names stay names of one file where its first name ${what}`, async () => {
+      const context = makeContext();
+      linkSync(join(context, "a"), join(context, "sub/third"));
+      // Nothing else has this time.
+      utimesSync(join(context, "a"), 1_000_000, 1_000_000);
+      const first = await syncOf(context);
+      linkSync(join(await directoryOf(first), "a"), join(folder, `shared-${count}`));
+      await first[Symbol.asyncDispose]();
+      rmSync(join(context, "a"));
+      change(join(context, "a"));
+      await using second = await syncOf(context);
+      await expectFresh(second, context);
+    });
+
   test("one that somebody holds stays as it is, and the new one has links to its files", async () => {
     const context = makeContext();
     await using first = await syncOf(context);

@@ -34,6 +34,8 @@ export class TreeUpdate {
   readonly #cursor: TreeCursor | undefined;
   readonly #parents: ParentDirectories;
   readonly #links: FileStat[] = [];
+  /** What is no longer the file that the tree before had there, so that further names of that are none of this. */
+  readonly #made = new Set<string>();
   readonly #changes: TreeChange[] = [];
 
   constructor(parts: TreeUpdateParts) {
@@ -71,7 +73,9 @@ export class TreeUpdate {
 
   #isKept(old: FileStat, stat: FileStat): boolean {
     const { differ, isUnfinished = false } = this.#parts.options;
-    return differ === "metadata" && isSameFile(old, stat) && !(isUnfinished && isDirectory(stat));
+    // The tree before is changed while it is read: a name that was replaced meanwhile is still its old file's first one there.
+    const isOfMadeFile = !isSymlink(stat) && this.#made.has(stat.linkName);
+    return differ === "metadata" && isSameFile(old, stat) && !isOfMadeFile && !(isUnfinished && isDirectory(stat));
   }
 
   /** Takes over what was listed before the first difference. */
@@ -194,6 +198,7 @@ export class TreeUpdate {
       this.#tree.createSymlink(stat);
     } else if (stat.linkName !== "") {
       // The file it names may not be there yet.
+    if (!isDirectory(stat) && this.#cursor?.current !== undefined) this.#made.add(stat.path);
       this.#links.push(stat);
     } else {
       if (!hasContent(stat)) throw protocolError(`a file of unknown type ${stat.mode.toString(8)}`);
