@@ -12,7 +12,6 @@ import {
   pathOfAt,
   removeTreeAt,
   renameAt,
-  setXattr,
   symlinkAt,
   unlinkAt,
   utimesAt,
@@ -21,6 +20,7 @@ import {
 import type { DirectoryCache } from "./directory-cache.ts";
 import { type FileStat, goMode, hasMode, isDirectory, isSymlink, permissions } from "./file-stat.ts";
 import { pathBytes } from "./path-text.ts";
+import { setXattrs, updateXattrs } from "./received-xattrs.ts";
 
 const createFlags = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW;
 
@@ -75,14 +75,26 @@ export class ReceivedTree {
   createDirectory(stat: FileStat): void {
     const at = this.directories.at(stat.path);
     mkdirAt(at, 0o700);
-    this.updateDirectory(stat);
+    this.#finishDirectory(stat);
   }
 
+  /** Gives a directory that is there other attributes. */
   updateDirectory(stat: FileStat): void {
+    // Where something is added to what is there, it keeps the extended attributes that it has.
+    if (!this.#keepsOldUntilComplete) this.updateXattrs(stat);
+    this.#finishDirectory(stat);
+  }
+
+  /** Gives a directory that is there the extended attributes that came. @returns whether it had others. */
+  updateXattrs(stat: FileStat): boolean {
+    return updateXattrs(pathOfAt(this.directories.at(stat.path)), stat);
+  }
+
+  #finishDirectory(stat: FileStat): void {
     const at = this.directories.at(stat.path);
     chownAt(at, stat.uid, stat.gid);
     chmodAt(at, permissions(stat.mode));
-    this.#setXattrs(pathOfAt(at), stat);
+    setXattrs(pathOfAt(at), stat);
     this.#directoryTimes.set(stat.path, stat.modTime);
   }
 
@@ -145,7 +157,7 @@ export class ReceivedTree {
       fchownSync(fd, stat.uid, stat.gid);
       const mode = permissions(stat.mode);
       if ((mode & (this.#umask | 0o7000)) !== 0) fchmodSync(fd, mode);
-      if (stat.xattrs !== undefined) this.#setXattrs(fd, stat);
+      if (stat.xattrs !== undefined) setXattrs(fd, stat);
       utimesOf(fd, { accessNs: stat.modTime, modificationNs: stat.modTime });
     } finally {
       closeSync(fd);
@@ -178,22 +190,8 @@ export class ReceivedTree {
   #finishNode(at: At, stat: FileStat): void {
     chownAt(at, stat.uid, stat.gid);
     if (!isSymlink(stat)) chmodAt(at, permissions(stat.mode));
-    this.#setXattrs(pathOfAt(at), stat);
+    setXattrs(pathOfAt(at), stat);
     utimesAt(at, { accessNs: stat.modTime, modificationNs: stat.modTime });
-  }
-
-  #setXattrs(target: number | ReturnType<typeof pathOfAt>, stat: FileStat): void {
-    for (const [name, value] of stat.xattrs ?? []) {
-      // The tree becomes a layer, of which these would tell overlayfs things that only we may tell it.
-      if (/^(trusted|user)\.overlay\./.test(name)) continue;
-      try {
-        setXattr(target, name, value);
-      } catch (error) {
-        // Attributes are best effort, as in BuildKit: a namespace that needs privileges must not fail a context.
-        if (!hasErrno(error, "EPERM", "ENOTSUP", "EOPNOTSUPP", "EACCES", "EINVAL", "E2BIG", "ERANGE", "ENOSPC"))
-          throw error;
-      }
-    }
   }
 }
 

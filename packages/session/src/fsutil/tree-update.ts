@@ -150,7 +150,10 @@ export class TreeUpdate {
 
   /** Takes an unchanged entry over; false if it has to be made anew. */
   #keep(stat: FileStat): boolean {
-    if (this.#old === undefined) return true;
+    if (this.#old === undefined) {
+      if (isDirectory(stat)) this.#updateXattrs(stat);
+      return true;
+    }
     if (isDirectory(stat)) {
       this.#tree.createDirectory(stat);
       return true;
@@ -167,6 +170,13 @@ export class TreeUpdate {
       if (!hasErrno(error, "EMLINK", "EXDEV", "EPERM")) throw error;
       return false;
     }
+  }
+
+  /** Extended attributes are not compared, but those of a directory, which no other tree shares, can be set where it is. */
+  #updateXattrs(stat: FileStat): void {
+    if (!this.#tree.updateXattrs(stat)) return;
+    this.#change("modify", stat.path);
+    this.#parts.digests?.add(stat);
   }
 
   /** Makes room for a new entry and moves the cursor past the old one. */
@@ -188,6 +198,7 @@ export class TreeUpdate {
   }
 
   #create({ stat, id }: NumberedStat): void {
+    if (!isDirectory(stat) && this.#cursor?.current !== undefined) this.#made.add(stat.path);
     if (!hasContent(stat) || stat.linkName !== "") this.#parts.digests?.add(stat);
     if (isDirectory(stat)) {
       if (this.#tree.isDirectoryOnDisk(stat.path) === true) this.#tree.updateDirectory(stat);
@@ -198,7 +209,6 @@ export class TreeUpdate {
       this.#tree.createSymlink(stat);
     } else if (stat.linkName !== "") {
       // The file it names may not be there yet.
-    if (!isDirectory(stat) && this.#cursor?.current !== undefined) this.#made.add(stat.path);
       this.#links.push(stat);
     } else {
       if (!hasContent(stat)) throw protocolError(`a file of unknown type ${stat.mode.toString(8)}`);
