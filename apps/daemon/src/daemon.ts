@@ -70,7 +70,6 @@ export class Daemon implements AsyncDisposable {
     const warn = (text: string): void => logger.log("warning", text);
     const traceSocket = resources.use(await openTraceSocket(settings.traceSocketPath, { store, warn }));
     const engine = resources.use(await Engine.open(settings, { sessions, logger, traceSocket: traceSocket.path }));
-    resources.defer(() => stopped.abort(new BuildError("unavailable", "The daemon is stopping")));
     const history = new BuildHistory({
       database: engine.database,
       blobs: new HistoryBlobs({ content: engine.content, pins: engine.cache }),
@@ -79,16 +78,20 @@ export class Daemon implements AsyncDisposable {
     });
     const traces = resources.use(new TraceArchive({ store, history, clock: systemClock, errors: logger }));
     const registry = new BridgeRegistry();
-    const runner = new BuildRunner({
-      engine,
-      sessions,
-      registry,
-      history,
-      traces,
-      frontends: createFrontends(settings.frontends, logger),
-      allowedEntitlements: settings.entitlements,
-      provenanceEnvironment: readProvenanceEnvironment(settings.provenanceDirectory),
-    });
+    const runner = resources.use(
+      new BuildRunner({
+        engine,
+        sessions,
+        registry,
+        history,
+        traces,
+        frontends: createFrontends(settings.frontends, logger),
+        allowedEntitlements: settings.entitlements,
+        provenanceEnvironment: readProvenanceEnvironment(settings.provenanceDirectory),
+      }),
+    );
+    // First: who waits for builds to end, and for their records, waits for ones that were aborted.
+    resources.defer(() => stopped.abort(new BuildError("unavailable", "The daemon is stopping")));
     const { content } = engine;
     const draining = new AbortController();
     const control = {

@@ -45,9 +45,13 @@ interface RunOptions {
 
 type Response = Readonly<Record<string, string>>;
 
-/** Runs builds: frontend, evaluation, exports, cache exports, record. */
-export class BuildRunner {
+/**
+ * Runs builds: frontend, evaluation, exports, cache exports, record. Disposing waits until those that run have ended, for
+ * somebody who has aborted them: their records are stored then.
+ */
+export class BuildRunner implements AsyncDisposable {
   readonly #options: BuildRunnerOptions;
+  readonly #running = new Set<Promise<unknown>>();
   readonly #requests = new RequestRegistry();
 
   constructor(options: BuildRunnerOptions) {
@@ -56,6 +60,16 @@ export class BuildRunner {
 
   /** @returns `SolveResponse.ExporterResponse`. */
   async run(request: BuildRequest, options: RunOptions): Promise<Response> {
+    const running = this.#run(request, options);
+    this.#running.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(running);
+    }
+  }
+
+  async #run(request: BuildRequest, options: RunOptions): Promise<Response> {
     const { engine } = this.#options;
     // The job comes first, also for a request that will be refused: its client waits for the job's progress to end.
     const job = engine.solver.createJob(request.ref);
@@ -164,5 +178,9 @@ export class BuildRunner {
     const { platforms } = provenance;
     const scan = { sbom, options: request.message.FrontendAttrs, platforms };
     return await scanResult(result, scan, { bridge, signal: options.signal });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled(this.#running);
   }
 }
