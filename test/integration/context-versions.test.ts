@@ -210,21 +210,25 @@ suite("versions of a context", () => {
       await expectFresh(second, context);
     });
 
-  test("directories have the extended attributes that the client's have, and so has the checksum", async () => {
-    const context = makeContext();
-    const attributesOf = (root: string): unknown =>
-      ["sub", "sub/deep"].map((name) => listXattrs(join(root, name)).filter((each) => each.startsWith("user.")));
-    for (const name of ["sub", "sub/deep"]) setXattr(join(context, name), "user.one", Buffer.from("1"));
-    await (await syncOf(context))[Symbol.asyncDispose]();
-    removeXattr(join(context, "sub"), "user.one");
-    setXattr(join(context, "sub"), "user.two", Buffer.from("2"));
-    removeXattr(join(context, "sub/deep"), "user.one");
-    // A directory that is the same by all that is compared, and one that is not.
-    chmodSync(join(context, "sub/deep"), 0o700);
-    await using second = await syncOf(context);
-    assert.deepEqual(attributesOf(await directoryOf(second)), [["user.two"], []]);
-    await expectFresh(second, context);
-  });
+  for (const isHeld of [false, true])
+    test(`directories have the attributes that the client's have${isHeld ? ", also where the one before is held" : ""}`, async () => {
+      const context = makeContext();
+      const attributesOf = (root: string): unknown =>
+        ["sub", "sub/deep"].map((name) => listXattrs(join(root, name)).filter((each) => each.startsWith("user.")));
+      for (const name of ["sub", "sub/deep"]) setXattr(join(context, name), "user.one", Buffer.from("1"));
+      await using held = new AsyncDisposableStack();
+      const first = held.use(await syncOf(context));
+      if (!isHeld) await held.disposeAsync();
+      removeXattr(join(context, "sub"), "user.one");
+      setXattr(join(context, "sub"), "user.two", Buffer.from("2"));
+      removeXattr(join(context, "sub/deep"), "user.one");
+      // A directory that is the same by all that is compared, and one that is not.
+      chmodSync(join(context, "sub/deep"), 0o700);
+      await using second = await syncOf(context);
+      assert.equal(parts.cache.has(first.id), isHeld);
+      assert.deepEqual(attributesOf(await directoryOf(second)), [["user.two"], []]);
+      await expectFresh(second, context);
+    });
 
   test("one that somebody holds stays as it is, and the new one has links to its files", async () => {
     const context = makeContext();

@@ -39,6 +39,13 @@ export function updateXattrs(path: FilePath, { xattrs }: FileStat): boolean {
   return isChanged;
 }
 
+/** Whether a directory has the attributes that were sent with it, and no others. */
+export function hasXattrs(path: FilePath, { xattrs }: FileStat): boolean {
+  const isOther = (name: string): boolean => !ours.test(name) && !systemOwn.test(name) && xattrs?.has(name) !== true;
+  if (listXattrs(path).some(isOther)) return false;
+  return [...(xattrs ?? [])].every(([name, value]) => ours.test(name) || findXattr(path, name)?.equals(value) === true);
+}
+
 /** Attributes are best effort, as in BuildKit: a namespace that needs privileges must not fail a context. */
 function attempt(change: () => void): boolean {
   try {

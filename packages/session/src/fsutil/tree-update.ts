@@ -1,4 +1,4 @@
-import { hasErrno } from "@buildkit-ts/sys";
+import { hasErrno, pathOfAt } from "@buildkit-ts/sys";
 import type { DirectoryCache } from "./directory-cache.ts";
 import { type FileStat, hasContent, isDirectory, isSpecial, isSymlink } from "./file-stat.ts";
 import { metadataFileName, metadataStat, type NumberedStat } from "./metadata-selection.ts";
@@ -8,6 +8,7 @@ import { protocolError } from "./protocol-error.ts";
 import type { ReceiveOptions, TreeChange } from "./receive-options.ts";
 import type { ReceivedDigests } from "./received-digests.ts";
 import { isSameFile, type ReceivedTree } from "./received-tree.ts";
+import { hasXattrs } from "./received-xattrs.ts";
 import { TreeCursor } from "./tree-cursor.ts";
 import type { UnchangedStart } from "./unchanged-start.ts";
 
@@ -151,11 +152,12 @@ export class TreeUpdate {
   /** Takes an unchanged entry over; false if it has to be made anew. */
   #keep(stat: FileStat): boolean {
     if (this.#old === undefined) {
-      if (isDirectory(stat)) this.#updateXattrs(stat);
+      if (isDirectory(stat) && this.#tree.updateXattrs(stat)) this.#noteXattrs(stat);
       return true;
     }
     if (isDirectory(stat)) {
       this.#tree.createDirectory(stat);
+      if (!hasXattrs(pathOfAt(this.#old.at(stat.path)), stat)) this.#noteXattrs(stat);
       return true;
     }
     if (!isSymlink(stat) && stat.linkName !== "") {
@@ -172,9 +174,8 @@ export class TreeUpdate {
     }
   }
 
-  /** Extended attributes are not compared, but those of a directory, which no other tree shares, can be set where it is. */
-  #updateXattrs(stat: FileStat): void {
-    if (!this.#tree.updateXattrs(stat)) return;
+  /** Extended attributes are not compared, but a directory, which no other tree shares, gets those that came. */
+  #noteXattrs(stat: FileStat): void {
     this.#change("modify", stat.path);
     this.#parts.digests?.add(stat);
   }
