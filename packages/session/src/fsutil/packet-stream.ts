@@ -1,5 +1,6 @@
 import type { ClientHttp2Stream, ServerHttp2Stream } from "node:http2";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { drained } from "../wire/drained.ts";
 import { PacketWriter } from "./packet.ts";
 
 /** The sending half of a file sync stream: packets go out as fast as the receiver takes them. */
@@ -58,15 +59,6 @@ export class PacketStream {
     const isFlowing = stream.write(data, (error) => {
       if (error === null || error === undefined) onSent?.();
     });
-    if (isFlowing) return;
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        stream.off("drain", done);
-        stream.off("close", done);
-        resolve();
-      };
-      stream.once("drain", done);
-      stream.once("close", done);
-    });
+    if (!isFlowing) await drained(stream);
   }
 }

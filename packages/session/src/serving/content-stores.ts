@@ -12,6 +12,7 @@ import {
   WriteContentResponseSchema,
 } from "@buildkit-ts/api/containerd/content";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { drained } from "../wire/drained.ts";
 import { FrameReader, frameMessage } from "../wire/grpc-frames.ts";
 import type { CallContext } from "../wire/rpc-server.ts";
 import type { BlobDirectory, BlobIngest, StoredBlob } from "./blob-directory.ts";
@@ -157,16 +158,4 @@ async function* requests(stream: ServerHttp2Stream): AsyncGenerator<Buffer, void
     queue = [];
     yield* batch;
   }
-}
-
-async function drained(stream: ServerHttp2Stream): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const done = (): void => {
-      stream.off("drain", done);
-      stream.off("close", done);
-      resolve();
-    };
-    stream.once("drain", done);
-    stream.once("close", done);
-  });
 }

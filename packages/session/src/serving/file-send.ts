@@ -4,6 +4,7 @@ import type { Writable } from "node:stream";
 import { FileSend } from "@buildkit-ts/api/buildkit/filesync";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { BytesMessageParser } from "../wire/byte-stream.ts";
+import { drained } from "../wire/drained.ts";
 import type { ReceivedMetadata } from "../wire/metadata.ts";
 import type { CallContext } from "../wire/rpc-server.ts";
 import type { Attachable } from "./client-session.ts";
@@ -84,18 +85,6 @@ function responseOf(metadata: ReceivedMetadata): Record<string, string> {
     if (key.startsWith("exporter-md-")) response[key.slice("exporter-md-".length)] = values.join(",");
   }
   return response;
-}
-
-async function drained(file: Writable): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const done = (): void => {
-      file.off("drain", done);
-      file.off("close", done);
-      resolve();
-    };
-    file.once("drain", done);
-    file.once("close", done);
-  });
 }
 
 async function ended(file: Writable): Promise<void> {
