@@ -198,6 +198,16 @@ suite("the daemon stands", () => {
       await answers();
     });
 
+  /** Sends bytes on a connection of their own, and gives it up if the daemon does not. */
+  const throwAt = async (bytes: Buffer, { andEnd }: { readonly andEnd: boolean }): Promise<void> => {
+    const socket = connectSocket(socketPath());
+    socket.on("error", () => undefined).resume();
+    socket.write(bytes);
+    if (andEnd) socket.end();
+    await Promise.race([once(socket, "close"), new Promise((resolve) => setTimeout(resolve, 200))]);
+    socket.destroy();
+  };
+
   test("garbage on its socket", async () => {
     const inputs = [
       Buffer.from("GET / HTTP/1.1\r\nhost: x\r\n\r\n"),
@@ -206,13 +216,7 @@ suite("the daemon stands", () => {
       Buffer.concat([preface, Buffer.from("ffffff0400000000ff", "hex"), Buffer.alloc(1000)]),
       Buffer.alloc(0),
     ];
-    for (const bytes of inputs) {
-      const socket = connectSocket(socketPath());
-      socket.on("error", () => undefined).resume();
-      socket.end(bytes);
-      await Promise.race([once(socket, "close"), new Promise((resolve) => setTimeout(resolve, 200))]);
-      socket.destroy();
-    }
+    for (const bytes of inputs) await throwAt(bytes, { andEnd: true });
     await answers();
   });
 
@@ -225,13 +229,7 @@ suite("the daemon stands", () => {
       http2Frame(0, {}, Buffer.from("00", "hex")),
       http2Frame(3, { stream: 1 }, Buffer.from("00000008", "hex")),
     ];
-    for (const end of ends) {
-      const socket = connectSocket(socketPath());
-      socket.on("error", () => undefined).resume();
-      socket.write(Buffer.concat([ask, end]));
-      await Promise.race([once(socket, "close"), new Promise((resolve) => setTimeout(resolve, 200))]);
-      socket.destroy();
-    }
+    for (const end of ends) await throwAt(Buffer.concat([ask, end]), { andEnd: false });
     await answers();
   });
 
