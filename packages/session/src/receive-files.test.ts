@@ -23,7 +23,7 @@ import { StatSchema } from "@buildkit-ts/api/fsutil/stat";
 import { fileHeaderHash } from "@buildkit-ts/tar";
 import type { FileStat } from "./fsutil/file-stat.ts";
 import { goMode } from "./fsutil/file-stat.ts";
-import { PacketWriter } from "./fsutil/packet.ts";
+import { PacketWriter } from "./fsutil/packet-writer.ts";
 import { comparePaths } from "./fsutil/path-order.ts";
 import { receiveFiles } from "./receive-files.ts";
 import { shareDirectories } from "./serving/file-sync.ts";

@@ -1,6 +1,6 @@
 import type { DirectoryCache } from "./directory-cache.ts";
 import { type FileStat, hasContent } from "./file-stat.ts";
-import { PacketWriter } from "./packet.ts";
+import { PacketWriter } from "./packet-writer.ts";
 
 /** More is compared by the thread that receives it. */
 const maxBytes = 64 << 10;

@@ -9,7 +9,7 @@ import fc from "fast-check";
 import { sendFiles } from "../send-files.ts";
 import { openTestSession } from "../testing/open-test-session.ts";
 import { frameMessage } from "../wire/grpc-frames.ts";
-import { PacketWriter } from "./packet.ts";
+import { PacketWriter } from "./packet-writer.ts";
 import { walkTree } from "./walk-tree.ts";
 
 const request = (id: number): Buffer => packet((writer) => writer.request(id));

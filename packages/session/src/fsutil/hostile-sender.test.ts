@@ -11,7 +11,7 @@ import { SystemError } from "@buildkit-ts/sys";
 import fc from "fast-check";
 import { frameMessage } from "../wire/grpc-frames.ts";
 import { type FileStat, goMode } from "./file-stat.ts";
-import { PacketWriter } from "./packet.ts";
+import { PacketWriter } from "./packet-writer.ts";
 import { ReceiveEngine } from "./receive-engine.ts";
 import type { ReceiveOptions } from "./receive-options.ts";
 

@@ -1,7 +1,8 @@
 import type { ClientHttp2Stream } from "node:http2";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { FrameReader } from "../wire/grpc-frames.ts";
-import { decodePacket, PacketWriter } from "./packet.ts";
+import { decodePacket } from "./packet.ts";
+import { PacketWriter } from "./packet-writer.ts";
 
 const maxListBytes = 1 << 30;
 

@@ -1,7 +1,7 @@
 import { BuildError } from "@buildkit-ts/errdefs";
 import { PatternMatcher } from "@buildkit-ts/patterns";
 import { type FileStat, hasContent, isDirectory } from "./file-stat.ts";
-import { PacketWriter } from "./packet.ts";
+import { PacketWriter } from "./packet-writer.ts";
 
 /** The file that lists a tree of which only some files were received; clients know it by this name. */
 export const metadataFileName = ".fsutil-metadata";

@@ -1,7 +1,7 @@
 import type { ClientHttp2Stream, ServerHttp2Stream } from "node:http2";
 import { BuildError } from "@buildkit-ts/errdefs";
 import { drained } from "../wire/drained.ts";
-import { PacketWriter } from "./packet.ts";
+import { PacketWriter } from "./packet-writer.ts";
 
 /** The sending half of a file sync stream: packets go out as fast as the receiver takes them. */
 export class PacketStream {

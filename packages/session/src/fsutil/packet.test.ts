@@ -5,7 +5,8 @@ import { Packet_PacketType, PacketSchema } from "@buildkit-ts/api/fsutil/wire";
 import fc from "fast-check";
 import { FrameReader } from "../wire/grpc-frames.ts";
 import type { FileStat } from "./file-stat.ts";
-import { decodePacket, PacketWriter } from "./packet.ts";
+import { decodePacket } from "./packet.ts";
+import { PacketWriter } from "./packet-writer.ts";
 
 const text = fc.string({ unit: "grapheme", maxLength: 40 }).filter((value) => value.isWellFormed());
 const stats: fc.Arbitrary<FileStat> = fc.record<FileStat>(

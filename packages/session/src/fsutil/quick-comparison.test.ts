@@ -22,7 +22,7 @@ import { shareDirectories } from "../serving/file-sync.ts";
 import { openTestSession, type TestSession } from "../testing/open-test-session.ts";
 import { DirectoryCache } from "./directory-cache.ts";
 import type { FileStat } from "./file-stat.ts";
-import { PacketWriter } from "./packet.ts";
+import { PacketWriter } from "./packet-writer.ts";
 import { QuickComparison } from "./quick-comparison.ts";
 import { TreeCursor } from "./tree-cursor.ts";
 

@@ -2,7 +2,7 @@ import type { ClientHttp2Stream, ServerHttp2Stream } from "node:http2";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { DivertedData } from "../wire/data-tap.ts";
 import { BatchQueue } from "./batch-queue.ts";
-import { PacketWriter } from "./packet.ts";
+import { PacketWriter } from "./packet-writer.ts";
 import { QuickComparison } from "./quick-comparison.ts";
 import type { ReceiveOptions, ReceiveResult } from "./receive-options.ts";
 import { receiverThread, type TransferListener, type TransferProgress } from "./receiver-thread.ts";

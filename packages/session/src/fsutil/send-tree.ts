@@ -3,8 +3,9 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import { FrameReader } from "../wire/grpc-frames.ts";
 import { hasContent } from "./file-stat.ts";
 import { OpenListedFile } from "./listed-file.ts";
-import { decodePacket, PacketWriter } from "./packet.ts";
+import { decodePacket } from "./packet.ts";
 import { PacketStream } from "./packet-stream.ts";
+import { PacketWriter } from "./packet-writer.ts";
 import type { SendEntry } from "./send-entry.ts";
 
 /** Large enough to be cheap, far below the 4 MiB that Go's clients take. */
