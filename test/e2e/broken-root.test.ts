@@ -26,14 +26,18 @@ suite("a root that is not as it should be", () => {
     using folder = temporaryFolder("few-files");
     await using daemon = await TestDaemon.start(folder.path);
     const context = await busyboxContext(folder.path, `${shellStage}RUN echo made > /made\n`, {});
-    // All that it has open, and not one more.
-    const open = readdirSync(`/proc/${daemon.pid}/fd`).length;
     const limit = async (files: number): Promise<string> =>
       await runOk("prlimit", [`--pid=${daemon.pid}`, `--nofile=${files}:`]);
-    await limit(open + 12);
-    const { error } = await solveDockerfile(daemon, context);
-    assert.match(String(error), /EMFILE|too many open files/i);
-    assert.equal(BuildError.from(error).code, "resource_exhausted");
+    // What fails first depends on how many there are: a thread's start, its imports, a folder, a file of the context.
+    for (let more = 0; more <= 12; more++) {
+      const open = readdirSync(`/proc/${daemon.pid}/fd`).length;
+      await limit(open + more);
+      const { error } = await solveDockerfile(daemon, context);
+      // Threads that started in an earlier round need no files to start: a later round may have enough.
+      if (error === undefined && more > 4) break;
+      assert.match(String(error), /EMFILE|too many open files/i);
+      assert.equal(BuildError.from(error).code, "resource_exhausted", `${more} files: ${String(error)}`);
+    }
     await limit(4096);
     await solveOk(daemon, context);
   });

@@ -15,5 +15,16 @@ test("an OnDemandThread whose program cannot be read fails its tasks, and says w
   const [tasks, cause] = await promise;
   assert.deepEqual(tasks, ["one"]);
   assert.equal(thread.find(id), undefined);
-  assert.match(threadFailed("Cannot do it", cause).message, /^Cannot do it: the thread failed: .*no-such\.worker\.ts/);
+  const failure = threadFailed("Cannot do it", cause);
+  assert.equal(failure.code, "internal");
+  assert.match(failure.message, /^Cannot do it: the thread failed: .*no-such\.worker\.ts/);
+});
+
+test("a thread that cannot start for want of files fails its tasks with what to do about it", () => {
+  const failure = threadFailed(
+    "Cannot do it",
+    new Error("Cannot read package config /x/package.json: too many open files."),
+  );
+  assert.equal(failure.code, "resource_exhausted");
+  assert.match(failure.hint ?? "", /ulimit -n/);
 });

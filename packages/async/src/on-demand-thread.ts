@@ -72,7 +72,15 @@ export class OnDemandThread<To, From, Task> {
   }
 }
 
-/** What a task of a lost thread fails with. @param doing What could not be done: `Cannot write blobs`. */
+/**
+ * What a task of a lost thread fails with: `resource_exhausted` where that is why the thread ended, `internal` otherwise.
+ *
+ * @param doing What could not be done: `Cannot write blobs`.
+ */
 export function threadFailed(doing: string, cause: unknown): BuildError {
-  return new BuildError("internal", `${doing}: the thread failed: ${BuildError.from(cause).message}`, { cause });
+  const { code, message, hint } = BuildError.from(cause);
+  return new BuildError(code === "resource_exhausted" ? code : "internal", `${doing}: the thread failed: ${message}`, {
+    cause,
+    ...(hint !== undefined && { hint }),
+  });
 }

@@ -37,7 +37,8 @@ suite("BuildError.from()", () => {
     const thread = Object.assign(new Error("Worker initialization failure: EMFILE"), {
       code: "ERR_WORKER_INIT_FAILED",
     });
-    for (const error of [files, thread].map((one) => BuildError.from(one))) {
+    const imports = new Error("Cannot read package config /x/package.json: too many open files.");
+    for (const error of [files, thread, imports].map((one) => BuildError.from(one))) {
       assert.equal(error.code, "resource_exhausted");
       assert.match(error.hint ?? "", /ulimit -n/);
     }

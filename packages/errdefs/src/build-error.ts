@@ -66,9 +66,11 @@ function codeOf(error: Error): Code {
   return isFull || isOutOfFiles(error) ? "resource_exhausted" : "unknown";
 }
 
-/** Whether the process, or the machine, may open no more files. A thread that cannot start says it in its text only. */
+/**
+ * Whether the process, or the machine, may open no more files. A thread that cannot start, and one that cannot read what it
+ * imports, say it in their text only.
+ */
 function isOutOfFiles(error: Error): boolean {
   const { code } = error as Error & { readonly code?: unknown };
-  if (code === "EMFILE" || code === "ENFILE") return true;
-  return code === "ERR_WORKER_INIT_FAILED" && /\bE[MN]FILE\b/.test(error.message);
+  return code === "EMFILE" || code === "ENFILE" || /\bE[MN]FILE\b|\btoo many open files\b/.test(error.message);
 }

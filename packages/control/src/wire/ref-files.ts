@@ -169,7 +169,11 @@ function systemFailure(call: string, path: string, error: unknown): unknown {
     return new BuildError("not_found", `${call} ${path}: no such file or directory`, { cause: error });
   if (error.code === "ENOTDIR")
     return new BuildError("invalid_argument", `${call} ${path}: not a directory`, { cause: error });
-  return new BuildError("unknown", `${call} ${path}: ${error.message}`, { cause: error });
+  const { code, hint } = BuildError.from(error);
+  return new BuildError(code, `${call} ${path}: ${error.message}`, {
+    cause: error,
+    ...(hint !== undefined && { hint }),
+  });
 }
 
 function statMessage(
