@@ -1,4 +1,5 @@
 import { abortable } from "@buildkit-ts/async";
+import { type ProgressWriter, withStatus } from "@buildkit-ts/progress";
 
 /** How long a sync waits for another one: longer than most take, and no client can hold up those of others for long. */
 const patienceMs = 10_000;
@@ -24,15 +25,28 @@ export class ChangingContexts {
     };
   }
 
-  /** Waits until it is nobody's, but not for long. */
-  async settled(sharedKey: string, { signal }: { readonly signal: AbortSignal }): Promise<void> {
+  /** Waits until it is nobody's, but not for long; a build that waits says so. */
+  async settled(sharedKey: string, options: SettledOptions): Promise<void> {
     const changing = this.#changing.get(sharedKey);
     if (changing === undefined) return;
-    try {
-      await abortable(Promise.all(changing), AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]));
-    } catch (error) {
-      signal.throwIfAborted();
-      if (!(error instanceof DOMException) || error.name !== "TimeoutError") throw error;
-    }
+    const { signal, progress } = options;
+    await withStatus(progress, "waiting for the version of another build", async () => {
+      await settledSoon(changing, signal);
+    });
+  }
+}
+
+/** Who waits. */
+export interface SettledOptions {
+  readonly progress: ProgressWriter;
+  readonly signal: AbortSignal;
+}
+
+async function settledSoon(changing: Iterable<Promise<void>>, signal: AbortSignal): Promise<void> {
+  try {
+    await abortable(Promise.all(changing), AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]));
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof DOMException) || error.name !== "TimeoutError") throw error;
   }
 }

@@ -67,7 +67,7 @@ export class NextVersion implements AsyncDisposable {
     const { signal, progress } = context;
     let previous = await findVersion(cache, sharedKey, signal);
     if (previous === undefined) {
-      await changing.settled(sharedKey, { signal });
+      await changing.settled(sharedKey, { signal, progress });
       previous = await findVersion(cache, sharedKey, signal);
     }
     try {
