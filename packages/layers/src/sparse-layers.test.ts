@@ -15,10 +15,15 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
+import { gunzipSync } from "node:zlib";
 import { decodeTar } from "@buildkit-ts/tar";
 import { WorkerLayerCodec } from "./worker-layer-codec.ts";
 
 const size = 8 << 20;
+
+interface Toc {
+  readonly entries: readonly { readonly offset: number; readonly chunkOffset?: number; readonly chunkSize?: number }[];
+}
 
 suite("layers with sparse files", { skip: process.getuid?.() !== 0 && "needs root" }, () => {
   const folder = mkdtempSync(join(tmpdir(), "sparse-layers-"));
@@ -76,6 +81,37 @@ suite("layers with sparse files", { skip: process.getuid?.() !== 0 && "needs roo
     }
   });
 
+  for (const flags of [["--format=gnu"], ["--format=posix"]]) {
+    test(`have their zeros as eStargz, whose table of contents speaks of those: ${flags.join(" ")}`, async () => {
+      const outputPath = join(folder, "estargz");
+      const made = await codec.recompress(pack("disk", ...flags), "", {
+        signal,
+        outputPath,
+        compression: { type: "estargz", ociMediaTypes: true },
+      });
+      const blob = readFileSync(outputPath);
+      const archive = gunzipSync(blob);
+      assert.equal(made.diffId, `sha256:${createHash("sha256").update(archive).digest("hex")}`);
+      // It comes after the end of the archive, which readers of tar do not look beyond.
+      const json = archive.toString("latin1", archive.lastIndexOf('{\n\t"version"'), archive.lastIndexOf("\n}") + 2);
+      const toc = JSON.parse(json) as Toc;
+      for await (const { header, content } of decodeTar(chunks(archive), { signal })) {
+        const parts: Uint8Array[] = [];
+        for await (const part of content) parts.push(part);
+        assert.equal(header.name, "disk");
+        assert.ok(Buffer.concat(parts).equals(readFileSync(source)));
+      }
+      // Each chunk is a member that begins where the table says.
+      const members = toc.entries.map(({ offset, chunkSize = size - (4 << 20), chunkOffset = 0 }) => {
+        const stream = gunzipSync(blob.subarray(offset));
+        return stream
+          .subarray(0, chunkSize)
+          .equals(readFileSync(source).subarray(chunkOffset, chunkOffset + chunkSize));
+      });
+      assert.deepEqual(members, [true, true]);
+    });
+  }
+
   test("are refused where what they would be is beyond the limits", async () => {
     const fd = openSync(join(folder, "bomb"), "w");
     ftruncateSync(fd, 2 ** 40);
@@ -91,6 +127,12 @@ suite("layers with sparse files", { skip: process.getuid?.() !== 0 && "needs roo
     const compression = { type: "uncompressed", ociMediaTypes: true } as const;
     const anew = { signal, outputPath: join(folder, "again"), compression, sourceDateEpoch: 1 };
     await assert.rejects(codec.recompress(blobPath, "", anew), refused);
+    const stargz = {
+      signal,
+      outputPath: join(folder, "stargz"),
+      compression: { ...compression, type: "estargz" },
+    } as const;
+    await assert.rejects(codec.recompress(blobPath, "", stargz), refused);
   });
 });
 

@@ -1,6 +1,7 @@
 import { createReadStream, statSync } from "node:fs";
 import { decompress, UnpackBudget, type UnpackLimits } from "@buildkit-ts/compression";
 import { encodeTarHeader, TarDecoder, type TarHeader, tarEnd, tarPadding, zerosOf } from "@buildkit-ts/tar";
+import { SparseFilesError } from "../stargz/stargz-compressor.ts";
 import { findStargzPayload } from "../stargz/stargz-footer.ts";
 import { LayerOutput, type LayerOutputOptions, type WrittenLayer } from "./layer-output.ts";
 
@@ -13,9 +14,19 @@ export interface RecompressTask {
 
 /**
  * Writes a layer blob anew in another compression. The DiffID stays, unless times are clamped, or one of the two is eStargz,
- * whose table of contents counts as part of its archive.
+ * whose table of contents counts as part of its archive, and which has no sparse files: they get their zeros.
  */
 export async function recompressLayer(task: RecompressTask, checkAborted: () => void): Promise<WrittenLayer> {
+  try {
+    return await writeAnew(task, checkAborted);
+  } catch (error) {
+    if (!(error instanceof SparseFilesError)) throw error;
+    // Layers with sparse files are rare: all others need not be read to know that they have none.
+    return await writeAnew({ ...task, latestSeconds: Number.POSITIVE_INFINITY }, checkAborted);
+  }
+}
+
+async function writeAnew(task: RecompressTask, checkAborted: () => void): Promise<WrittenLayer> {
   using output = new LayerOutput({ ...task.output, checkAborted });
   const { signal } = new AbortController();
   const payload = findStargzPayload(task.blobPath);

@@ -15,6 +15,16 @@ export interface StargzResult {
 /** Larger files are cut, each part a member that can be read alone. */
 const chunkBytes = 4 << 20;
 
+/**
+ * The archive has sparse files. What is stored of these is not their content, of which a reader of the table of contents wants
+ * parts: the archive has to be written anew with their zeros.
+ */
+export class SparseFilesError extends BuildError {
+  constructor() {
+    super("unimplemented", "Cannot make eStargz layer: it has sparse files");
+  }
+}
+
 interface OpenFile {
   entry: TocEntry;
   readonly size: number;
@@ -54,9 +64,7 @@ export class StargzCompressor implements Compressor {
       entry: (header) => this.#begin(header),
       data: (chunk) => this.#data(chunk),
       hole: () => {
-        throw new BuildError("unimplemented", "Cannot make eStargz layer: it has sparse files", {
-          hint: "Use another compression, or rewrite-timestamp, which fills them",
-        });
+        throw new SparseFilesError();
       },
       end: () => this.#end(),
     });

@@ -128,7 +128,7 @@ suite("eStargz layers", () => {
       assert.equal(payloadOf(blob), undefined);
   });
 
-  test("are not made of archives with a table of contents or sparse files", async () => {
+  test("are not made of archives with a table of contents, nor of sparse files as they are", async () => {
     await assert.rejects(pack(tar({ name: "./stargz.index.json" })), { code: "invalid_argument" });
     writeFileSync(join(folder, "sparse"), "");
     truncateSync(join(folder, "sparse"), 1 << 20);
