@@ -60,15 +60,17 @@ const http2Options = {
   maxSendHeaderBlockLength: 1 << 20,
 } as const;
 
+const tapOptions = { settings: http2Options.settings, connectionWindowBytes };
+
 /** A server for one listener; the caller calls `listen` and `close`. */
 export function createControlServer(options: ControlServerOptions): Http2Server {
-  return tapConnections(tune(createServer(http2Options, createHandler(options))), "connection", http2Options);
+  return tapConnections(tune(createServer(http2Options, createHandler(options))), "connection", tapOptions);
 }
 
 /** The same with TLS, for HTTP/2 only. */
 export function createSecureControlServer(options: ControlServerOptions, tls: SecureServerOptions): Http2SecureServer {
   const server = tune(createSecureServer({ ...http2Options, ...tls, allowHTTP1: false }, createHandler(options)));
-  return tapConnections(server, "secureConnection", http2Options);
+  return tapConnections(server, "secureConnection", tapOptions);
 }
 
 function tune<S extends Http2Server | Http2SecureServer>(server: S): S {

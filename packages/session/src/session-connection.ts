@@ -8,7 +8,7 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { type HealthPolicy, HealthWatch, healthPolicy } from "./health-watch.ts";
 import type { SessionCaller } from "./session.ts";
 import { DataTap, type DivertedData } from "./wire/data-tap.ts";
-import { bulkSessionOptions, widenWindow } from "./wire/http2-settings.ts";
+import { bulkSessionOptions, connectionWindowBytes, widenWindow } from "./wire/http2-settings.ts";
 import { allValues, firstValue, type Metadata } from "./wire/metadata.ts";
 import { callUnary, openStream } from "./wire/rpc-client.ts";
 
@@ -34,7 +34,11 @@ export class SessionConnection implements SessionCaller {
     this.#methods = new Set(methods.map((method) => method.toLowerCase()));
     this.#policy = healthPolicy(firstValue(metadata, "x-buildkit-session-health-custom-timeout"));
     this.#clock = clock;
-    this.#tap = new DataTap(connection, { role: "client", settings: bulkSessionOptions.settings });
+    this.#tap = new DataTap(connection, {
+      role: "client",
+      settings: bulkSessionOptions.settings,
+      connectionWindowBytes,
+    });
     this.http2 = connect("http://localhost", { ...bulkSessionOptions, createConnection: () => this.#tap });
     this.http2.once("connect", widenWindow);
     connection.on("data", (chunk: Buffer) => {

@@ -9,6 +9,7 @@ import { divertFrom, tapConnections } from "./tapped-server.ts";
 
 const http2Options = { settings: { initialWindowSize: 4 << 20, maxFrameSize: 16_384 } };
 const { initialWindowSize } = http2Options.settings;
+const tapOptions = { ...http2Options, connectionWindowBytes: 8 << 20 };
 
 interface Connection extends AsyncDisposable {
   readonly client: ClientHttp2Stream;
@@ -19,8 +20,8 @@ interface Connection extends AsyncDisposable {
 /** A session on a real socket; the server sees it once the client has sent `first`. */
 async function openSession(first: Buffer): Promise<Connection> {
   await using stack = new AsyncDisposableStack();
-  const server = tapConnections(createServer(http2Options), "connection", http2Options).listen(0, "127.0.0.1");
-  server.on("session", (session) => session.setLocalWindowSize(8 << 20));
+  const server = tapConnections(createServer(http2Options), "connection", tapOptions).listen(0, "127.0.0.1");
+  server.on("session", (session) => session.setLocalWindowSize(tapOptions.connectionWindowBytes));
   stack.defer(async () => await new Promise<void>((settle) => void server.close(() => settle())));
   await once(server, "listening");
   const accepted = once(server, "stream") as Promise<[ServerHttp2Stream]>;
@@ -117,7 +118,7 @@ suite("tapConnections", () => {
   });
 
   test("ends a connection that is no HTTP/2, and serves others", async () => {
-    const server = tapConnections(createServer(http2Options), "connection", http2Options).listen(0, "127.0.0.1");
+    const server = tapConnections(createServer(http2Options), "connection", tapOptions).listen(0, "127.0.0.1");
     server.on("sessionError", () => undefined);
     server.on("stream", (stream: ServerHttp2Stream) => {
       stream.respond({ ":status": 204 }, { endStream: true });

@@ -12,13 +12,13 @@ const taps = new WeakMap<Http2Session, DataTap>();
 export function tapConnections<S extends Http2Server | Http2SecureServer>(
   server: S,
   event: "connection" | "secureConnection",
-  { settings }: { readonly settings: DataTapOptions["settings"] },
+  options: Pick<DataTapOptions, "settings" | "connectionWindowBytes">,
 ): S {
   const accept = server.listeners(event) as ((this: S, connection: DataTap) => void)[];
   server.removeAllListeners(event);
   let accepted: DataTap | undefined;
   server.on(event, (socket: Socket) => {
-    accepted = new DataTap(socket, { role: "server", settings, isSocket: true });
+    accepted = new DataTap(socket, { ...options, role: "server", isSocket: true });
     for (const each of accept) each.call(server, accepted);
     accepted = undefined;
   });

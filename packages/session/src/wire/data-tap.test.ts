@@ -9,10 +9,12 @@ import { receiveFiles } from "../receive-files.ts";
 import { shareDirectories } from "../serving/file-sync.ts";
 import { openTestSession } from "../testing/open-test-session.ts";
 import { DataTap } from "./data-tap.ts";
-import { bulkSessionOptions } from "./http2-settings.ts";
+import { bulkSessionOptions, connectionWindowBytes } from "./http2-settings.ts";
 
 const { signal } = new AbortController();
-const { initialWindowSize, maxFrameSize } = bulkSessionOptions.settings;
+const { settings } = bulkSessionOptions;
+const { initialWindowSize, maxFrameSize } = settings;
+const clientOptions = { role: "client", settings, connectionWindowBytes } as const;
 
 function dataFrame(streamId: number, length: number): Buffer {
   const frame = Buffer.alloc(9 + length);
@@ -51,7 +53,7 @@ suite("DataTap", () => {
 
   test("tells the peer that it may send more once data were dealt with", async () => {
     const [ours, theirs] = duplexPair();
-    await using tap = new DataTap(ours, { role: "client", settings: bulkSessionOptions.settings });
+    await using tap = new DataTap(ours, clientOptions);
     tap.resume();
     const received = Promise.withResolvers<void>();
     let bytes = 0;
@@ -79,7 +81,7 @@ suite("DataTap", () => {
   test("gives the memory of a socket's chunks back unless their reader keeps them", async () => {
     for (const answer of ["keep", undefined] as const) {
       const socket = new PassThrough();
-      await using tap = new DataTap(socket, { role: "client", settings: bulkSessionOptions.settings, isSocket: true });
+      await using tap = new DataTap(socket, { ...clientOptions, isSocket: true });
       tap.resume();
       const given = Promise.withResolvers<Buffer>();
       using _diverted = tap.divert(5, (data) => {
@@ -94,7 +96,7 @@ suite("DataTap", () => {
 
   test("counts what went to a server's HTTP/2 before a stream was diverted, as long as it may send more", async () => {
     const [ours, theirs] = duplexPair();
-    await using tap = new DataTap(ours, { role: "server", settings: bulkSessionOptions.settings });
+    await using tap = new DataTap(ours, { ...clientOptions, role: "server" });
     const passed: Buffer[] = [];
     tap.on("data", (chunk: Buffer) => void passed.push(chunk));
     const end = dataFrame(3, 50);
@@ -108,7 +110,7 @@ suite("DataTap", () => {
 
   test("passes the end of a stream in a later turn than what came with it", async () => {
     const [ours, theirs] = duplexPair();
-    const tap = new DataTap(ours, { role: "client", settings: bulkSessionOptions.settings });
+    const tap = new DataTap(ours, clientOptions);
     const [answer, end] = [dataFrame(1, 100), dataFrame(1, 0)];
     end[4] = 0x1;
     const passed: number[] = [];
@@ -122,14 +124,55 @@ suite("DataTap", () => {
     assert.deepEqual(passed.slice(0, 3), [answer.length, 0, end.length]);
   });
 
-  test("ends a connection whose peer sends more than it may", async () => {
+  for (const [name, streams] of [
+    ["on a stream", [5]],
+    ["on a connection, though not on any of its streams", [1, 3, 5, 7]],
+  ] as const) {
+    test(`ends a connection whose peer sends more than it may ${name}, and says why`, async () => {
+      const [ours, theirs] = duplexPair();
+      const tap = new DataTap(ours, clientOptions);
+      let taken = 0;
+      using diverted = new DisposableStack();
+      for (const id of streams) diverted.use(tap.divert(id, ({ length }) => void (taken += length)));
+      const failed = once(tap, "error");
+      const received: Buffer[] = [];
+      theirs.on("data", (chunk: Buffer) => void received.push(chunk));
+      const windowBytes = Math.min(initialWindowSize * streams.length, connectionWindowBytes);
+      for (let sent = 0; sent <= windowBytes; sent += maxFrameSize)
+        theirs.write(dataFrame(streams[(sent / maxFrameSize) % streams.length] ?? 0, maxFrameSize));
+      const [error] = (await failed) as [Error];
+      assert.match(error.message, /more than it may/);
+      assert.equal(taken, windowBytes);
+      assert.ok(ours.destroyed);
+      const frame = Buffer.concat(received);
+      assert.deepEqual([frame.length, frame[3], frame.readUInt32BE(13)], [17, 7, 3]);
+    });
+  }
+
+  test("counts padding and what is dealt with, and has the window of streams that are given up for others", async () => {
     const [ours, theirs] = duplexPair();
-    const tap = new DataTap(ours, { role: "client", settings: bulkSessionOptions.settings });
-    using _diverted = tap.divert(5, () => undefined);
-    const failed = once(tap, "error");
-    for (let sent = 0; sent <= initialWindowSize; sent += maxFrameSize) theirs.write(dataFrame(5, maxFrameSize));
-    const [error] = (await failed) as [Error];
-    assert.match(error.message, /more than it may/);
-    assert.ok(ours.destroyed);
+    await using tap = new DataTap(ours, clientOptions);
+    theirs.resume();
+    let left = 0;
+    const cycle = async (id: number): Promise<void> => {
+      const received = Promise.withResolvers<void>();
+      left = initialWindowSize - (initialWindowSize / maxFrameSize) * 256;
+      using diverted = tap.divert(id, ({ length }) => {
+        left -= length;
+        if (left === 0) received.resolve();
+        return undefined;
+      });
+      for (let sent = 0; sent < initialWindowSize; sent += maxFrameSize) {
+        const frame = dataFrame(id, maxFrameSize);
+        frame[4] = 0x8;
+        frame[9] = 255;
+        theirs.write(frame);
+      }
+      await received.promise;
+      // Half is dealt with, the other half is given back with the stream.
+      diverted?.taken(initialWindowSize / 2);
+    };
+    for (const id of [1, 3, 5, 7, 9, 11]) await cycle(id);
+    assert.equal(tap.destroyed, false);
   });
 });

@@ -8,6 +8,7 @@ import { PassedData } from "./passed-data.ts";
 const updateBytes = 1 << 20;
 /** What a client sends before its first frame. */
 const prefaceBytes = 24;
+const flowControlError = 3;
 /** Smaller ones are not worth it. */
 const minFreedBytes = 4 << 10;
 
@@ -17,6 +18,8 @@ export interface DataTapOptions {
   readonly role: "client" | "server";
   /** What the session announces. */
   readonly settings: { readonly initialWindowSize: number; readonly maxFrameSize: number };
+  /** The window that the session gives its connection: so much of all streams may be under way or waiting. */
+  readonly connectionWindowBytes: number;
   /**
    * The connection is a socket: each chunk it gives is its reader's alone, and what it was given to write it uses no more
    * once it calls back. Their memory is given back at once. Left to V8's collector, it has the whole heap marked again for
@@ -43,6 +46,9 @@ export interface DivertedData extends Disposable {
 export class DataTap extends Duplex {
   readonly #connection: Duplex;
   readonly #windowBytes: number;
+  readonly #connectionWindowBytes: number;
+  /** Bytes of all streams' frames for which the connection's window was not refilled. */
+  #unanswered = 0;
   readonly #isSocket: boolean;
   readonly #diverted = new Map<number, Diverted>();
   readonly #passed: PassedData | undefined;
@@ -52,10 +58,11 @@ export class DataTap extends Duplex {
   });
   readonly #splitter: FrameSplitter;
 
-  constructor(connection: Duplex, { role, settings, isSocket = false }: DataTapOptions) {
+  constructor(connection: Duplex, { role, settings, connectionWindowBytes, isSocket = false }: DataTapOptions) {
     super({ readableHighWaterMark: 1 << 20, writableHighWaterMark: 1 << 20 });
     this.#connection = connection;
     this.#windowBytes = settings.initialWindowSize;
+    this.#connectionWindowBytes = connectionWindowBytes;
     this.#isSocket = isSocket;
     // A client diverts its streams before they have an answer.
     this.#passed = role === "server" ? new PassedData() : undefined;
@@ -97,7 +104,7 @@ export class DataTap extends Duplex {
       taken: (bytes) => this.#take(streamId, diverted, bytes),
       [Symbol.dispose]: () => {
         // What the stream has had of the connection's window is for others again.
-        if (this.#diverted.delete(streamId)) this.#widen(0, diverted.unanswered);
+        if (this.#diverted.delete(streamId)) this.#answer(diverted.unanswered);
       },
     };
   }
@@ -105,7 +112,7 @@ export class DataTap extends Duplex {
   #take(streamId: number, diverted: Diverted, bytes: number): void {
     diverted.taken += bytes;
     if (diverted.taken < updateBytes || !this.#diverted.has(streamId)) return;
-    this.#widen(0, diverted.taken);
+    this.#answer(diverted.taken);
     this.#widen(streamId, diverted.taken);
     diverted.unanswered -= diverted.taken;
     diverted.taken = 0;
@@ -121,16 +128,29 @@ export class DataTap extends Duplex {
       return undefined;
     }
     diverted.unanswered += frameBytes;
+    this.#unanswered += frameBytes;
     this.#take(streamId, diverted, paddingBytes);
-    if (diverted.unanswered > this.#windowBytes)
-      throw new BuildError("resource_exhausted", "Cannot read HTTP/2 connection: the peer sent more than it may");
+    if (diverted.unanswered > this.#windowBytes || this.#unanswered > this.#connectionWindowBytes)
+      throw this.#overrun();
     return diverted.onData;
+  }
+
+  /** Tells the peer why its connection ends, if it reads that; nobody waits for it. */
+  #overrun(): BuildError {
+    if (!this.#connection.writableEnded) this.#connection.write(goAway(flowControlError));
+    return new BuildError("resource_exhausted", "Cannot read HTTP/2 connection: the peer sent more than it may");
   }
 
   #pass(bytes: Buffer): void {
     // A copy: the chunk that they lie in is given back, and it may be many times as large.
     this.#turns.push(Buffer.from(bytes));
     if (this.#turns.isFull) this.#connection.pause();
+  }
+
+  /** Refills the connection's window. */
+  #answer(bytes: number): void {
+    this.#unanswered -= bytes;
+    this.#widen(0, bytes);
   }
 
   #widen(streamId: number, bytes: number): void {
@@ -188,6 +208,16 @@ function free(chunk: Buffer): void {
   // What was cut from a larger buffer does not fill it: others use that.
   if (chunk.length !== buffer.byteLength || chunk.length < minFreedBytes) return;
   if (buffer instanceof ArrayBuffer) buffer.transfer(0);
+}
+
+function goAway(code: number): Buffer {
+  const frame = Buffer.alloc(17);
+  frame[2] = 8;
+  frame[3] = 7;
+  // Any stream may have been begun: the session above knows which.
+  frame.writeUInt32BE(0x7fff_ffff, 9);
+  frame.writeUInt32BE(code, 13);
+  return frame;
 }
 
 function windowUpdate(streamId: number, bytes: number): Buffer {

@@ -1,7 +1,7 @@
 import type { Http2Session } from "node:http2";
 
 /** How much a peer may send on a connection before it is acknowledged; Node's own default is 64 KiB. */
-const connectionWindowBytes = 32 << 20;
+export const connectionWindowBytes: number = 32 << 20;
 
 /**
  * Options of HTTP/2 sessions that carry build contexts: bulk data, and metadata with hundreds of values.
