@@ -4,6 +4,7 @@ import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
+import { busyboxContext, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
 import { gitIn, HttpGitServer, makeRepository, SshServer } from "./support/git-servers.ts";
 import { type RunOptions, runOk, temporaryFolder } from "./support/processes.ts";
@@ -62,6 +63,32 @@ suite("contexts that are elsewhere", () => {
     assert.equal(readFileSync(join(output, "part/part.txt"), "utf8"), "of a submodule\n");
     assert.equal(readFileSync(join(output, "sub/deep.txt"), "utf8"), "deep\n");
     assert.equal(daemon.log().includes("PRIVATE KEY"), false);
+  });
+
+  test("a repository over SSH with a submodule, together with one behind a token and a step with that secret", async () => {
+    const tools = join(repositories, "tools");
+    const busybox = await busyboxContext(
+      folder.path,
+      `${shellStage}COPY part/part.txt /
+RUN --mount=type=secret,id=GIT_AUTH_TOKEN read -r token </run/secrets/GIT_AUTH_TOKEN; echo "\${#token}" >/length
+FROM scratch
+COPY --from=base /part.txt /length /
+COPY --from=private /sub/secret.txt /
+`,
+    );
+    gitIn(repositories, "init", "-q", "-b", "main", tools);
+    execFileSync("cp", ["-r", `${busybox}/.`, tools]);
+    gitIn(tools, "submodule", "add", "-q", "../part", "part");
+    gitIn(tools, "add", ".");
+    gitIn(tools, "commit", "-q", "-m", "with a shell and a part");
+    const output = await build("by-ssh-and-token", [
+      `--ssh=default=${join(folder.path, "id")}`,
+      `--secret=id=GIT_AUTH_TOKEN,src=${join(folder.path, "token")}`,
+      `--build-context=private=${http.url}/private/.git#main`,
+      `${ssh.url(tools)}#main`,
+    ]);
+    const texts = ["part.txt", "length", "secret.txt"].map((name) => readFileSync(join(output, name), "utf8"));
+    assert.deepEqual(texts, ["of a submodule\n", "5\n", "private\n"]);
   });
 
   test("a repository over SSH without a key is refused, and nothing of this machine's is tried", async () => {
