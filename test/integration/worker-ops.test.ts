@@ -59,7 +59,7 @@ async function createSolver(root: string, stack: AsyncDisposableStack): Promise<
   const snapshotter = stack.use(new OverlaySnapshotter({ root, database, reporter }));
   const content = await LocalContentStore.open(root);
   const codec = new WorkerLayerCodec({});
-  const cache = stack.use(await LocalCacheManager.open({ root, database, snapshotter, content, codec }));
+  const cache = stack.use(await LocalCacheManager.open({ root, database, snapshotter, content, codec, reporter }));
   const host = new HostNetworkProvider();
   const networks = { sandbox: host, host, none: new NoneNetworkProvider() };
   const executor = await RuncExecutor.open({ directory: join(root, "executor"), networks });

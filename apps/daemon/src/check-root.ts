@@ -35,7 +35,7 @@ export async function checkRoot(settings: Settings, logger: Logger): Promise<num
   const snapshotter = resources.use(await openSnapshotter(settings, { database, logger: reporter }));
   const content = await LocalContentStore.open(join(root, "content"));
   const codec = resources.use(new WorkerLayerCodec());
-  const parts = { root, database, snapshotter, content, codec };
+  const parts = { root, database, snapshotter, content, codec, reporter };
   const check = await checkCache(parts, { signal });
   // Opening it makes rows, snapshots and blobs agree again.
   const cache = resources.use(await LocalCacheManager.open(parts));

@@ -98,7 +98,8 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const snapshotter = await openSnapshotter(settings, { database, logger });
     const content = await LocalContentStore.open(join(root, "content"), { reporter: logger });
     const codec = resources.use(new WorkerLayerCodec({ limits: settings.unpack }));
-    const cache = resources.use(await LocalCacheManager.open({ root, database, snapshotter, content, codec }));
+    const cacheParts = { root, database, snapshotter, content, codec, reporter: logger };
+    const cache = resources.use(await LocalCacheManager.open(cacheParts));
     const registry = resources.use(
       new RegistryClient({
         config: registryConfig(settings.registries),

@@ -1,4 +1,4 @@
-import type { Clock } from "@buildkit-ts/async";
+import type { Clock, ErrorReporter } from "@buildkit-ts/async";
 import type { FileContentStore } from "@buildkit-ts/content";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { LayerCodec } from "@buildkit-ts/layers";
@@ -11,6 +11,7 @@ import type { RecordRegistry } from "./record/record-registry.ts";
 import type { Metadata } from "./refs.ts";
 import { LostTrees } from "./trees/lost-trees.ts";
 import { SnapshotViews } from "./trees/snapshot-views.ts";
+import { StagedTrees } from "./trees/staged-trees.ts";
 import { stepName, TreeExtractor } from "./trees/tree-extractor.ts";
 import type { TreeServices } from "./trees/tree-services.ts";
 
@@ -22,15 +23,17 @@ export interface CacheCoreParts {
   readonly codec: LayerCodec;
   readonly stagingDirectory: string;
   readonly clock: Clock;
+  readonly reporter: ErrorReporter;
 }
 
 /** The state that refs and the manager share: holds, removal, and the parts that work on trees. */
-export class CacheCore {
+export class CacheCore implements AsyncDisposable {
   readonly registry: RecordRegistry;
   readonly snapshotter: Snapshotter;
   readonly views: SnapshotViews;
   readonly losses: LostTrees;
   readonly blobs: BlobKeeper;
+  readonly staging: StagedTrees;
   readonly layerBlobs: LayerBlobs;
   readonly extractor: TreeExtractor;
   readonly usage: DiskUsageMeter;
@@ -42,8 +45,15 @@ export class CacheCore {
     this.clock = parts.clock;
     this.views = new SnapshotViews(parts.snapshotter);
     this.losses = new LostTrees({ ...parts, remove: async (record) => await this.remove(record) });
-    this.blobs = new BlobKeeper(parts.content, parts.registry);
-    const services: TreeServices = { ...parts, views: this.views, losses: this.losses, blobs: this.blobs };
+    this.blobs = new BlobKeeper(parts);
+    this.staging = new StagedTrees(parts.stagingDirectory, parts);
+    const services: TreeServices = {
+      ...parts,
+      staging: this.staging,
+      views: this.views,
+      losses: this.losses,
+      blobs: this.blobs,
+    };
     this.layerBlobs = new LayerBlobs(services, async (record, options) => {
       return await this.extractor.extract(record, options);
     });
@@ -116,6 +126,12 @@ export class CacheCore {
       const name = stepName(record.id, index);
       if ((await this.snapshotter.find(name)) !== undefined) await this.snapshotter.remove(name);
     }
+  }
+
+  /** Leaves to the next start what could not be removed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.staging[Symbol.asyncDispose]();
+    await this.blobs[Symbol.asyncDispose]();
   }
 
   metadata(id: string): Metadata {

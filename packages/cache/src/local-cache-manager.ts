@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type Clock, systemClock } from "@buildkit-ts/async";
+import { type Clock, type ErrorReporter, systemClock } from "@buildkit-ts/async";
 import type { FileContentStore } from "@buildkit-ts/content";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { LayerCodec } from "@buildkit-ts/layers";
@@ -53,6 +53,8 @@ export interface LocalCacheOptions {
   readonly content: FileContentStore;
   readonly codec: LayerCodec;
   readonly clock?: Clock;
+  /** Is told of what cannot be removed from the disk, which is tried again. */
+  readonly reporter: ErrorReporter;
 }
 
 /** The cache of one daemon: rows in its database, trees in its snapshotter, layers in its content store. */
@@ -333,6 +335,7 @@ export class LocalCacheManager implements CacheManager, AsyncDisposable {
   /** Ends the worker threads. Refs must have been disposed. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#checksums[Symbol.asyncDispose]();
+    await this.#core[Symbol.asyncDispose]();
   }
 }
 

@@ -1,13 +1,14 @@
-import { randomUUID } from "node:crypto";
-import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync } from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { type ErrorReporter, WorkerCalls } from "@buildkit-ts/async";
+import { type Clock, type ErrorReporter, systemClock, WorkerCalls } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { MetadataDatabase } from "@buildkit-ts/metadata";
 import type { Mount } from "@buildkit-ts/mount";
-import { AT_FDCWD, removeTreeAt, syncFileSystem } from "@buildkit-ts/sys";
+import { AT_FDCWD, removeTreeAt } from "@buildkit-ts/sys";
 import { addInodes, readInodes } from "./inode-list.ts";
+import { RemovedDirectories } from "./removed-directories.ts";
 import { mergeStepsOf, type SnapshotMergeStep } from "./snapshot-merge-steps.ts";
+import { SnapshotSync } from "./snapshot-sync.ts";
 import { type SnapshotRow, SnapshotTable, unfinishedPrefix } from "./snapshot-table.ts";
 import type { SnapshotDifference, SnapshotInfo, SnapshotLinks, Snapshotter, SnapshotUsage } from "./snapshotter.ts";
 import { TreeMeter } from "./tree/tree-meter.ts";
@@ -22,11 +23,11 @@ export interface DirectorySnapshotterOptions {
   readonly reporter: ErrorReporter;
   /** How long after a commit the disk is synced, for all commits until then; 5 s unless given. */
   readonly syncDelayMs?: number;
+  /** Decides when removals that failed are tried again. */
+  readonly clock?: Clock;
 }
 
 const defaultSyncDelayMs = 5000;
-/** Begins the names of directories that are being removed. */
-const leftoverPrefix = "leftover-";
 // Removing and measuring go on when the caller has lost interest: half-removed directories help nobody.
 const never = new AbortController().signal;
 
@@ -39,26 +40,27 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
   protected readonly table: SnapshotTable;
   readonly #root: string;
   readonly #reporter: ErrorReporter;
-  readonly #syncDelayMs: number;
+  readonly #sync: SnapshotSync;
+  readonly #removed: RemovedDirectories;
   readonly #trees: WorkerCalls<TreeRequest, TreeResult>;
   readonly #meter: TreeMeter;
-  readonly #background = new Set<Promise<void>>();
   /** Names of those that are being measured, but those that have changed since. */
   readonly #measuring = new Set<string>();
   /** Active snapshots that were committed before, and those that had files of them then, which may be replaced now. */
   readonly #reopened = new Map<string, readonly string[]>();
   readonly #usageListeners = new Set<(names: readonly string[]) => void>();
-  #syncTimer: NodeJS.Timeout | undefined;
   #unfinished = 0;
 
   constructor(driver: string, options: DirectorySnapshotterOptions) {
     this.#root = join(options.root, "snapshots");
     this.#reporter = options.reporter;
-    this.#syncDelayMs = options.syncDelayMs ?? defaultSyncDelayMs;
     this.#trees = new WorkerCalls(new URL("./tree/tree.worker.ts", import.meta.url).href, { maxThreads: 2 });
     this.#meter = new TreeMeter(this.#trees);
     const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
     this.table = new SnapshotTable(options.database, { driver, boot });
+    const { reporter, clock = systemClock, syncDelayMs: delayMs = defaultSyncDelayMs } = options;
+    this.#sync = new SnapshotSync(this.table, { directory: this.#root, reporter, delayMs });
+    this.#removed = new RemovedDirectories(this.#trees, { meter: this.#meter, reporter, clock });
     mkdirSync(this.#root, { recursive: true, mode: 0o700 });
     this.#removeLeftovers();
   }
@@ -101,7 +103,7 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
     this.table.commit(name, key);
     this.#forgetUsage(this.#reopened.get(key) ?? []);
     this.#reopened.delete(key);
-    this.#scheduleSync();
+    this.#sync.schedule();
   }
 
   async reopen(key: string, name: string): Promise<void> {
@@ -128,10 +130,13 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
     const { row, changed: linked } = this.table.remove(key);
     const changed = [...linked, ...(this.#reopened.get(key) ?? [])];
     this.#reopened.delete(key);
-    if (hasDirectory(row))
-      await this.#trees.call({ verb: "remove", path: this.directoryOf(row.id) }, { signal: never });
+    if (hasDirectory(row)) await this.#removed.remove(this.directoryOf(row.id), row.usage?.sizeBytes);
     // Once more: what was measured before the files were gone has counted them as shared.
     this.#forgetUsage(changed);
+  }
+
+  async leftoverBytes(options: { readonly signal: AbortSignal }): Promise<number> {
+    return await this.#removed.measure(options);
   }
 
   #forgetUsage(names: readonly string[]): void {
@@ -242,9 +247,8 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
 
   /** Waits for background work, syncs the disk and marks what is on it. */
   async [Symbol.asyncDispose](): Promise<void> {
-    clearTimeout(this.#syncTimer);
-    while (this.#background.size > 0) await Promise.all(this.#background);
-    await this.#sync("all");
+    await this.#removed[Symbol.asyncDispose]();
+    await this.#sync[Symbol.asyncDispose]();
     await this.#trees[Symbol.asyncDispose]();
   }
 
@@ -287,44 +291,7 @@ export abstract class DirectorySnapshotter implements Snapshotter, AsyncDisposab
         "open snapshots",
       );
     const known = new Set(this.table.allIds().map(String));
-    for (const name of present) if (!known.has(name)) this.#removeLeftover(name);
-  }
-
-  /** In the background, as a daemon should listen soon. */
-  #removeLeftover(name: string): void {
-    this.#runInBackground(`remove leftover snapshot directory ${join(this.#root, name)}`, async () => {
-      // At once under another name: a database that lost its last transactions gives their numbers once more.
-      const path = join(this.#root, name.startsWith(leftoverPrefix) ? name : `${leftoverPrefix}${randomUUID()}`);
-      renameSync(join(this.#root, name), path);
-      await this.#trees.call({ verb: "remove", path }, { signal: never });
-    });
-  }
-
-  #scheduleSync(): void {
-    this.#syncTimer ??= setTimeout(() => {
-      this.#syncTimer = undefined;
-      this.#runInBackground("sync snapshots", async () => await this.#sync("committed"));
-    }, this.#syncDelayMs).unref();
-  }
-
-  async #sync(kinds: "committed" | "all"): Promise<void> {
-    // Only those that were complete before the sync began are on the disk after it.
-    const ids = this.table.volatileIds(kinds);
-    if (ids.length === 0) return;
-    const fd = openSync(this.#root, "r");
-    try {
-      await syncFileSystem(fd);
-    } finally {
-      closeSync(fd);
-    }
-    this.table.markDurable(ids);
-  }
-
-  #runInBackground(context: string, work: () => Promise<void>): void {
-    const running = work()
-      .catch((error: unknown) => this.#reporter.report(error, context))
-      .finally(() => this.#background.delete(running));
-    this.#background.add(running);
+    for (const name of present) if (!known.has(name)) this.#removed.removeLeftover(join(this.#root, name));
   }
 }
 

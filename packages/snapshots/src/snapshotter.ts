@@ -52,7 +52,10 @@ export interface Snapshotter {
    * @throws {BuildError} `failed_precondition`, if it is not committed, or has children or views.
    */
   reopen(key: string, name: string): Promise<void>;
+  /** Nobody finds it any more, even where its files cannot be removed yet: those are tried again until they are gone. */
   remove(key: string): Promise<void>;
+  /** Bytes of files that could not be removed with their snapshots, and still cannot. */
+  leftoverBytes(options: { readonly signal: AbortSignal }): Promise<number>;
   find(key: string): Promise<SnapshotInfo | undefined>;
   /** The lowest snapshot, of this one and all below it, whose files are not there: somebody may have deleted them. */
   findMissing(key: string): Promise<string | undefined>;

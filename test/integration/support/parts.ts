@@ -62,7 +62,7 @@ export class Parts implements AsyncDisposable {
     const content = await LocalContentStore.open(root);
     const snapshotter = stack.use(new OverlaySnapshotter({ root: join(root, "snapshots"), database, reporter }));
     const codec = stack.use(new WorkerLayerCodec());
-    const cache = stack.use(await LocalCacheManager.open({ root, database, snapshotter, content, codec }));
+    const cache = stack.use(await LocalCacheManager.open({ root, database, snapshotter, content, codec, reporter }));
     return new Parts({ database, content, cache }, stack);
   }
 

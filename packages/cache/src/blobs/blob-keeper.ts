@@ -1,4 +1,4 @@
-import { Semaphore, SingleFlight } from "@buildkit-ts/async";
+import { type Clock, type ErrorReporter, RetryLater, Semaphore, SingleFlight } from "@buildkit-ts/async";
 import { copyBlob, type FileContentStore } from "@buildkit-ts/content";
 import { BuildError, LostContentError } from "@buildkit-ts/errdefs";
 import type { Descriptor, Digest } from "@buildkit-ts/oci";
@@ -10,17 +10,37 @@ import type { RefOptions } from "../refs.ts";
 const parallelFetches = 6;
 const progressIntervalMs = 100;
 
-/** Brings the blobs of records here, and removes those that nobody names any more. */
-export class BlobKeeper {
+/** What a {@linkcode BlobKeeper} works with. */
+export interface BlobKeeperParts {
+  readonly content: FileContentStore;
+  readonly registry: RecordRegistry;
+  readonly clock: Clock;
+  /** Is told of blobs that cannot be deleted. */
+  readonly reporter: ErrorReporter;
+}
+
+/** Brings the blobs of records here, and removes those that nobody names any more: again, where that fails. */
+export class BlobKeeper implements AsyncDisposable {
   readonly content: FileContentStore;
   readonly #registry: RecordRegistry;
   readonly #fetches = new SingleFlight<Digest, void>();
   readonly #limit = new Semaphore(parallelFetches);
   readonly #deletions = new Map<Digest, Promise<void>>();
+  readonly #removals: RetryLater<Digest>;
 
-  constructor(content: FileContentStore, registry: RecordRegistry) {
+  constructor({ content, registry, clock, reporter }: BlobKeeperParts) {
     this.content = content;
     this.#registry = registry;
+    this.#removals = new RetryLater({
+      clock,
+      attempt: async (digest) => await this.#delete(digest),
+      onFirstFailure: (cause, digest) => {
+        const { code, message } = BuildError.from(cause);
+        const hint = "It is tried again, and counts as used until it is gone";
+        const error = new BuildError(code, `Cannot delete blob "${digest}": ${message}`, { cause, hint });
+        reporter.report(error, "delete blobs");
+      },
+    });
   }
 
   /** Whether the blob is here, and whole: what is used of it is looked for by this before. */
@@ -92,18 +112,26 @@ export class BlobKeeper {
     this.#registry.update(record, { sizeBytes: undefined });
   }
 
-  /** Deletes those of the blobs that no record names and nobody has pinned. */
+  /** Deletes those of the blobs that no record names and nobody has pinned. Never throws. */
   async deleteUnnamed(digests: readonly Digest[]): Promise<void> {
-    for (const digest of new Set(digests)) {
-      if (this.isNamed(digest)) continue;
-      const deletion = this.content.delete(digest);
-      this.#deletions.set(digest, deletion);
-      try {
-        await deletion;
-      } finally {
-        this.#deletions.delete(digest);
-      }
-    }
+    for (const digest of new Set(digests)) await this.#removals.run(digest);
+  }
+
+  /** Unless it is named: since it could not be deleted somebody may have taken it into use. */
+  async #delete(digest: Digest): Promise<void> {
+    await this.#deletions.get(digest);
+    if (this.isNamed(digest)) return;
+    const deletion = this.content.delete(digest);
+    // Who waits for its end only wants to know what is here then.
+    const ended = deletion.catch(() => undefined).finally(() => this.#deletions.delete(digest));
+    this.#deletions.set(digest, ended);
+    await deletion;
+  }
+
+  /** Those that nobody names and that still cannot be deleted. */
+  async undeleted(): Promise<readonly Digest[]> {
+    await this.#removals.retry();
+    return [...this.#removals.left].filter((digest) => !this.isNamed(digest));
   }
 
   isNamed(digest: Digest): boolean {
@@ -118,6 +146,11 @@ export class BlobKeeper {
 
   async unpin(owner: string): Promise<void> {
     await this.deleteUnnamed(this.#registry.table.unpin(owner));
+  }
+
+  /** Leaves to the next start what could not be deleted. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#removals[Symbol.asyncDispose]();
   }
 }
 

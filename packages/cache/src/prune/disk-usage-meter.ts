@@ -98,9 +98,10 @@ export class DiskUsageMeter {
     return sizes.reduce((sum, size) => sum + size, bytes);
   }
 
-  /** Bytes that no record is charged for: the database, and blobs that are pinned only. */
-  async overhead(databasePath: string): Promise<number> {
-    let bytes = 0;
+  /** Bytes that no record is charged for: the database, blobs that are pinned only, and what cannot be removed. */
+  async overhead(databasePath: string, options: { readonly signal: AbortSignal }): Promise<number> {
+    // Before anything that is of use goes, what is of none is tried once more.
+    let bytes = await this.#leftoverBytes(options);
     for (const suffix of ["", "-wal", "-shm", ".reserve"]) {
       const stat = statSync(`${databasePath}${suffix}`, { throwIfNoEntry: false });
       bytes += (stat?.blocks ?? 0) * 512;
@@ -110,6 +111,15 @@ export class DiskUsageMeter {
     for (const digest of pinned)
       if (this.#core.registry.recordsOfBlob(digest).size === 0) bytes += await this.#pinnedBlobBytes(digest);
     return bytes;
+  }
+
+  async #leftoverBytes(options: { readonly signal: AbortSignal }): Promise<number> {
+    const { snapshotter, staging, blobs } = this.#core;
+    const undeleted = await blobs.undeleted();
+    // Of a disk that fails nobody may hear how large a blob is.
+    const sizes = await Promise.all(undeleted.map(async (digest) => await this.#blobBytes(digest).catch(() => 0)));
+    const others = (await snapshotter.leftoverBytes(options)) + (await staging.leftoverBytes());
+    return sizes.reduce((sum, size) => sum + size, others);
   }
 
   async #pinnedBlobBytes(digest: Digest): Promise<number> {

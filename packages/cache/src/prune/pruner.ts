@@ -115,7 +115,8 @@ export class Pruner {
 
   async #usedBytes(withOverhead: boolean, signal: AbortSignal): Promise<number> {
     const records = await this.#core.usage.total({ signal });
-    return withOverhead ? records + (await this.#core.usage.overhead(join(this.#directory, "state.db"))) : records;
+    if (!withOverhead) return records;
+    return records + (await this.#core.usage.overhead(join(this.#directory, "state.db"), { signal }));
   }
 
   /** What is left for us: the rest is kept for the system's administrator. */

@@ -42,13 +42,15 @@ export async function openTestCache(
   const reporter: ErrorReporter = { report: (error) => reported.push(error) };
   await using stack = new AsyncDisposableStack();
   const database = stack.use(MetadataDatabase.open(join(root, "state.db"), { reporter }));
-  const options = { root, database, reporter, syncDelayMs: 10 };
+  const options = { root, database, reporter, clock, syncDelayMs: 10 };
   const snapshotter = stack.use(
     driver === "overlay" ? new OverlaySnapshotter(options) : new NativeSnapshotter(options),
   );
   const content = await LocalContentStore.open(root);
   const codec = stack.use(new WorkerLayerCodec());
-  const cache = stack.use(await LocalCacheManager.open({ root, database, snapshotter, content, codec, clock }));
+  const cache = stack.use(
+    await LocalCacheManager.open({ root, database, snapshotter, content, codec, clock, reporter }),
+  );
   const owned = stack.move();
   const parts = { root, cache, content, database, snapshotter, reported };
   return { ...parts, [Symbol.asyncDispose]: async () => await owned.disposeAsync() };

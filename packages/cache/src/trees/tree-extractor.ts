@@ -1,5 +1,4 @@
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import { Semaphore, SingleFlight, TaskGroup } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { AppliedLayer } from "@buildkit-ts/layers";
@@ -11,7 +10,6 @@ import { CacheRecord } from "../record/cache-record.ts";
 import { newId } from "../record/record-registry.ts";
 import type { RefOptions } from "../refs.ts";
 import { moveTreeInto } from "./move-tree-into.ts";
-import { removeUnpacked } from "./remove-unpacked.ts";
 import type { TreeServices } from "./tree-services.ts";
 
 const parallelUnpacks = 4;
@@ -81,7 +79,7 @@ export class TreeExtractor {
 
   /** Fetches and unpacks the layer beside its parents: only committing waits for them. */
   async #unpackLayer(record: CacheRecord, parent: CacheRecord | undefined, options: RefOptions): Promise<void> {
-    const staging = join(this.#services.stagingDirectory, newId());
+    const staging = this.#services.staging.newPath();
     const isStaged = await this.#hasUpperDirectories();
     try {
       await using group = new TaskGroup({ signal: options.signal });
@@ -104,7 +102,7 @@ export class TreeExtractor {
         else await this.#applyMounted(record, key, options);
       });
     } finally {
-      await removeUnpacked(staging);
+      await this.#services.staging.remove(staging);
     }
   }
 

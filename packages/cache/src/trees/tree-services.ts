@@ -4,6 +4,7 @@ import type { BlobKeeper } from "../blobs/blob-keeper.ts";
 import type { RecordRegistry } from "../record/record-registry.ts";
 import type { LostTrees } from "./lost-trees.ts";
 import type { SnapshotViews } from "./snapshot-views.ts";
+import type { StagedTrees } from "./staged-trees.ts";
 
 /** What the parts of the cache that work on trees have in common. */
 export interface TreeServices {
@@ -13,6 +14,5 @@ export interface TreeServices {
   readonly losses: LostTrees;
   readonly blobs: BlobKeeper;
   readonly codec: LayerCodec;
-  /** An existing directory on the snapshots' file system, emptied at start. */
-  readonly stagingDirectory: string;
+  readonly staging: StagedTrees;
 }
