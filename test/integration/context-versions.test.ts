@@ -230,6 +230,46 @@ suite("versions of a context", () => {
       await expectFresh(second, context);
     });
 
+  for (const isHeld of [false, true])
+    test(`attributes of a directory are a change of their own${isHeld ? ", also where the one before is held" : ""}`, async () => {
+      const context = makeContext();
+      const namesOf = async (ref: ImmutableRef): Promise<readonly string[]> =>
+        listXattrs(join(await directoryOf(ref), "sub")).filter((each) => each.startsWith("user."));
+      for (const [change, names] of [
+        [() => setXattr(join(context, "sub"), "user.one", Buffer.from("1")), ["user.one"]],
+        [() => setXattr(join(context, "sub"), "user.one", Buffer.from("2")), ["user.one"]],
+        [() => removeXattr(join(context, "sub"), "user.one"), []],
+      ] as const) {
+        await using held = new AsyncDisposableStack();
+        const first = held.use(await syncOf(context));
+        const before = await checksum(first);
+        if (!isHeld) await held.disposeAsync();
+        change();
+        const second = await syncOf(context);
+        assert.notEqual(second.id, first.id);
+        assert.notEqual(await checksum(second), before);
+        assert.deepEqual(await namesOf(second), names);
+        await expectFresh(second, context);
+        await second[Symbol.asyncDispose]();
+        await using third = await syncOf(context);
+        assert.equal(third.id, second.id, "nothing has changed since");
+      }
+    });
+
+  test("attributes of a directory that the tree cannot have are no change for ever", async () => {
+    const context = makeContext();
+    setXattr(join(context, "sub"), "user.overlay.opaque", Buffer.from("y"));
+    await using first = await syncOf(context);
+    await using second = await syncOf(context);
+    assert.equal(second.id, first.id);
+    removeXattr(join(context, "sub"), "user.overlay.opaque");
+    const third = await syncOf(context);
+    assert.equal(await checksum(third), await checksum(first));
+    await third[Symbol.asyncDispose]();
+    await using fourth = await syncOf(context);
+    assert.equal(fourth.id, third.id);
+  });
+
   test("one that somebody holds stays as it is, and the new one has links to its files", async () => {
     const context = makeContext();
     await using first = await syncOf(context);

@@ -26,6 +26,8 @@ export interface ReceiveFilesRequest {
   readonly previous?: string;
   /** The sync that made the previous tree did not come to its end. */
   readonly isUnfinished?: boolean;
+  /** {@linkcode ReceiveResult.directoryXattrs} of that sync. */
+  readonly previousXattrs?: string;
   /** Default `metadata`: only files whose metadata changed are asked for. */
   readonly differ?: "metadata" | "none";
   /** Overrides the owner of every entry; clients send 0:0. */
@@ -80,6 +82,7 @@ async function transferFiles(
       signal: AbortSignal.any([signal, end.signal]),
       divert: (onData) => caller.divert(stream, onData),
       ...(request.isUnfinished === true && { isUnfinished: true }),
+      ...(request.previousXattrs !== undefined && { previousXattrs: request.previousXattrs }),
       ...(request.previous !== undefined && { previous: request.previous }),
       ...(request.owner !== undefined && { owner: request.owner }),
       ...(request.onlyMatching !== undefined && { onlyMatching: request.onlyMatching }),

@@ -2,6 +2,7 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import { readNamesUpTo } from "@buildkit-ts/sys";
 import { FrameReader } from "../wire/grpc-frames.ts";
 import { DirectoryCache } from "./directory-cache.ts";
+import { DirectoryXattrs } from "./directory-xattrs.ts";
 import { ExpectedContents } from "./expected-contents.ts";
 import type { FileStat } from "./file-stat.ts";
 import { decodePacket } from "./packet.ts";
@@ -24,6 +25,13 @@ const maxNames = 4096;
  */
 export type QuickStep = "wait" | "ask" | "same" | "done" | "differs";
 
+interface QuickOptions {
+  readonly hasDigests: boolean;
+  readonly wantsContents: boolean;
+  /** Those of the directories of the tree before. */
+  readonly xattrs: string;
+}
+
 /**
  * The begin of a transfer, for the case that it is all: a short list of a tree in which nothing has changed. Neither a
  * thread nor a place for another tree is needed to see that, and most transfers of a build are of this kind.
@@ -37,7 +45,8 @@ export type QuickStep = "wait" | "ask" | "same" | "done" | "differs";
  */
 export class QuickComparison {
   readonly #previous: string;
-  readonly #options: { readonly hasDigests: boolean; readonly wantsContents: boolean };
+  readonly #options: QuickOptions;
+  readonly #xattrs = new DirectoryXattrs();
   readonly #chunks: Buffer[] = [];
   readonly #stats: FileStat[] = [];
   readonly #reader = new FrameReader((message) => this.#onMessage(message));
@@ -46,7 +55,7 @@ export class QuickComparison {
   #streamBytes = 0;
   #bytes = 0;
 
-  private constructor(previous: string, options: { readonly hasDigests: boolean; readonly wantsContents: boolean }) {
+  private constructor(previous: string, options: QuickOptions) {
     this.#previous = previous;
     this.#options = options;
   }
@@ -56,7 +65,11 @@ export class QuickComparison {
     const { previous, merge, differ, owner, onlyMatching, digests, isUnfinished = false } = options;
     const isPlain = !merge && !isUnfinished && owner === undefined && onlyMatching === undefined;
     if (!isPlain || previous === undefined) return undefined;
-    return new QuickComparison(previous, { hasDigests: digests === true, wantsContents: differ === "none" });
+    return new QuickComparison(previous, {
+      hasDigests: digests === true,
+      wantsContents: differ === "none",
+      xattrs: options.previousXattrs ?? "",
+    });
   }
 
   /** All that came. */
@@ -76,6 +89,7 @@ export class QuickComparison {
       entries: this.#stats.length,
       changes: [],
       digests: this.#options.hasDigests ? [] : undefined,
+      directoryXattrs: this.#xattrs.digest,
       unlisted: [],
     };
   }
@@ -129,7 +143,10 @@ export class QuickComparison {
     const packet = decodePacket(message);
     if (this.#state === "list" && packet.type === "stat") {
       if (packet.stat === undefined) this.#state = "compare";
-      else this.#stats.push(packet.stat);
+      else {
+        this.#xattrs.add(packet.stat);
+        this.#stats.push(packet.stat);
+      }
       return;
     }
     if (this.#state === "contents" && packet.type === "data") {
@@ -143,6 +160,7 @@ export class QuickComparison {
 
   /** Names of the tree are clean and in order, so those of a list that is equal to it are. */
   #isUnchanged(): boolean {
+    if (this.#xattrs.digest !== this.#options.xattrs) return false;
     using directories = new DirectoryCache(this.#previous);
     const cursor = new TreeCursor(directories, (fd) => readNamesUpTo(fd, maxNames));
     for (const stat of this.#stats) {

@@ -1,6 +1,7 @@
 import { BuildError } from "@buildkit-ts/errdefs";
 import { FrameReader } from "../wire/grpc-frames.ts";
 import { DirectoryCache } from "./directory-cache.ts";
+import { DirectoryXattrs } from "./directory-xattrs.ts";
 import { type FileStat, isDirectory, isSymlink } from "./file-stat.ts";
 import { IncomingFiles } from "./incoming-files.ts";
 import { MetadataSelection, type NumberedStat } from "./metadata-selection.ts";
@@ -39,6 +40,7 @@ export class ReceiveEngine implements Disposable {
   readonly #reader = new FrameReader((message) => this.#onMessage(message));
   readonly #output = new PacketWriter();
   readonly #digests: ReceivedDigests | undefined;
+  readonly #xattrs = new DirectoryXattrs();
   readonly #selection: MetadataSelection | undefined;
   #writing: Writing | undefined;
   /** What came and is to be done when there is a destination. */
@@ -86,7 +88,14 @@ export class ReceiveEngine implements Disposable {
   get result(): ReceiveResult {
     const { changes = [] } = this.#writing?.update ?? {};
     const { unlisted = [] } = this.#writing?.files ?? {};
-    return { bytes: this.#bytes, entries: this.#entries, changes, digests: this.#digests?.entries, unlisted };
+    return {
+      bytes: this.#bytes,
+      entries: this.#entries,
+      changes,
+      digests: this.#digests?.entries,
+      directoryXattrs: this.#xattrs.digest,
+      unlisted,
+    };
   }
 
   /** Takes bytes of the gRPC stream and gives those to be sent, possibly none. */
@@ -161,6 +170,7 @@ export class ReceiveEngine implements Disposable {
     const symlink = isSymlink(stat);
     const hardLink = !directory && !symlink && stat.linkName !== "" ? stat.linkName : undefined;
     this.#validator.check({ path: stat.path, isDirectory: directory, isSymlink: symlink, hardLink });
+    this.#xattrs.add(stat);
     const { owner } = this.#options;
     if (owner !== undefined) Object.assign(stat, owner);
     if (this.#selection === undefined) this.#onEntry({ stat, id });
@@ -192,7 +202,7 @@ export class ReceiveEngine implements Disposable {
 
   #endList(): void {
     const list = this.#selection?.list;
-    if (this.#writing === undefined && this.#start?.isWhole(list) === true) {
+    if (this.#writing === undefined && this.#isUnchanged(list)) {
       this.#state = "data";
       this.#finishIfComplete();
       return;
@@ -202,6 +212,12 @@ export class ReceiveEngine implements Disposable {
       this.#state = "data";
       this.#finishIfComplete();
     });
+  }
+
+  /** Directories whose extended attributes may differ are looked at one by one, as if something else had changed. */
+  #isUnchanged(list: Buffer | undefined): boolean {
+    const { previousXattrs = "" } = this.#options;
+    return this.#start?.isWhole(list) === true && this.#xattrs.digest === previousXattrs;
   }
 
   #finishIfComplete(): void {

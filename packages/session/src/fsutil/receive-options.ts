@@ -15,6 +15,8 @@ export interface ReceiveOptions {
   readonly previous?: string;
   /** The sync that made the previous tree did not come to its end: what is not compared may be wrong. */
   readonly isUnfinished?: boolean;
+  /** {@linkcode ReceiveResult.directoryXattrs} of the sync that made the previous tree; by default there were none. */
+  readonly previousXattrs?: string;
   /** `metadata` asks for files whose metadata changed; `none` for all. */
   readonly differ: "metadata" | "none";
   /** Adds to what is there: nothing is compared or deleted. */
@@ -41,6 +43,8 @@ export interface ReceiveResult {
   readonly changes: readonly TreeChange[];
   /** Of all entries that are not in the tree before, if they were asked for and there are not too many. */
   readonly digests: readonly ReceivedDigest[] | undefined;
+  /** A digest of the extended attributes that directories were listed with; empty, if there were none. */
+  readonly directoryXattrs: string;
   /** Files that were listed without a size and had content: further names of others, made up as they are read, or grown. */
   readonly unlisted: readonly string[];
 }

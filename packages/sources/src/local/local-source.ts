@@ -104,7 +104,11 @@ class LocalInstance implements SourceInstance {
         // The list of a tree without its files is no part of the digests.
         digests: !metadataOnly,
         onProgress: (bytes) => status.update(bytes),
-        ...(previous !== undefined && { previous, isUnfinished: next.isPreviousUnfinished }),
+        ...(previous !== undefined && {
+          previous,
+          isUnfinished: next.isPreviousUnfinished,
+          previousXattrs: next.previousXattrs,
+        }),
         ...(includePatterns !== undefined && { includePatterns }),
         ...(excludePatterns !== undefined && { excludePatterns }),
         ...(followPaths !== undefined && { followPaths }),

@@ -15,6 +15,7 @@ import { digestChanges } from "./digest-changes.ts";
 
 const sharedKeyName = "local.sharedKey";
 const unfinishedName = "local.unfinished";
+const xattrsName = "local.directoryXattrs";
 
 /** What a context needs of the cache: versions, and digests of files that need not be read for them again. */
 export type ContextCache = CacheManager &
@@ -89,6 +90,12 @@ export class NextVersion implements AsyncDisposable {
     return id !== undefined && this.#options.cache.metadata(id).get(unfinishedName) !== undefined;
   }
 
+  /** With which extended attributes directories were listed when the version before was made. */
+  get previousXattrs(): string {
+    const id = this.#previous?.id;
+    return (id === undefined ? undefined : this.#options.cache.metadata(id).get(xattrsName)) ?? "";
+  }
+
   /** Where the version is made: the tree of the one before, if nobody else has anything to do with it, or an empty one. */
   async openDirectory(): Promise<string> {
     this.#opening ??= this.#open();
@@ -117,10 +124,14 @@ export class NextVersion implements AsyncDisposable {
     const previous = this.#previous;
     const next = this.#next;
     // The sync may have been a no-op: then everything that was computed for the version before still holds.
-    if (previous !== undefined && !this.#isTakenOver && result.changes.length === 0) return previous.clone();
+    if (previous !== undefined && !this.#isTakenOver && result.changes.length === 0) {
+      this.#options.cache.metadata(previous.id).set(xattrsName, result.directoryXattrs || undefined);
+      return previous.clone();
+    }
     if (next === undefined)
       throw new BuildError("internal", "Cannot finish the version of a context: it was not begun");
     const { cache, context } = this.#options;
+    next.metadata.set(xattrsName, result.directoryXattrs || undefined);
     await using committed = new AsyncDisposableStack();
     // Also if it cannot be committed: there would be no point in doing so once more.
     this.#isFinished = true;
