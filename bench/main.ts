@@ -16,6 +16,7 @@ import { graphWorkloads } from "./workloads/graphs.ts";
 import { identicalBuildsWorkload } from "./workloads/identical-builds.ts";
 import { largeDataWorkloads } from "./workloads/large-data.ts";
 import { manyFilesWorkloads } from "./workloads/many-files.ts";
+import { recordLookupsWorkload } from "./workloads/record-lookups.ts";
 import { stepWorkloads, writeNoOpContext } from "./workloads/steps.ts";
 
 const usage = `usage: npm run bench -- --peer ADDRESS [--client buildctl|docker-buildx] [--only NAME] [--runs N] [--vertices N] [--limit SECONDS] [--directory DIR]
@@ -65,7 +66,7 @@ async function main(peer: string): Promise<void> {
   const all = [
     ...(await stepWorkloads()),
     await identicalBuildsWorkload(),
-    ...(solvesDefinitions ? graphWorkloads(1000) : []),
+    ...(solvesDefinitions ? [recordLookupsWorkload(1000), ...graphWorkloads(1000)] : []),
     ...(solvesDefinitions ? graphWorkloads(Number(values.vertices)) : []),
     ...manyFilesWorkloads(8000),
     ...manyFilesWorkloads(100_000),

@@ -18,7 +18,12 @@ export function graphWorkloads(vertices: number): Workload[] {
 const shapes = { wide, deep, diamonds } as const;
 
 function wide(vertices: number, seed: string): State {
-  let states = Array.from({ length: vertices }, (_, index) => leaf(`${seed} ${index}`));
+  return collectAll(Array.from({ length: vertices }, (_, index) => leaf(`${seed} ${index}`)));
+}
+
+/** One tree of copies of all, by steps of which none copies from more than a hundred. */
+export function collectAll(trees: readonly State[]): State {
+  let states = trees;
   while (states.length > 1) {
     const groups = Math.ceil(states.length / fan);
     states = Array.from({ length: groups }, (_, group) => collect(states.slice(group * fan, (group + 1) * fan)));
