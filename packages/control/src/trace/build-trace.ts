@@ -19,7 +19,7 @@ export class BuildTrace {
   readonly #spanId = createSpanId();
   readonly #startNs: bigint;
   readonly #ref: string;
-  readonly #steps = new Map<string, Span>();
+  readonly #ended: controlpb.Vertex[] = [];
 
   constructor(context: TraceContext, build: { readonly ref: string; readonly startedAtMs: number }) {
     this.traceId = context.traceId;
@@ -34,23 +34,8 @@ export class BuildTrace {
   }
 
   /** Takes what the progress says of a step; only what has ended is a span. */
-  addVertex({ digest, name, cached, started, completed, error }: controlpb.Vertex): void {
-    if (started === undefined || completed === undefined) return;
-    const startNs = nanoseconds(started);
-    const key = `${digest} ${startNs}`;
-    this.#steps.set(key, {
-      ...this.#common(name),
-      spanId: this.#steps.get(key)?.spanId ?? createSpanId(),
-      parentSpanId: this.#spanId,
-      kind: internalKind,
-      startNs,
-      endNs: nanoseconds(completed),
-      attributes: new Map<string, string | boolean>([
-        ["vertex", digest],
-        ["cached", cached],
-      ]),
-      status: { code: error === "" ? "Unset" : "Error", description: error },
-    });
+  addVertex(vertex: controlpb.Vertex): void {
+    if (vertex.started !== undefined && vertex.completed !== undefined) this.#ended.push(vertex);
   }
 
   /** All spans, when the build has ended. */
@@ -66,7 +51,29 @@ export class BuildTrace {
       attributes: new Map([["build.ref", this.#ref]]),
       status: { code: error === "" ? "Unset" : "Error", description: error },
     };
-    return [root, ...this.#steps.values()];
+    return [root, ...this.#steps()];
+  }
+
+  #steps(): Iterable<Span> {
+    const steps = new Map<string, Span>();
+    for (const { digest, name, cached, started, completed, error } of this.#ended) {
+      const startNs = nanoseconds(started);
+      // Of one that began and ended once the last word counts.
+      steps.set(`${digest} ${startNs}`, {
+        ...this.#common(name),
+        spanId: createSpanId(),
+        parentSpanId: this.#spanId,
+        kind: internalKind,
+        startNs,
+        endNs: nanoseconds(completed),
+        attributes: new Map<string, string | boolean>([
+          ["vertex", digest],
+          ["cached", cached],
+        ]),
+        status: { code: error === "" ? "Unset" : "Error", description: error },
+      });
+    }
+    return steps.values();
   }
 
   #common(name: string): Pick<Span, "traceId" | "name" | "events" | "links" | "resource" | "scope"> {
@@ -74,6 +81,6 @@ export class BuildTrace {
   }
 }
 
-function nanoseconds({ seconds, nanos }: { readonly seconds: bigint; readonly nanos: number }): bigint {
-  return seconds * 1_000_000_000n + BigInt(nanos);
+function nanoseconds(time: { readonly seconds: bigint; readonly nanos: number } | undefined): bigint {
+  return time === undefined ? 0n : time.seconds * 1_000_000_000n + BigInt(time.nanos);
 }

@@ -12,6 +12,12 @@ interface PendingTrace {
   readonly done: Promise<void>;
 }
 
+interface EndedTrace {
+  readonly trace: BuildTrace;
+  readonly endedAtMs: number;
+  readonly error?: unknown;
+}
+
 /** Puts the traces of finished builds into their records, when all spans should be there. Disposing keeps what there is. */
 export class TraceArchive implements AsyncDisposable {
   readonly store: TraceStore;
@@ -35,15 +41,16 @@ export class TraceArchive implements AsyncDisposable {
   /** Follows with a build's trace when its record is stored. */
   keep(ref: string, trace: BuildTrace, outcome: { readonly error?: unknown }): void {
     const finalize = new AbortController();
-    this.store.add(trace.end({ endedAtMs: this.#clock.now(), ...outcome }));
-    const done = this.#keep(ref, trace.traceId, finalize.signal);
+    const done = this.#keep(ref, { trace, endedAtMs: this.#clock.now(), ...outcome }, finalize.signal);
     this.#pending.set(ref, { finalize, done });
   }
 
-  async #keep(ref: string, traceId: string, signal: AbortSignal): Promise<void> {
-    using held = this.store.hold(traceId);
+  async #keep(ref: string, { trace, ...outcome }: EndedTrace, signal: AbortSignal): Promise<void> {
+    using held = this.store.hold(trace.traceId);
     try {
       await this.#clock.sleep(waitMs, { signal }).catch(() => undefined);
+      // Not before: the client waits for the build's record, not for this.
+      this.store.add(trace.end(outcome));
       await this.#history.addTrace(ref, Buffer.from(`${held.lines().join("\n")}\n`));
     } catch (error) {
       this.#errors.report(error, "storing the trace of a build");

@@ -4,7 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import { controlpb, otlppb } from "@buildkit-ts/api";
 import { BuildTrace } from "./build-trace.ts";
 import { spansOf } from "./otlp-spans.ts";
-import { type Span, spanJson } from "./span-json.ts";
+import { type AttributeValue, type Span, spanJson } from "./span-json.ts";
 import { readTraceContext } from "./trace-context.ts";
 import { TraceStore } from "./trace-store.ts";
 
@@ -58,6 +58,42 @@ suite("spanJson()", () => {
     assert.deepEqual(json["Status"], { Code: "Error", Description: "broken" });
     assert.deepEqual(json["Resource"], [{ Key: "service.name", Value: { Type: "STRING", Value: "buildx" } }]);
     assert.equal((json["Parent"] as Record<string, unknown>)["SpanID"], "0".repeat(16));
+  });
+
+  test("writes any text as JSON does", () => {
+    const text = `"quoted" \\ \n\u2028 \ud800 {"a":1}`;
+    const [given] = [...spansOf([exported("x")])];
+    assert.ok(given !== undefined);
+    const span: Span = {
+      ...given,
+      name: text,
+      attributes: new Map<string, AttributeValue>([
+        [text, text],
+        ["list", [text, ""]],
+        ["nan", Number.NaN],
+        ["yes", true],
+      ]),
+      events: [{ name: text, atNs: 1n, attributes: new Map([["a", text]]) }],
+      status: { code: "Error", description: text },
+    };
+    const json = JSON.parse(spanJson(span)) as { [name: string]: unknown };
+    const known = JSON.parse(JSON.stringify(text)) as string;
+    assert.deepEqual(json["Name"], known);
+    assert.deepEqual(json["Attributes"], [
+      { Key: known, Value: { Type: "STRING", Value: known } },
+      { Key: "list", Value: { Type: "STRINGSLICE", Value: [known, ""] } },
+      { Key: "nan", Value: { Type: "FLOAT64", Value: 0 } },
+      { Key: "yes", Value: { Type: "BOOL", Value: true } },
+    ]);
+    assert.deepEqual(json["Events"], [
+      {
+        Name: known,
+        Attributes: [{ Key: "a", Value: { Type: "STRING", Value: known } }],
+        DroppedAttributeCount: 0,
+        Time: "1970-01-01T00:00:00.000000001Z",
+      },
+    ]);
+    assert.deepEqual(json["Status"], { Code: "Error", Description: known });
   });
 
   test("survives times that no clock shows", () => {
