@@ -11,6 +11,7 @@ import { statusFromError } from "../wire/status-from-error.ts";
 import type { HistoryBlobs } from "./history-blobs.ts";
 import { compileHistoryFilter } from "./history-filter.ts";
 import type { RecordedDocument } from "./recorded-document.ts";
+import { unpackLog } from "./status-log.ts";
 
 const traceMediaType = "application/vnd.buildkit.otlp.json.v0";
 /** A record is written to its end, whatever becomes of its client. */
@@ -75,7 +76,7 @@ export class BuildHistory {
   }
 
   /**
-   * Stores the finished record, with its status messages as one length-framed blob. How the result came to be is stored as
+   * Stores the finished record, with its status messages as `packLog()` gives them. How the result came to be is stored as
    * blobs after that, by platform of the result.
    */
   complete(record: controlpb.BuildHistoryRecord, log: Uint8Array, documents: readonly RecordedDocument[] = []): void {
@@ -181,7 +182,7 @@ export class BuildHistory {
     await this.settled(ref);
     if (this.#active.has(ref)) return undefined;
     const row = this.#database.prepare("SELECT log FROM build_history WHERE ref = ?").get(ref);
-    return row?.["log"] instanceof Uint8Array ? row["log"] : undefined;
+    return row?.["log"] instanceof Uint8Array ? await unpackLog(row["log"]) : undefined;
   }
 
   /** @throws {BuildError} `not_found` */

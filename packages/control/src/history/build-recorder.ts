@@ -13,7 +13,7 @@ import { timestampOf } from "../wire/timestamps.ts";
 import type { BuildHistory } from "./build-history.ts";
 import { recordedAttributes } from "./recorded-attributes.ts";
 import type { RecordedDocument } from "./recorded-document.ts";
-import { StatusLog } from "./status-log.ts";
+import { packLog, StatusLog } from "./status-log.ts";
 
 type Outcome = (
   | {
@@ -106,7 +106,7 @@ export class BuildRecorder {
     const { documents } = outcome;
     const made = documents === undefined ? [] : await this.#history.createDocuments(documents);
     await this.#history.addExplanations(record, [...this.#explanations.values()]);
-    this.#history.complete(record, this.#log.bytes(), made);
+    this.#history.complete(record, await packLog(this.#log.bytes()), made);
     this.#traces.keep(record.Ref, this.#trace, "error" in outcome ? { error: outcome.error } : {});
   }
 }

@@ -1,8 +1,16 @@
+import { promisify } from "node:util";
+import { constants, zstdCompress, zstdDecompress } from "node:zlib";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { controlpb } from "@buildkit-ts/api";
 
 /** What is kept of one build's progress; beyond it only step output is dropped, never the state of a step. */
 const maxLogBytes = 32 << 20;
+
+/** From here on a log is stored compressed; most builds' are smaller. */
+const minPackedBytes = 64 << 10;
+/** How zstd's frames begin. As the length of the first message it would be 4 GB. */
+const zstdMagic = 0xfd2fb528;
+const fast = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 
 /** Collects a build's status messages in the framing of `application/vnd.buildkit.status.v0`. */
 export class StatusLog {
@@ -21,6 +29,17 @@ export class StatusLog {
   bytes(): Uint8Array {
     return Buffer.concat(this.#frames);
   }
+}
+
+/** A log as it is stored. The logs of large graphs say the same again and again, and shrink to a fourth. */
+export async function packLog(log: Uint8Array): Promise<Uint8Array> {
+  return log.length < minPackedBytes ? log : await promisify(zstdCompress)(log, fast);
+}
+
+/** A log as it was before {@linkcode packLog}. */
+export async function unpackLog(stored: Uint8Array): Promise<Uint8Array> {
+  const isPacked = stored.length >= 4 && Buffer.from(stored.buffer, stored.byteOffset, 4).readUInt32LE() === zstdMagic;
+  return isPacked ? await promisify(zstdDecompress)(stored) : stored;
 }
 
 /** The messages of a stored log; a truncated end is left out. */
