@@ -29,6 +29,7 @@ import {
   ensureWorkerId,
   findSource,
   ignoredCacheMounts,
+  KnownOps,
   loadDefinition,
   refOfResult,
   StepContainer,
@@ -59,6 +60,7 @@ interface Parts {
   readonly cacheMounts: CacheMounts;
   readonly containers: StepContainerDeps;
   readonly devices: DeviceRegistry;
+  readonly knownOps: KnownOps;
   readonly results: WorkerResultLoader;
   readonly solver: Solver;
   readonly worker: WorkerIdentity;
@@ -143,6 +145,7 @@ export class Engine implements BuildEngine, AsyncDisposable {
       cacheMounts,
       containers: { cache, cacheMounts, sessions, temporaryDirectory, executor },
       devices,
+      knownOps: new KnownOps(),
       results,
       solver,
       worker,
@@ -183,7 +186,8 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const decoded = definitionFromProto(definition);
     // Steps that ignore the cache shall find their cache mounts empty, as on BuildKit.
     await this.#parts.cacheMounts.prune(ignoredCacheMounts(decoded), options);
-    return await loadDefinition(decoded, { ...options, devices: this.#parts.devices });
+    const { devices, knownOps } = this.#parts;
+    return await loadDefinition(decoded, { ...options, devices, knownOps });
   }
 
   refOf(result: Result): ImmutableRef | undefined {

@@ -5,6 +5,7 @@ export {
   type StepContainerDeps,
   type StepContainerRequest,
 } from "./container/step-container.ts";
+export { KnownOps } from "./definition/known-ops.ts";
 export { LlbOperation, operationOf } from "./definition/llb-operation.ts";
 export {
   ignoredCacheMounts,

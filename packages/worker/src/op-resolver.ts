@@ -1,10 +1,11 @@
+import type { opspb } from "@buildkit-ts/api";
 import type { CacheManager } from "@buildkit-ts/cache";
 import type { DeviceRegistry } from "@buildkit-ts/devices";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { Executor } from "@buildkit-ts/executor";
 import type { FileBackend } from "@buildkit-ts/fileop";
 import type { SessionManager } from "@buildkit-ts/session";
-import type { Op, OpResolver, Vertex } from "@buildkit-ts/solver";
+import type { CacheMapAnswer, Op, OpResolver, Vertex } from "@buildkit-ts/solver";
 import type { Source } from "@buildkit-ts/sources";
 import { operationOf } from "./definition/llb-operation.ts";
 import { CacheMounts } from "./mounts/cache-mounts.ts";
@@ -47,6 +48,7 @@ export function createOpResolver(deps: OpResolverDeps): OpResolver {
     cacheMounts: deps.cacheMounts ?? new CacheMounts(deps.cache, { temporaryDirectory: deps.temporaryDirectory }),
     logLimits: deps.logLimits ?? stepLogLimits(process.env),
     solveNested: deps.solveNested,
+    cacheMaps: new WeakMap<opspb.FileOp, CacheMapAnswer>(),
   };
   return (vertex: Vertex): Op => {
     const { op } = operationOf(vertex).op;

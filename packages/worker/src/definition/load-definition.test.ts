@@ -4,6 +4,7 @@ import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { opspb } from "@buildkit-ts/api";
 import type { Definition } from "@buildkit-ts/llb";
 import { type Digest, digestOf } from "@buildkit-ts/oci";
+import { KnownOps } from "./known-ops.ts";
 import { operationOf } from "./llb-operation.ts";
 import { ignoredCacheMounts, type LoadOptions, loadDefinition } from "./load-definition.ts";
 
@@ -77,6 +78,29 @@ test("loadDefinition() gives changed sources, and all that is built from them, n
   const { vertex } = await loadDefinition(graph.finish(step), { ...options, evaluateSource });
   assert.notEqual(vertex.digest, step);
   assert.equal(vertex.inputs[0]?.vertex.name, "docker-image://docker.io/library/alpine:latest");
+});
+
+test("loadDefinition() leaves the ops of other builds as they are", async () => {
+  const graph = new Graph();
+  const step = graph.add(run(graph.add(image)));
+  const definition = graph.finish(step);
+  const knownOps = new KnownOps();
+  const source = async (more: Partial<LoadOptions> = {}): Promise<unknown> => {
+    const { vertex } = await loadDefinition(definition, { ...options, knownOps, ...more });
+    const input = vertex.inputs[0]?.vertex;
+    assert.ok(input !== undefined);
+    return operationOf(input).op.op.value;
+  };
+  await source();
+  const before = await source();
+  assert.equal(await source(), before);
+  const evaluateSource = async ({ op }: opspb.Op): Promise<boolean> => {
+    if (op.case === "source") op.value.identifier = "docker-image://docker.io/library/other:latest";
+    return true;
+  };
+  assert.match(JSON.stringify(await source({ evaluateSource })), /other:latest/);
+  assert.equal(await source(), before);
+  assert.match(JSON.stringify(before), /busybox:latest/);
 });
 
 test("loadDefinition() walks chains of any length and refuses graphs that are none", async () => {

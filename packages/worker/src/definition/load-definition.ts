@@ -1,4 +1,4 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { opspb } from "@buildkit-ts/api";
 import { DeviceGrants, DeviceRegistry } from "@buildkit-ts/devices";
 import { BuildError } from "@buildkit-ts/errdefs";
@@ -6,6 +6,7 @@ import type { Definition } from "@buildkit-ts/llb";
 import { type Digest, digestOf, hostPlatform, normalizePlatform, type Platform } from "@buildkit-ts/oci";
 import { redactCredentialsIn } from "@buildkit-ts/provenance";
 import type { CacheStore, Edge, Vertex, VertexOptions } from "@buildkit-ts/solver";
+import { type KnownOps, parseOp } from "./known-ops.ts";
 import { LlbOperation } from "./llb-operation.ts";
 import { stepLocations } from "./step-locations.ts";
 import { invalid, validateOp } from "./validate-op.ts";
@@ -24,6 +25,8 @@ export interface LoadOptions {
   readonly defaultPlatform?: Platform;
   /** Source policy: may change a source op in place (true, if it did) or refuse it by throwing. */
   readonly evaluateSource?: (op: opspb.Op, options: { readonly signal: AbortSignal }) => Promise<boolean>;
+  /** The ops of earlier builds. */
+  readonly knownOps?: KnownOps;
   /** Told the new digests of ops, by their old ones, when sources were changed. */
   readonly onRenamed?: (renamed: ReadonlyMap<string, string>) => void;
 }
@@ -31,6 +34,7 @@ export interface LoadOptions {
 /** Ids of the cache mounts of steps whose cache is to be ignored: their directories are to be pruned before the build. */
 export function ignoredCacheMounts(definition: Definition): string[] {
   const ids = new Set<string>();
+  if (!definition.metadata.values().some(({ ignoreCache }) => ignoreCache)) return [];
   for (const bytes of definition.def) {
     const metadata = definition.metadata.get(digestOf(bytes));
     if (metadata?.ignoreCache !== true) continue;
@@ -59,7 +63,8 @@ export async function loadDefinition(definition: Definition, options: LoadOption
   const { def } = definition;
   if (def.length === 0) throw invalid("invalid empty definition");
   if (def.length > maxOps) throw invalid(`invalid LLB with ${def.length} vertexes: more than ${maxOps}`);
-  let ops = parseOps(definition);
+  // What a policy may change is no other build's.
+  let ops = parseOps(definition, options.evaluateSource === undefined ? options.knownOps : undefined);
   let last = lastKey(ops);
   if (options.evaluateSource !== undefined) {
     const changed = await evaluateSources(ops, options.evaluateSource, options);
@@ -79,27 +84,16 @@ export async function loadDefinition(definition: Definition, options: LoadOption
   return { vertex: loadVertex(ops, input.digest, { ...options, locations }), index: Number(input.index) };
 }
 
-function parseOps({ def, metadata }: Definition): Map<string, LoadedOp> {
+function parseOps({ def, metadata }: Definition, known: KnownOps | undefined): Map<string, LoadedOp> {
   const ops = new Map<string, LoadedOp>();
   for (const bytes of def) {
     const digest = digestOf(bytes);
-    const op = parseOp(bytes);
-    for (const [i, { index }] of op.inputs.entries()) {
-      if (index < 0n || index > 2n ** 31n) throw invalid(`invalid input ${i} output index ${index}`);
-    }
+    const op = known === undefined ? parseOp(bytes) : known.parse(digest, bytes);
     // The last op is the terminal one, also if an equal one came before.
     ops.delete(digest);
     ops.set(digest, { op, metadata: metadata.get(digest) });
   }
   return ops;
-}
-
-function parseOp(bytes: Uint8Array): opspb.Op {
-  try {
-    return fromBinary(opspb.OpSchema, bytes);
-  } catch (cause) {
-    throw new BuildError("invalid_argument", "failed to parse llb proto op", { cause });
-  }
 }
 
 function lastKey(ops: ReadonlyMap<string, LoadedOp>): string {
@@ -175,9 +169,9 @@ function loadVertex(
   for (const digest of inputsFirst(ops, [root])) {
     const loaded = ops.get(digest);
     if (loaded === undefined) continue;
-    const { op, metadata } = loaded;
-    validateOp(op);
-    checkEntitlements(op, options);
+    const { metadata } = loaded;
+    validateOp(loaded.op);
+    const op = allowedOp(loaded.op, options);
     const inputs = op.inputs.map((input): Edge => {
       const vertex = vertices.get(input.digest);
       // Digests name contents, so an op cannot be among its own inputs; after a policy's change anything goes.
@@ -223,16 +217,19 @@ function platformOf({ platform }: opspb.Op, defaultPlatform: Platform): Platform
   });
 }
 
-function checkEntitlements({ op }: opspb.Op, options: LoadOptions): void {
-  if (op.case !== "exec") return;
+/** The op with what the build allows of it. @throws {BuildError} `permission_denied`, where it asks for more. */
+function allowedOp(op: opspb.Op, options: LoadOptions): opspb.Op {
+  if (op.op.case !== "exec") return op;
+  const { value } = op.op;
   const { entitlements, devices = noDevices } = options;
-  requireEntitlement(op.value.network === opspb.NetMode.HOST, "network.host", entitlements);
-  requireEntitlement(op.value.security === opspb.SecurityMode.INSECURE, "security.insecure", entitlements);
-  if (op.value.cdiDevices.length === 0) return;
+  requireEntitlement(value.network === opspb.NetMode.HOST, "network.host", entitlements);
+  requireEntitlement(value.security === opspb.SecurityMode.INSECURE, "security.insecure", entitlements);
+  if (value.cdiDevices.length === 0) return op;
   // From here on the step asks for exactly what it was allowed: its key tells devices of one class apart.
-  op.value.cdiDevices = new DeviceGrants(entitlements)
-    .allow(op.value.cdiDevices, devices)
+  const cdiDevices = new DeviceGrants(entitlements)
+    .allow(value.cdiDevices, devices)
     .map((device) => create(opspb.CDIDeviceSchema, device));
+  return { ...op, op: { case: "exec", value: { ...value, cdiDevices } } };
 }
 
 const noDevices = new DeviceRegistry({ directories: [], reporter: { report: () => undefined } });

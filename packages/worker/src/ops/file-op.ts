@@ -18,6 +18,8 @@ export interface FileOperationDeps {
   readonly fileBackend: FileBackend;
   readonly temporaryDirectory: string;
   readonly slots: WorkerSlots;
+  /** Of this cache, by op: builds share ops (see `KnownOps`), and the answer depends on nothing else. */
+  readonly cacheMaps: WeakMap<opspb.FileOp, CacheMapAnswer>;
 }
 
 /** Changes files without running a process. */
@@ -34,8 +36,14 @@ export class FileOperation implements Op {
   }
 
   cacheMap(): CacheMapAnswer {
-    const { cache } = this.#deps;
-    return { cacheMap: fileCacheMap(this.#op, { inputs: this.#vertex.inputs.length, cache }), done: true };
+    const { cache, cacheMaps } = this.#deps;
+    let answer = cacheMaps.get(this.#op);
+    if (answer === undefined) {
+      const inputs = this.#vertex.inputs.length;
+      answer = { cacheMap: fileCacheMap(this.#op, { inputs, cache }), done: true };
+      cacheMaps.set(this.#op, answer);
+    }
+    return answer;
   }
 
   async exec(inputs: readonly Result[], context: OpContext): Promise<Result[]> {
