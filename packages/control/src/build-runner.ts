@@ -100,7 +100,7 @@ export class BuildRunner implements AsyncDisposable {
     await using resolves = new BuildResolves();
     job.setValue(buildResolvesKey, resolves);
     job.setValue(compatibilityVersionKey, request.compatibilityVersion);
-    const recorder = new BuildRecorder({ job, request, history, traces: this.#options.traces, context: options.trace });
+    using recorder = new BuildRecorder({ job, request, history, traces: this.#options.traces, context: options.trace });
     await using statements = new ProvenanceStatements(request, this.#options.provenanceEnvironment);
     try {
       await using bridge = this.#bridge(request, job, { entitlements, policy });

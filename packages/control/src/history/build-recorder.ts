@@ -28,7 +28,7 @@ type Outcome = (
 };
 
 /** Writes one build's history record, from its start to its end. Internal builds leave none. */
-export class BuildRecorder {
+export class BuildRecorder implements Disposable {
   readonly #history: BuildHistory;
   readonly #record: controlpb.BuildHistoryRecord;
   readonly #internal: boolean;
@@ -39,6 +39,8 @@ export class BuildRecorder {
   readonly #explanations = new Map<string, Explanation>();
   readonly #traces: TraceArchive;
   readonly #trace: BuildTrace;
+  /** Spans that clients send while the build runs are there when it ends. */
+  readonly #heldTrace: Disposable;
   #warnings = 0;
   #isFinished = false;
 
@@ -54,6 +56,7 @@ export class BuildRecorder {
     this.#job = job;
     this.#traces = options.traces;
     this.#trace = new BuildTrace(options.context, { ref: request.ref, startedAtMs });
+    this.#heldTrace = options.traces.store.hold(this.#trace.traceId);
     job.setValue(traceParentKey, this.#trace.traceParent);
     this.#history = history;
     this.#internal = request.internal;
@@ -108,6 +111,11 @@ export class BuildRecorder {
     await this.#history.addExplanations(record, [...this.#explanations.values()]);
     this.#history.complete(record, await packLog(this.#log.bytes()), made);
     this.#traces.keep(record.Ref, this.#trace, "error" in outcome ? { error: outcome.error } : {});
+  }
+
+  /** To be called when the build has ended, however it did: the trace of one that left a record goes when it is stored. */
+  [Symbol.dispose](): void {
+    this.#heldTrace[Symbol.dispose]();
   }
 }
 

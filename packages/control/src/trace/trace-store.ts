@@ -47,7 +47,7 @@ export class TraceStore {
     return trace;
   }
 
-  /** Keeps a trace until the hold is disposed; by then whoever wants its spans has taken them. */
+  /** Keeps a trace until all its holds are disposed; by then whoever wants its spans has taken them, and it is gone. */
   hold(id: string): Disposable & { lines(): readonly string[] } {
     const trace = this.#trace(id);
     trace.lastAt = this.#now();
@@ -58,6 +58,7 @@ export class TraceStore {
       [Symbol.dispose]: () => {
         if (isHeld) trace.readers -= 1;
         isHeld = false;
+        if (trace.readers === 0) this.#drop(id, trace);
       },
     };
   }
@@ -67,9 +68,13 @@ export class TraceStore {
     for (const [id, trace] of this.#traces) {
       // Those that follow are younger.
       if (trace.lastAt >= oldest && this.#bytes <= maxBytes) return;
-      if (trace.readers > 0) continue;
-      this.#traces.delete(id);
-      this.#bytes -= trace.bytes;
+      if (trace.readers === 0) this.#drop(id, trace);
     }
+  }
+
+  #drop(id: string, trace: StoredTrace): void {
+    if (this.#traces.get(id) !== trace) return;
+    this.#traces.delete(id);
+    this.#bytes -= trace.bytes;
   }
 }

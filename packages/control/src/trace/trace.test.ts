@@ -103,17 +103,33 @@ suite("spanJson()", () => {
 });
 
 suite("TraceStore", () => {
-  test("keeps a trace while it is held, and a minute otherwise", () => {
+  test("keeps a trace that nobody has asked for yet a minute", () => {
     let now = 0;
     const store = new TraceStore({ now: () => now });
-    const held = store.hold(traceId);
+    const add = (id: string): void => store.add(spansOf([exported("a", { traceId: id })]));
+    add(traceId);
+    now = 59_000;
+    add("1".repeat(32));
+    now = 61_000;
+    store.add([]);
+    using old = store.hold(traceId);
+    assert.equal(old.lines().length, 0);
+    using young = store.hold("1".repeat(32));
+    assert.equal(young.lines().length, 1);
+  });
+
+  test("keeps a trace until the last of its builds has taken it", () => {
+    let now = 0;
+    const store = new TraceStore({ now: () => now });
+    const first = store.hold(traceId);
+    const second = store.hold(traceId);
     store.add(spansOf([exported("a")]));
     now = 100_000;
     store.add(spansOf([exported("other", { traceId: "1".repeat(32) })]));
-    assert.equal(held.lines().length, 1);
-    held[Symbol.dispose]();
-    now = 200_000;
-    store.add([]);
+    first[Symbol.dispose]();
+    first[Symbol.dispose]();
+    assert.equal(second.lines().length, 1);
+    second[Symbol.dispose]();
     using again = store.hold(traceId);
     assert.equal(again.lines().length, 0);
   });
