@@ -20,9 +20,15 @@ export class TraceStore {
   /** In the order in which they were last added to. */
   readonly #traces = new Map<string, StoredTrace>();
   #bytes = 0;
+  #collecting: NodeJS.Timeout | undefined;
 
   constructor(options: { readonly now?: () => number } = {}) {
     this.#now = options.now ?? Date.now;
+  }
+
+  /** What all traces take together. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   add(spans: Iterable<Span>): void {
@@ -67,9 +73,21 @@ export class TraceStore {
     const oldest = this.#now() - keepMs;
     for (const [id, trace] of this.#traces) {
       // Those that follow are younger.
-      if (trace.lastAt >= oldest && this.#bytes <= maxBytes) return;
+      if (trace.lastAt >= oldest && this.#bytes <= maxBytes) {
+        this.#collectLater();
+        return;
+      }
       if (trace.readers === 0) this.#drop(id, trace);
     }
+  }
+
+  /** Also when nobody adds anything: a daemon at rest shall not keep what its last clients said. */
+  #collectLater(): void {
+    if (this.#collecting !== undefined) return;
+    this.#collecting = setTimeout(() => {
+      this.#collecting = undefined;
+      this.#collect();
+    }, keepMs).unref();
   }
 
   #drop(id: string, trace: StoredTrace): void {

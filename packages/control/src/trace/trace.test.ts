@@ -103,19 +103,28 @@ suite("spanJson()", () => {
 });
 
 suite("TraceStore", () => {
-  test("keeps a trace that nobody has asked for yet a minute", () => {
-    let now = 0;
-    const store = new TraceStore({ now: () => now });
+  test("keeps a trace that nobody has asked for yet a minute", (t) => {
+    t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
+    const store = new TraceStore();
     const add = (id: string): void => store.add(spansOf([exported("a", { traceId: id })]));
     add(traceId);
-    now = 59_000;
+    t.mock.timers.tick(59_000);
     add("1".repeat(32));
-    now = 61_000;
+    t.mock.timers.tick(3000);
     store.add([]);
     using old = store.hold(traceId);
     assert.equal(old.lines().length, 0);
     using young = store.hold("1".repeat(32));
     assert.equal(young.lines().length, 1);
+  });
+
+  test("forgets it also if nothing is added any more", (t) => {
+    t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
+    const store = new TraceStore();
+    store.add(spansOf([exported("a")]));
+    assert.notEqual(store.bytes, 0);
+    t.mock.timers.tick(121_000);
+    assert.equal(store.bytes, 0);
   });
 
   test("keeps a trace until the last of its builds has taken it", () => {
