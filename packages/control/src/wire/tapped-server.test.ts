@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type ClientHttp2Stream, connect, createServer, type ServerHttp2Stream } from "node:http2";
-import { connect as connectSocket } from "node:net";
+import { connect as connectSocket, type Socket } from "node:net";
 import { suite, test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { SessionStream } from "./session-stream.ts";
@@ -48,6 +48,61 @@ async function openSession(first: Buffer): Promise<Connection> {
     isDiverted: divert !== undefined,
     [Symbol.asyncDispose]: async () => await resources.disposeAsync(),
   };
+}
+
+interface RawSessions extends AsyncDisposable {
+  readonly socket: Socket;
+  readonly sessions: readonly SessionStream[];
+}
+
+/** Sessions of a client that heeds no windows. */
+async function openRawSessions(count: number): Promise<RawSessions> {
+  await using stack = new AsyncDisposableStack();
+  const server = tapConnections(createServer(http2Options), "connection", tapOptions).listen(0, "127.0.0.1");
+  server.on("session", (session) => {
+    session.setLocalWindowSize(tapOptions.connectionWindowBytes);
+    session.on("error", () => undefined);
+  });
+  server.on("sessionError", () => undefined);
+  stack.defer(async () => await new Promise<void>((settle) => void server.close(() => settle())));
+  await once(server, "listening");
+  const sessions: SessionStream[] = [];
+  const opened = Promise.withResolvers<void>();
+  server.on("stream", (stream: ServerHttp2Stream) => {
+    stream.respond({ ":status": 200 });
+    const session = new SessionStream(stream, divertFrom(stream));
+    session.on("error", () => undefined);
+    if (sessions.push(session) === count) opened.resolve();
+  });
+  const address = server.address();
+  assert.ok(typeof address === "object" && address !== null);
+  const socket = connectSocket(address.port, "127.0.0.1");
+  stack.defer(() => void socket.destroy());
+  socket.on("error", () => undefined);
+  socket.resume();
+  socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  socket.write(rawFrame({ type: 4, streamId: 0, payload: Buffer.alloc(0) }));
+  // POST, http and "/", as HPACK numbers them, and an authority "a".
+  const headers = Buffer.from([0x83, 0x86, 0x84, 0x01, 0x01, 0x61]);
+  for (let index = 0; index < count; index += 1)
+    socket.write(rawFrame({ type: 1, flags: 0x4, streamId: 2 * index + 1, payload: headers }));
+  await opened.promise;
+  const resources = stack.move();
+  return { socket, sessions, [Symbol.asyncDispose]: async () => await resources.disposeAsync() };
+}
+
+function rawFrame(parts: {
+  readonly type: number;
+  readonly flags?: number;
+  readonly streamId: number;
+  readonly payload: Buffer;
+}): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(parts.payload.length, 0, 3);
+  head[3] = parts.type;
+  head[4] = parts.flags ?? 0;
+  head.writeUInt32BE(parts.streamId, 5);
+  return Buffer.concat([head, parts.payload]);
 }
 
 /** The gRPC frame of a `BytesMessage`. */
@@ -106,6 +161,26 @@ suite("tapConnections", () => {
     for await (const chunk of session as AsyncIterable<Buffer>) received.push(Buffer.from(chunk));
     assert.ok(Buffer.concat(received).equals(data));
   });
+
+  for (const [what, bytes, isEnded] of [
+    ["ends a connection whose sessions together have more under way than it may", 3.5 * 2 ** 20, true],
+    ["leaves one alone that stays within its window", 2.5 * 2 ** 20, false],
+  ] as const)
+    test(what, async () => {
+      await using connection = await openRawSessions(3);
+      const { socket, sessions } = connection;
+      // With bytes that nobody has read it ends by a reset.
+      const closed = new Promise<void>((resolve) => void socket.once("close", () => resolve()));
+      // Nobody reads the sessions, and each stays within its stream's window.
+      for (let sent = 0; sent < bytes; sent += 16_000)
+        for (const [index] of sessions.entries())
+          socket.write(rawFrame({ type: 0, streamId: 2 * index + 1, payload: frame(Buffer.alloc(15_991)) }));
+      const waiting = (): number => sessions.reduce((sum, { readableLength }) => sum + readableLength, 0);
+      if (isEnded) await closed;
+      else while (waiting() < sessions.length * (bytes - 32_000)) await nextTurn();
+      assert.equal(socket.destroyed, isEnded);
+      assert.ok(waiting() <= tapOptions.connectionWindowBytes);
+    });
 
   test("ends a session that sends what is no message", async () => {
     await using connection = await openSession(frame(Buffer.from("some")));
