@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { suite, test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { decompress } from "./decompress.ts";
-import { freeBuffer, freeLastOf } from "./free-buffer.ts";
+import { freeBuffer } from "./free-buffer.ts";
 
 suite("freeBuffer()", () => {
   test("takes the memory of a large buffer away, once", () => {
@@ -34,10 +34,7 @@ suite("decompress()", () => {
         }
       };
       const parts: Buffer[] = [];
-      for await (const part of decompress(source(), { signal })) {
-        parts.push(Buffer.from(part));
-        if (part.buffer !== block.buffer) freeLastOf(part);
-      }
+      for await (const part of decompress(source(), { signal })) parts.push(Buffer.from(part));
       assert.ok(Buffer.concat(parts).equals(bytes));
     }
   });

@@ -1,12 +1,4 @@
 /**
- * Gives back the memory of a chunk that a stream has made, when nothing more of that memory comes: a stream may give several
- * chunks of one buffer, one after the other.
- */
-export function freeLastOf(chunk: Uint8Array): void {
-  if (chunk.byteOffset + chunk.byteLength === chunk.buffer.byteLength) freeBuffer(chunk);
-}
-
-/**
  * Gives the memory of a large buffer back at once. Nobody may use it any more, no work on another thread either.
  *
  * V8 knows little of what lies outside of its heaps: a thread with a small heap lets megabytes of buffers lie for minutes.

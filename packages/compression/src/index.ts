@@ -6,7 +6,8 @@ export {
   createCompressor,
 } from "./compressor.ts";
 export { type DecompressOptions, decompress } from "./decompress.ts";
+export { decompressBlocks } from "./decompress-blocks.ts";
 export { type DetectedCompression, detectCompression, detectionLength } from "./detect-compression.ts";
-export { freeBuffer, freeLastOf } from "./free-buffer.ts";
+export { freeBuffer } from "./free-buffer.ts";
 export { GzipMembers, type OnMemberStart } from "./gzip-members.ts";
 export { defaultUnpackLimits, UnpackBudget, type UnpackLimits } from "./unpack-budget.ts";

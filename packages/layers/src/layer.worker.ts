@@ -14,7 +14,7 @@ async function run(task: LayerTask, checkAborted: () => void): Promise<LayerTask
     case "recompress":
       return { kind: "written", layer: await recompressLayer(task, checkAborted) };
     case "apply":
-      return { kind: "applied", layer: await applyLayer(task, checkAborted) };
+      return { kind: "applied", layer: applyLayer(task, checkAborted) };
     case "inherit":
       inheritAttributes(task, checkAborted);
       return { kind: "inherited" };

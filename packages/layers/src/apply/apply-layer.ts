@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { statSync } from "node:fs";
-import { decompress, freeLastOf, UnpackBudget, type UnpackLimits } from "@buildkit-ts/compression";
+import { decompressBlocks, UnpackBudget, type UnpackLimits } from "@buildkit-ts/compression";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { DiffId } from "@buildkit-ts/oci";
 import { TarDecoder } from "@buildkit-ts/tar";
@@ -34,7 +34,7 @@ export function inheritAttributes(task: InheritTask, checkAborted: () => void): 
 }
 
 /** Unpacks a layer blob. @throws {BuildError} `data_loss`, if the DiffID is not the expected one. */
-export async function applyLayer(task: ApplyLayerTask, checkAborted: () => void): Promise<AppliedLayer> {
+export function applyLayer(task: ApplyLayerTask, checkAborted: () => void): AppliedLayer {
   using tree = new TargetTree(task.directory, task.parents);
   const budget = new UnpackBudget(task.limits, statSync(task.blobPath).size);
   const onEntry = (): void => {
@@ -45,16 +45,14 @@ export async function applyLayer(task: ApplyLayerTask, checkAborted: () => void)
   using unpacker = new LayerUnpacker({ tree, form: task.form, checkAborted, onEntry, onHole });
   const decoder = new TarDecoder(unpacker);
   const hash = createHash("sha256");
-  const { signal } = new AbortController();
   let sizeBytes = 0;
   using packed = new FileBlocks(task.blobPath);
-  for await (const chunk of decompress(packed, { signal })) {
+  for (const chunk of decompressBlocks(packed)) {
     checkAborted();
     budget.addBytes(chunk.length);
     hash.update(chunk);
     sizeBytes += chunk.length;
     decoder.write(chunk);
-    if (!packed.holds(chunk)) freeLastOf(chunk);
   }
   decoder.finish();
   const diffId = `sha256:${hash.digest("hex")}` as DiffId;

@@ -1,6 +1,7 @@
 import { closeSync, openSync, readSync } from "node:fs";
+import { freeBuffer } from "@buildkit-ts/compression";
 
-/** Not large, for it is left to the collector: a decoder that was given up may still read it, in a thread of its own. */
+/** Small enough to be in the processor's cache when it is used. */
 const blockBytes = 224 << 10;
 
 /**
@@ -15,12 +16,7 @@ export class FileBlocks implements Disposable {
     this.#fd = openSync(path, "r");
   }
 
-  /** Whether a chunk lies in the memory that is read into. */
-  holds(chunk: Uint8Array): boolean {
-    return chunk.buffer === this.#block.buffer;
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void> {
+  *[Symbol.iterator](): Generator<Uint8Array, void> {
     for (;;) {
       const count = readSync(this.#fd, this.#block, 0, blockBytes, null);
       if (count === 0) return;
@@ -30,5 +26,6 @@ export class FileBlocks implements Disposable {
 
   [Symbol.dispose](): void {
     closeSync(this.#fd);
+    freeBuffer(this.#block);
   }
 }
