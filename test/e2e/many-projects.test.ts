@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { before, suite, test } from "node:test";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
@@ -72,5 +74,31 @@ suite("docker buildx", () => {
     }
     assert.equal(nonces(second.results).size, 0, "nothing ran");
     t.diagnostic(`first ${first.seconds.toFixed(1)} s, second ${second.seconds.toFixed(1)} s`);
+  });
+
+  test("bakes more targets on one connection than its window has room for a megabyte of each", async () => {
+    const targets = Array.from({ length: 64 }, (_, i) => `t${i}`);
+    const bake = join(folder.path, "bake");
+    for (const [i, target] of targets.entries()) {
+      mkdirSync(join(bake, target), { recursive: true });
+      writeFileSync(join(bake, target, "data"), Buffer.alloc(1_900_000, `${i} `));
+      writeFileSync(join(bake, target, "Dockerfile"), "FROM scratch\nCOPY data /data\n");
+    }
+    const definition = {
+      group: { default: { targets } },
+      target: Object.fromEntries(targets.map((target) => [target, { context: join(bake, target) }])),
+    };
+    writeFileSync(join(bake, "bake.json"), JSON.stringify(definition));
+    const { code, output } = await daemon.buildx([
+      "bake",
+      "--progress",
+      "plain",
+      "--allow",
+      "fs=*",
+      "-f",
+      join(bake, "bake.json"),
+    ]);
+    assert.equal(code, 0, output);
+    for (const target of targets) assert.match(output, new RegExp(`\\[${target} 1/1\\] COPY`));
   });
 });

@@ -56,12 +56,21 @@ export class SessionStream extends Duplex {
   #take(data: Buffer): void {
     this.#parse(data);
     this.#untaken += data.length;
-    if (!this.#isFull) this.#tellTaken();
+    this.#tellTaken();
   }
 
+  /** What lies in the queue was not taken by anybody: the sessions of a connection share its window. */
   #tellTaken(): void {
-    this.#diverted?.taken(this.#untaken);
-    this.#untaken = 0;
+    const taken = this.#untaken - this.readableLength;
+    if (taken <= 0) return;
+    this.#untaken -= taken;
+    this.#diverted?.taken(taken);
+  }
+
+  override read(size?: number): unknown {
+    const data: unknown = super.read(size);
+    this.#tellTaken();
+    return data;
   }
 
   #parse(bytes: Buffer): void {
@@ -79,7 +88,6 @@ export class SessionStream extends Duplex {
 
   override _read(): void {
     this.#isFull = false;
-    this.#tellTaken();
     this.#stream.resume();
   }
 

@@ -78,6 +78,30 @@ suite("DataTap", () => {
     assert.deepEqual([updates.readUInt32BE(18), updates.readUInt32BE(22)], [5, maxFrameSize]);
   });
 
+  test("refills the connection's window for streams of which none has dealt with much", async () => {
+    const [ours, theirs] = duplexPair();
+    await using tap = new DataTap(ours, clientOptions);
+    tap.resume();
+    const size = 900_000;
+    const streams = Array.from({ length: 40 }, (_, i) => 2 * i + 1);
+    let refilled = 0;
+    const enough = Promise.withResolvers<void>();
+    theirs.on("data", (frame: Buffer) => {
+      for (; frame.length >= 13; frame = frame.subarray(13))
+        if (frame[3] === 8 && frame.readUInt32BE(5) === 0) refilled += frame.readUInt32BE(9);
+      if (refilled > (streams.length - 2) * size) enough.resolve();
+    });
+    for (const id of streams) {
+      const diverted = tap.divert(id, ({ length }) => {
+        diverted?.taken(length);
+        return undefined;
+      });
+    }
+    tap.once("error", enough.reject);
+    for (const id of streams) theirs.write(dataFrame(id, size));
+    await enough.promise;
+  });
+
   test("gives the memory of a socket's chunks back unless their reader keeps them", async () => {
     for (const answer of ["keep", undefined] as const) {
       const socket = new PassThrough();

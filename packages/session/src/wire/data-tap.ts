@@ -49,6 +49,8 @@ export class DataTap extends Duplex {
   readonly #connectionWindowBytes: number;
   /** Bytes of all streams' frames for which the connection's window was not refilled. */
   #unanswered = 0;
+  /** As many of them as were dealt with, whatever stream they were of. */
+  #settled = 0;
   readonly #isSocket: boolean;
   readonly #diverted = new Map<number, Diverted>();
   readonly #passed: PassedData | undefined;
@@ -97,22 +99,24 @@ export class DataTap extends Duplex {
   divert(streamId: number, onData: DataTaker): DivertedData | undefined {
     const bytesBefore = this.#passed === undefined ? 0 : this.#passed.bytesOf(streamId);
     if (bytesBefore === undefined) return undefined;
-    const diverted: Diverted = { onData, unanswered: 0, taken: 0 };
+    const diverted: Diverted = { onData, unanswered: 0, held: 0, taken: 0 };
     this.#diverted.set(streamId, diverted);
     return {
       bytesBefore,
       taken: (bytes) => this.#take(streamId, diverted, bytes),
       [Symbol.dispose]: () => {
         // What the stream has had of the connection's window is for others again.
-        if (this.#diverted.delete(streamId)) this.#answer(diverted.unanswered);
+        if (this.#diverted.delete(streamId)) this.#settle(diverted.held);
       },
     };
   }
 
   #take(streamId: number, diverted: Diverted, bytes: number): void {
+    if (!this.#diverted.has(streamId)) return;
+    diverted.held -= bytes;
+    this.#settle(bytes);
     diverted.taken += bytes;
-    if (diverted.taken < updateBytes || !this.#diverted.has(streamId)) return;
-    this.#answer(diverted.taken);
+    if (diverted.taken < updateBytes) return;
     this.#widen(streamId, diverted.taken);
     diverted.unanswered -= diverted.taken;
     diverted.taken = 0;
@@ -128,6 +132,7 @@ export class DataTap extends Duplex {
       return undefined;
     }
     diverted.unanswered += frameBytes;
+    diverted.held += frameBytes;
     this.#unanswered += frameBytes;
     this.#take(streamId, diverted, paddingBytes);
     if (diverted.unanswered > this.#windowBytes || this.#unanswered > this.#connectionWindowBytes)
@@ -147,10 +152,16 @@ export class DataTap extends Duplex {
     if (this.#turns.isFull) this.#connection.pause();
   }
 
-  /** Refills the connection's window. */
-  #answer(bytes: number): void {
-    this.#unanswered -= bytes;
-    this.#widen(0, bytes);
+  /**
+   * Refills the connection's window, by what all streams have dealt with: many that deal with little each would otherwise
+   * leave none to any of them.
+   */
+  #settle(bytes: number): void {
+    this.#settled += bytes;
+    if (this.#settled < updateBytes) return;
+    this.#unanswered -= this.#settled;
+    this.#widen(0, this.#settled);
+    this.#settled = 0;
   }
 
   #widen(streamId: number, bytes: number): void {
@@ -198,8 +209,11 @@ export class DataTap extends Duplex {
 
 interface Diverted {
   readonly onData: DataTaker;
-  /** Bytes of frames for which the windows were not refilled. */
+  /** Bytes of frames for which the stream's window was not refilled. */
   unanswered: number;
+  /** As many of them as were not dealt with. */
+  held: number;
+  /** As many of them as were. */
   taken: number;
 }
 
