@@ -38,10 +38,10 @@ export class BuildTrace {
     if (vertex.started !== undefined && vertex.completed !== undefined) this.#ended.push(vertex);
   }
 
-  /** All spans, when the build has ended. */
-  end(outcome: { readonly endedAtMs: number; readonly error?: unknown }): Span[] {
+  /** All spans, when the build has ended: the request first, as there may be more than a record takes. */
+  *end(outcome: { readonly endedAtMs: number; readonly error?: unknown }): Generator<Span, void> {
     const error = outcome.error === undefined ? "" : BuildError.from(outcome.error).message;
-    const root: Span = {
+    yield {
       ...this.#common("moby.buildkit.v1.Control/Solve"),
       spanId: this.#spanId,
       parentSpanId: this.#parentSpanId,
@@ -51,29 +51,25 @@ export class BuildTrace {
       attributes: new Map([["build.ref", this.#ref]]),
       status: { code: error === "" ? "Unset" : "Error", description: error },
     };
-    return [root, ...this.#steps()];
+    // Of a step that began and ended once the last word counts.
+    const steps = new Map(this.#ended.map((vertex) => [`${vertex.digest} ${nanoseconds(vertex.started)}`, vertex]));
+    for (const vertex of steps.values()) yield this.#step(vertex);
   }
 
-  #steps(): Iterable<Span> {
-    const steps = new Map<string, Span>();
-    for (const { digest, name, cached, started, completed, error } of this.#ended) {
-      const startNs = nanoseconds(started);
-      // Of one that began and ended once the last word counts.
-      steps.set(`${digest} ${startNs}`, {
-        ...this.#common(name),
-        spanId: createSpanId(),
-        parentSpanId: this.#spanId,
-        kind: internalKind,
-        startNs,
-        endNs: nanoseconds(completed),
-        attributes: new Map<string, string | boolean>([
-          ["vertex", digest],
-          ["cached", cached],
-        ]),
-        status: { code: error === "" ? "Unset" : "Error", description: error },
-      });
-    }
-    return steps.values();
+  #step({ digest, name, cached, started, completed, error }: controlpb.Vertex): Span {
+    return {
+      ...this.#common(name),
+      spanId: createSpanId(),
+      parentSpanId: this.#spanId,
+      kind: internalKind,
+      startNs: nanoseconds(started),
+      endNs: nanoseconds(completed),
+      attributes: new Map<string, string | boolean>([
+        ["vertex", digest],
+        ["cached", cached],
+      ]),
+      status: { code: error === "" ? "Unset" : "Error", description: error },
+    };
   }
 
   #common(name: string): Pick<Span, "traceId" | "name" | "events" | "links" | "resource" | "scope"> {

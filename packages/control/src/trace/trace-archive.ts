@@ -1,10 +1,14 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock, ErrorReporter } from "@buildkit-ts/async";
 import type { BuildHistory } from "../history/build-history.ts";
 import type { BuildTrace } from "./build-trace.ts";
+import type { Span } from "./span-json.ts";
 import type { TraceStore } from "./trace-store.ts";
 
 /** Clients send their last spans when their build has ended. */
 const waitMs = 3000;
+/** How many are written before others get their turn: some milliseconds. */
+const spansPerTurn = 512;
 
 interface PendingTrace {
   /** Ends the wait for more. */
@@ -50,12 +54,21 @@ export class TraceArchive implements AsyncDisposable {
     try {
       await this.#clock.sleep(waitMs, { signal }).catch(() => undefined);
       // Not before: the client waits for the build's record, not for this.
-      this.store.add(trace.end(outcome));
+      await this.#add(trace.end(outcome));
       await this.#history.addTrace(ref, Buffer.from(`${held.lines().join("\n")}\n`));
     } catch (error) {
       this.#errors.report(error, "storing the trace of a build");
     } finally {
       this.#pending.delete(ref);
+    }
+  }
+
+  async #add(spans: Iterable<Span>): Promise<void> {
+    let added = 0;
+    for (const span of spans) {
+      this.store.add([span]);
+      added += 1;
+      if (added % spansPerTurn === 0) await nextTurn();
     }
   }
 

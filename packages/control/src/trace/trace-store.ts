@@ -6,18 +6,22 @@ const maxTraceBytes = 8 << 20;
 const maxBytes = 64 << 20;
 /** How long a trace is kept that no build asks for: clients send spans before and after their builds. */
 const keepMs = 60_000;
+/** How long one is kept that all its builds have taken: another may follow. */
+const keepTakenMs = 10_000;
 
 interface StoredTrace {
   readonly lines: string[];
   bytes: number;
   lastAt: number;
   readers: number;
+  isFull: boolean;
+  isTaken: boolean;
 }
 
 /** The spans that clients and builds have reported, by trace, until the builds' records take them. */
 export class TraceStore {
   readonly #now: () => number;
-  /** In the order in which they were last added to. */
+  /** In the order in which they were last added to or held. */
   readonly #traces = new Map<string, StoredTrace>();
   #bytes = 0;
   #collecting: NodeJS.Timeout | undefined;
@@ -31,6 +35,7 @@ export class TraceStore {
     return this.#bytes;
   }
 
+  /** Takes what fits; of a trace that is full, and while running builds hold all that may be kept, nothing does. */
   add(spans: Iterable<Span>): void {
     for (const span of spans) this.#addSpan(span);
     this.#collect();
@@ -38,47 +43,62 @@ export class TraceStore {
 
   #addSpan(span: Span): void {
     const trace = this.#trace(span.traceId);
-    trace.lastAt = this.#now();
+    if (trace.isFull) return;
     const line = spanJson(span);
-    if (trace.bytes + line.length > maxTraceBytes) return;
+    if (this.#bytes + line.length > maxBytes) this.#collect(maxBytes - line.length);
+    trace.isFull = trace.bytes + line.length > maxTraceBytes;
+    const isTooMuch = this.#bytes + line.length > maxBytes;
+    if (isTooMuch || trace.isFull || this.#traces.get(span.traceId) !== trace) return;
     trace.lines.push(line);
     trace.bytes += line.length;
     this.#bytes += line.length;
   }
 
   #trace(id: string): StoredTrace {
-    const trace = this.#traces.get(id) ?? { lines: [], bytes: 0, lastAt: 0, readers: 0 };
+    const trace = this.#traces.get(id) ?? {
+      lines: [],
+      bytes: 0,
+      lastAt: 0,
+      readers: 0,
+      isFull: false,
+      isTaken: false,
+    };
+    trace.lastAt = this.#now();
     this.#traces.delete(id);
     this.#traces.set(id, trace);
     return trace;
   }
 
-  /** Keeps a trace until all its holds are disposed; by then whoever wants its spans has taken them, and it is gone. */
+  /** Keeps a trace until all its holds are disposed; by then whoever wants its spans has taken them. */
   hold(id: string): Disposable & { lines(): readonly string[] } {
     const trace = this.#trace(id);
-    trace.lastAt = this.#now();
     trace.readers += 1;
     let isHeld = true;
     return {
       lines: () => trace.lines,
       [Symbol.dispose]: () => {
-        if (isHeld) trace.readers -= 1;
+        if (!isHeld) return;
         isHeld = false;
-        if (trace.readers === 0) this.#drop(id, trace);
+        trace.readers -= 1;
+        trace.isTaken = true;
+        this.#collectLater();
       },
     };
   }
 
-  #collect(): void {
-    const oldest = this.#now() - keepMs;
+  /** Drops what is too old, and of the rest the oldest, as far as that is needed and nobody holds it. */
+  #collect(allowedBytes: number = maxBytes): void {
+    const now = this.#now();
     for (const [id, trace] of this.#traces) {
+      const age = now - trace.lastAt;
       // Those that follow are younger.
-      if (trace.lastAt >= oldest && this.#bytes <= maxBytes) {
-        this.#collectLater();
-        return;
-      }
-      if (trace.readers === 0) this.#drop(id, trace);
+      if (age < keepTakenMs && this.#bytes <= allowedBytes) break;
+      const isOld = age >= (trace.isTaken ? keepTakenMs : keepMs);
+      if (trace.readers > 0 || !(isOld || this.#bytes > allowedBytes)) continue;
+      this.#traces.delete(id);
+      this.#bytes -= trace.bytes;
     }
+    if (this.#traces.size > 0) this.#collectLater();
   }
 
   /** Also when nobody adds anything: a daemon at rest shall not keep what its last clients said. */
@@ -87,12 +107,6 @@ export class TraceStore {
     this.#collecting = setTimeout(() => {
       this.#collecting = undefined;
       this.#collect();
-    }, keepMs).unref();
-  }
-
-  #drop(id: string, trace: StoredTrace): void {
-    if (this.#traces.get(id) !== trace) return;
-    this.#traces.delete(id);
-    this.#bytes -= trace.bytes;
+    }, keepTakenMs).unref();
   }
 }
