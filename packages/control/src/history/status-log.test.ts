@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
+import { zstdCompressSync } from "node:zlib";
 import { create } from "@bufbuild/protobuf";
 import { controlpb } from "@buildkit-ts/api";
 import { digestOf } from "@buildkit-ts/oci";
@@ -28,6 +29,13 @@ suite("a stored log", () => {
   test("is smaller where it is large", async () => {
     const log = logOf(5000);
     assert.ok((await packLog(log)).length < log.length * 0.7);
+  });
+
+  test("that is damaged is refused", async () => {
+    const packed = await packLog(logOf(5000));
+    await assert.rejects(unpackLog(packed.subarray(0, packed.length / 2)), { code: "data_loss" });
+    const bomb = zstdCompressSync(Buffer.alloc(600 << 20));
+    await assert.rejects(unpackLog(bomb), { code: "data_loss" });
   });
 
   test("of an earlier version, which compressed none, is read", async () => {

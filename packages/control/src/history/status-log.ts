@@ -2,12 +2,15 @@ import { promisify } from "node:util";
 import { constants, zstdCompress, zstdDecompress } from "node:zlib";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { controlpb } from "@buildkit-ts/api";
+import { BuildError } from "@buildkit-ts/errdefs";
 
 /** What is kept of one build's progress; beyond it only step output is dropped, never the state of a step. */
 const maxLogBytes = 32 << 20;
 
 /** From here on a log is stored compressed; most builds' are smaller. */
 const minPackedBytes = 64 << 10;
+/** More than any log is; what claims to be more is damaged. */
+const maxUnpackedBytes = 512 << 20;
 /** How zstd's frames begin. As the length of the first message it would be 4 GB. */
 const zstdMagic = 0xfd2fb528;
 const fast = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
@@ -36,10 +39,15 @@ export async function packLog(log: Uint8Array): Promise<Uint8Array> {
   return log.length < minPackedBytes ? log : await promisify(zstdCompress)(log, fast);
 }
 
-/** A log as it was before {@linkcode packLog}. */
+/** A log as it was before {@linkcode packLog}. @throws {BuildError} `data_loss`, for one that is damaged. */
 export async function unpackLog(stored: Uint8Array): Promise<Uint8Array> {
   const isPacked = stored.length >= 4 && Buffer.from(stored.buffer, stored.byteOffset, 4).readUInt32LE() === zstdMagic;
-  return isPacked ? await promisify(zstdDecompress)(stored) : stored;
+  if (!isPacked) return stored;
+  try {
+    return await promisify(zstdDecompress)(stored, { maxOutputLength: maxUnpackedBytes });
+  } catch (cause) {
+    throw new BuildError("data_loss", "Cannot read the progress of a build: its log is damaged", { cause });
+  }
 }
 
 /** The messages of a stored log; a truncated end is left out. */
