@@ -47,6 +47,15 @@ suite("KnownOps", () => {
     for (const bytes of some) assert.equal(dataOf(known.parse(digestOf(bytes), bytes)), dataOf(parseOp(bytes)));
   });
 
+  test("keeps no op that is larger in memory than it looks", () => {
+    const known = new KnownOps();
+    const actions = Array.from({ length: 8000 }, () => create(opspb.FileActionSchema));
+    const file = create(opspb.FileOpSchema, { actions });
+    const bytes = toBinary(opspb.OpSchema, create(opspb.OpSchema, { op: { case: "file", value: file } }));
+    known.parse(digestOf(bytes), bytes);
+    assert.notEqual(known.parse(digestOf(bytes), bytes), known.parse(digestOf(bytes), bytes));
+  });
+
   test("refuses what is no op, also when it comes again", () => {
     const known = new KnownOps();
     const bytes = Uint8Array.of(0xff, 0xff, 0xff);
