@@ -43,6 +43,11 @@ suite("BuildError.from()", () => {
       assert.match(error.hint ?? "", /ulimit -n/);
     }
   });
+  test("is not taken in by names and texts that speak of files", () => {
+    const missing = Object.assign(new Error("ENOENT: no such file or directory, open 'EMFILE'"), { code: "ENOENT" });
+    for (const error of [missing, new Error("unexpected status: too many open files"), new Error("open EMFILE")])
+      assert.equal(BuildError.from(error).code, "unknown");
+  });
   test("keeps a custom abort reason", () => {
     const c = new AbortController();
     c.abort(new BuildError("canceled", "Client closed the session"));

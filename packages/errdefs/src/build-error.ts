@@ -68,9 +68,11 @@ function codeOf(error: Error): Code {
 
 /**
  * Whether the process, or the machine, may open no more files. A thread that cannot start, and one that cannot read what it
- * imports, say it in their text only.
+ * imports, say it in their text only; others' texts may say it of other machines.
  */
 function isOutOfFiles(error: Error): boolean {
-  const { code } = error as Error & { readonly code?: unknown };
-  return code === "EMFILE" || code === "ENFILE" || /\bE[MN]FILE\b|\btoo many open files\b/.test(error.message);
+  const { code, message } = error as Error & { readonly code?: unknown };
+  if (code === "EMFILE" || code === "ENFILE") return true;
+  if (code === "ERR_WORKER_INIT_FAILED") return /\bE[MN]FILE$/.test(message);
+  return /^Cannot read package config .*: too many open files\.$/s.test(message);
 }
