@@ -51,7 +51,8 @@ export class RetryLater<K> implements AsyncDisposable {
   }
 
   async #tryAll(): Promise<void> {
-    for (const key of this.#left) if (!this.#controller.signal.aborted) await this.#try(key);
+    // Not what fails meanwhile: its time comes later.
+    for (const key of Array.from(this.#left)) if (!this.#controller.signal.aborted) await this.#try(key);
     this.#triedAt = this.#options.clock.now();
   }
 

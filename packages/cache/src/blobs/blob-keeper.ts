@@ -119,7 +119,8 @@ export class BlobKeeper implements AsyncDisposable {
 
   /** Unless it is named: since it could not be deleted somebody may have taken it into use. */
   async #delete(digest: Digest): Promise<void> {
-    await this.#deletions.get(digest);
+    // Of several that wait for the same one each waits for the others as well.
+    while (this.#deletions.has(digest)) await this.#deletions.get(digest);
     if (this.isNamed(digest)) return;
     const deletion = this.content.delete(digest);
     // Who waits for its end only wants to know what is here then.
