@@ -4,7 +4,7 @@ export type { ErrorReporter } from "./error-reporter.ts";
 export { FairSemaphore } from "./fair-semaphore.ts";
 export { OnDemandThread, type OnDemandThreadOptions, threadFailed } from "./on-demand-thread.ts";
 export { ownBytes } from "./own-bytes.ts";
-export { RetryLater, type RetryLaterOptions } from "./retry-later.ts";
+export { RetryLater, type RetryLaterOptions, removalFailed } from "./retry-later.ts";
 export { Semaphore } from "./semaphore.ts";
 export { abortable, SingleFlight } from "./single-flight.ts";
 export { TaskGroup } from "./task-group.ts";

@@ -1,3 +1,4 @@
+import { BuildError } from "@buildkit-ts/errdefs";
 import type { Clock } from "./clock.ts";
 
 const firstDelayMs = 1000;
@@ -90,4 +91,11 @@ export class RetryLater<K> implements AsyncDisposable {
     await this.#round;
     await this.#waiting;
   }
+}
+
+/** What is told of files that are left to {@linkcode RetryLater}. @param doing What failed: `Cannot delete blob "x"`. */
+export function removalFailed(doing: string, cause: unknown): BuildError {
+  const { code, message } = BuildError.from(cause);
+  const hint = "It is tried again, and counts as used until it is gone";
+  return new BuildError(code, `${doing}: ${message}`, { cause, hint });
 }

@@ -1,8 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { renameSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { type Clock, type ErrorReporter, RetryLater, type WorkerCalls } from "@buildkit-ts/async";
-import { BuildError } from "@buildkit-ts/errdefs";
+import { type Clock, type ErrorReporter, RetryLater, removalFailed, type WorkerCalls } from "@buildkit-ts/async";
 import type { TreeMeter } from "./tree/tree-meter.ts";
 import type { TreeRequest, TreeResult } from "./tree/tree-request.ts";
 
@@ -42,11 +41,7 @@ export class RemovedDirectories implements AsyncDisposable {
   }
 
   #report(cause: unknown, path: string): void {
-    const { code, message } = BuildError.from(cause);
-    const error = new BuildError(code, `Cannot remove snapshot directory "${path}": ${message}`, {
-      cause,
-      hint: "It is tried again, and counts as used until it is gone",
-    });
+    const error = removalFailed(`Cannot remove snapshot directory "${path}"`, cause);
     this.#reporter.report(error, "remove snapshot");
   }
 

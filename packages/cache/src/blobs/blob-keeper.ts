@@ -1,4 +1,4 @@
-import { type Clock, type ErrorReporter, RetryLater, Semaphore, SingleFlight } from "@buildkit-ts/async";
+import { type Clock, type ErrorReporter, RetryLater, removalFailed, Semaphore, SingleFlight } from "@buildkit-ts/async";
 import { copyBlob, type FileContentStore } from "@buildkit-ts/content";
 import { BuildError, LostContentError } from "@buildkit-ts/errdefs";
 import type { Descriptor, Digest } from "@buildkit-ts/oci";
@@ -34,12 +34,8 @@ export class BlobKeeper implements AsyncDisposable {
     this.#removals = new RetryLater({
       clock,
       attempt: async (digest) => await this.#delete(digest),
-      onFirstFailure: (cause, digest) => {
-        const { code, message } = BuildError.from(cause);
-        const hint = "It is tried again, and counts as used until it is gone";
-        const error = new BuildError(code, `Cannot delete blob "${digest}": ${message}`, { cause, hint });
-        reporter.report(error, "delete blobs");
-      },
+      onFirstFailure: (cause, digest) =>
+        reporter.report(removalFailed(`Cannot delete blob "${digest}"`, cause), "delete blobs"),
     });
   }
 

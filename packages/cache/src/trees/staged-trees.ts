@@ -1,7 +1,6 @@
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type Clock, type ErrorReporter, RetryLater } from "@buildkit-ts/async";
-import { BuildError } from "@buildkit-ts/errdefs";
+import { type Clock, type ErrorReporter, RetryLater, removalFailed } from "@buildkit-ts/async";
 import { newId } from "../record/record-registry.ts";
 import { removeUnpacked } from "./remove-unpacked.ts";
 
@@ -16,12 +15,8 @@ export class StagedTrees implements AsyncDisposable {
     this.#removals = new RetryLater({
       clock: options.clock,
       attempt: removeUnpacked,
-      onFirstFailure: (cause, path) => {
-        const { code, message } = BuildError.from(cause);
-        const hint = "It is tried again, and counts as used until it is gone";
-        const error = new BuildError(code, `Cannot remove unpacked layer "${path}": ${message}`, { cause, hint });
-        options.reporter.report(error, "unpack layers");
-      },
+      onFirstFailure: (cause, path) =>
+        options.reporter.report(removalFailed(`Cannot remove unpacked layer "${path}"`, cause), "unpack layers"),
     });
   }
 
