@@ -42,7 +42,8 @@ export async function takeOver(
 
 function isOnlyTheCallers({ registry }: CacheCore, record: CacheRecord): boolean {
   const { structure, values } = record;
-  if (record.holds > 1 || record.children > 0 || record.isGone || record.isLost || record.isTransient) return false;
+  if (record.holds > 1 || record.children.size > 0 || record.isGone || record.isLost || record.isTransient)
+    return false;
   if (structure.kind !== "layer" || structure.parent !== undefined || values.mutable) return false;
   const isPlainTree = values.blobs.length === 0 && values.diffId === undefined && record.lazy === undefined;
   return isPlainTree && values.snapshot !== undefined && registry.recordsOfSnapshot(values.snapshot).size === 1;

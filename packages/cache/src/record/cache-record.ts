@@ -37,8 +37,8 @@ export class CacheRecord {
   values: RecordValues;
   /** How many refs and mounts there are. */
   holds = 0;
-  /** How many records are built on this one; they keep it from being removed, used or not. */
-  children = 0;
+  /** The records that are built on this one; they keep it from being removed, used or not. */
+  readonly children: Set<CacheRecord> = new Set();
   /** Where blobs that are not here can be read. Not kept over a restart: it belongs to somebody's session. */
   lazy: LazyProvider | undefined;
   isGone = false;
@@ -95,6 +95,11 @@ export class CacheRecord {
     return (this.#chainId ??= this.#computeChainId());
   }
 
+  /** For when a DiffID below has changed. */
+  forgetChainId(): void {
+    this.#chainId = undefined;
+  }
+
   #computeChainId(): ChainId | undefined {
     const diffIds: DiffId[] = [];
     for (const { values } of this.layers()) {
@@ -102,6 +107,13 @@ export class CacheRecord {
       diffIds.push(values.diffId);
     }
     return chainIds(diffIds).at(-1);
+  }
+
+  /** All that is built on this record, directly or not, and this one. */
+  family(): ReadonlySet<CacheRecord> {
+    const family = new Set<CacheRecord>([this]);
+    for (const record of family) for (const child of record.children) family.add(child);
+    return family;
   }
 
   /** Whether it is the record of this id, or made of it. */
@@ -116,7 +128,7 @@ export class CacheRecord {
 
   /** Whether nobody needs it but the cache. */
   get isUnused(): boolean {
-    return this.holds === 0 && this.children === 0;
+    return this.holds === 0 && this.children.size === 0;
   }
 }
 

@@ -87,9 +87,13 @@ export class RecordRegistry {
   /** Changes a record: here also if it cannot be stored, which is thrown. */
   update(record: CacheRecord, change: Partial<RecordValues>): void {
     if (record.isGone) return;
-    this.#leaveIndexes(record);
+    // Layers get their DiffIDs in any order, and a ChainID is of all of them.
+    const isOtherChain = "diffId" in change && change.diffId !== record.values.diffId;
+    const affected = isOtherChain ? record.family() : [record];
+    for (const each of affected) this.#leaveIndexes(each);
     record.values = { ...record.values, ...change };
-    this.#enterIndexes(record);
+    if (isOtherChain) for (const each of affected) each.forgetChainId();
+    for (const each of affected) this.#enterIndexes(each);
     this.table.save(record);
     if ("sizeBytes" in change && change.sizeBytes === undefined) this.onGrowth?.();
   }
@@ -113,7 +117,7 @@ export class RecordRegistry {
     record.isGone = true;
     this.#records.delete(record.id);
     this.#leaveIndexes(record);
-    for (const parent of record.parents) parent.children -= 1;
+    for (const parent of record.parents) parent.children.delete(record);
     // What others name too is charged to one of those now.
     const { blobs, snapshot } = record.values;
     const sharing = blobs.flatMap(({ digest }) => [...this.recordsOfBlob(digest)]);
@@ -179,7 +183,7 @@ export class RecordRegistry {
 
   #enter(record: CacheRecord): void {
     this.#records.set(record.id, record);
-    for (const parent of record.parents) parent.children += 1;
+    for (const parent of record.parents) parent.children.add(record);
     this.#enterIndexes(record);
   }
 
