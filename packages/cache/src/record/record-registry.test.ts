@@ -14,7 +14,7 @@ const blobOf = (name: string): Descriptor => ({ mediaType: "layer", digest: dige
 test("a layer is found by its ChainID in whatever order the layers got their DiffIDs", async () => {
   using root = makeTestRoot();
   const reporter = { report: (error: unknown): never => assert.fail(String(error)) };
-  await using database = MetadataDatabase.open(join(root.path, "state.db"), { reporter });
+  using database = MetadataDatabase.open(join(root.path, "state.db"), { reporter });
   const names = ["base", "middle", "top"];
   const [, middleId, topId] = chainIds(names.map(diffIdOf));
   assert.ok(middleId !== undefined && topId !== undefined);
