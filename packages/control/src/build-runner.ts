@@ -1,4 +1,4 @@
-import type { SessionManager } from "@buildkit-ts/session";
+import { type SessionManager, withCallTrace } from "@buildkit-ts/session";
 import type { Job } from "@buildkit-ts/solver";
 import { BuildResolves, buildResolvesKey, compatibilityVersionKey } from "@buildkit-ts/sources";
 import type { BridgeResult } from "./bridge/bridge-ref.ts";
@@ -41,6 +41,17 @@ interface RunOptions {
   readonly signal: AbortSignal;
   /** What the client's own spans say that the build belongs to. */
   readonly trace: TraceContext;
+}
+
+/** What a build has while it runs; its owner disposes of it. */
+interface RunParts {
+  readonly job: Job;
+  readonly entitlements: ReadonlySet<string>;
+  readonly policy: SourcePolicy;
+  readonly exports: BuildExports;
+  readonly sessionExports: SessionExports;
+  readonly recorder: BuildRecorder;
+  readonly statements: ProvenanceStatements;
 }
 
 type Response = Readonly<Record<string, string>>;
@@ -102,6 +113,13 @@ export class BuildRunner implements AsyncDisposable {
     job.setValue(compatibilityVersionKey, request.compatibilityVersion);
     using recorder = new BuildRecorder({ job, request, history, traces: this.#options.traces, context: options.trace });
     await using statements = new ProvenanceStatements(request, this.#options.provenanceEnvironment);
+    const parts = { job, entitlements, policy, exports, sessionExports, recorder, statements };
+    // What clients are asked for says which build asks.
+    return await withCallTrace(recorder.call, async () => await this.#runRecorded(parts, request, options));
+  }
+
+  async #runRecorded(parts: RunParts, request: BuildRequest, options: RunOptions): Promise<Response> {
+    const { job, entitlements, policy, exports, sessionExports, recorder, statements } = parts;
     try {
       await using bridge = this.#bridge(request, job, { entitlements, policy });
       job.setValue(evaluateSourceKey, bridge.evaluateSource);

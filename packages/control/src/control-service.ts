@@ -39,7 +39,7 @@ export function controlService(options: ControlServiceOptions): Partial<ServiceI
     solve: buildCall(async (request, context) => {
       const response = await runner.run(readBuildRequest(request), {
         signal: context.signal,
-        trace: readTraceContext(context.requestHeader.get("traceparent")),
+        trace: readTraceContext(context.requestHeader),
       });
       return create(controlpb.SolveResponseSchema, { ExporterResponse: response });
     }),

@@ -61,7 +61,7 @@ function createProcess({ meta, user, host }: RuntimeSpecRequest): RuntimeProcess
     terminal: meta.tty,
     user,
     args: meta.args,
-    env: dedupeEnv(host.traceSocket === "" ? meta.env : withTraceEnvironment(meta.env, meta.traceParent)),
+    env: dedupeEnv(host.traceSocket === "" ? meta.env : withTraceEnvironment(meta.env, meta.trace)),
     cwd: meta.cwd === "" ? "/" : meta.cwd,
     capabilities: {
       bounding: capabilities,

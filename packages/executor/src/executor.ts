@@ -11,6 +11,12 @@ export interface ContainerMount {
   readonly readonly: boolean;
 }
 
+/** A span, as W3C trace headers name it. */
+export interface ProcessTrace {
+  readonly traceparent: string;
+  readonly tracestate?: string;
+}
+
 export interface ProcessMeta {
   readonly args: readonly string[];
   readonly env: readonly string[];
@@ -25,8 +31,8 @@ export interface ProcessMeta {
   readonly readonlyRootfs: boolean;
   readonly removeMountStubsRecursive: boolean;
   readonly tty: boolean;
-  /** The W3C `traceparent` that the process's own spans belong to. */
-  readonly traceParent?: string;
+  /** What the process's own spans belong to. */
+  readonly trace?: ProcessTrace;
   readonly resources?: LinuxResources;
 }
 

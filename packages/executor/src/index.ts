@@ -6,6 +6,7 @@ export type {
   LinuxResources,
   ProcessMeta,
   ProcessStreams,
+  ProcessTrace,
   RunOptions,
 } from "./executor.ts";
 export { findRuntime } from "./oci-runtime.ts";

@@ -224,8 +224,8 @@ export class RuncExecutor implements Executor, AsyncDisposable {
     checkExit(exit);
   }
 
-  #environment({ env, traceParent }: ProcessMeta): readonly string[] {
-    return this.#host.traceSocket === "" ? env : withTraceEnvironment(env, traceParent);
+  #environment({ env, trace }: ProcessMeta): readonly string[] {
+    return this.#host.traceSocket === "" ? env : withTraceEnvironment(env, trace);
   }
 
   async cleanup(): Promise<void> {

@@ -1,3 +1,5 @@
+import type { ProcessTrace } from "./executor.ts";
+
 /** Where processes reach the daemon's collector of spans. */
 export const traceSocketDestination = "/dev/otel-grpc.sock";
 
@@ -8,8 +10,11 @@ const variables = [
 ] as const;
 
 /** The variables by which OpenTelemetry's libraries find the collector, where the process is not told otherwise. */
-export function withTraceEnvironment(env: readonly string[], traceParent: string | undefined): string[] {
+export function withTraceEnvironment(env: readonly string[], trace: ProcessTrace | undefined): string[] {
   const names = new Set(env.map((entry) => entry.split("=", 1)[0]));
   const missing = variables.filter(([name]) => !names.has(name)).map(([name, value]) => `${name}=${value}`);
-  return [...env, ...missing, ...(traceParent === undefined ? [] : [`TRACEPARENT=${traceParent}`])];
+  const { traceparent, tracestate } = trace ?? {};
+  const parent = traceparent === undefined ? [] : [`TRACEPARENT=${traceparent}`];
+  const state = tracestate === undefined ? [] : [`TRACESTATE=${tracestate}`];
+  return [...env, ...missing, ...parent, ...state];
 }

@@ -22,6 +22,7 @@ export { SessionCredentials, type SessionCredentialsOptions } from "./session-cr
 export { finalizeSessionExport, findSessionExporters, type SessionExport } from "./session-exporters.ts";
 export { SshWireReader, sshField } from "./ssh/wire-reader.ts";
 export { GrpcByteStream } from "./wire/byte-stream.ts";
+export { type CallTrace, callTraceHeaders, withCallTrace } from "./wire/call-trace.ts";
 export { DataTap, type DataTapOptions, type DivertedData } from "./wire/data-tap.ts";
 export type { DataTaker } from "./wire/frame-splitter.ts";
 export { bulkSessionOptions, widenWindow } from "./wire/http2-settings.ts";

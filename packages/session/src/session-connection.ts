@@ -7,6 +7,7 @@ import type { Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { type HealthPolicy, HealthWatch, healthPolicy } from "./health-watch.ts";
 import type { SessionCaller } from "./session.ts";
+import { callTraceHeaders } from "./wire/call-trace.ts";
 import { DataTap, type DivertedData } from "./wire/data-tap.ts";
 import { bulkSessionOptions, connectionWindowBytes, widenWindow } from "./wire/http2-settings.ts";
 import { allValues, firstValue, type Metadata } from "./wire/metadata.ts";
@@ -117,7 +118,7 @@ function transportOn(session: SessionConnection): Transport {
       authority: "http://localhost",
       request: async (...[method, path, headers, options]) => {
         if (session.closed.aborted) throw session.closed.reason as Error;
-        return session.http2.request({ ...headers, ":method": method, ":path": path }, options);
+        return session.http2.request({ ...headers, ...callTraceHeaders(), ":method": method, ":path": path }, options);
       },
       notifyResponseByteRead: () => undefined,
     },

@@ -1,3 +1,4 @@
+export { buildTraceKey, type TraceOfBuild, traceOf } from "./build-trace.ts";
 export { captureSteps } from "./capture/capture-steps.ts";
 export {
   type ContainerProcess,
@@ -20,7 +21,6 @@ export { type MountDeps, type MountRequest, type PreparedMounts, prepareMounts }
 export { fetchSecret } from "./mounts/session-secret.ts";
 export { createOpResolver, type OpResolverDeps } from "./op-resolver.ts";
 export type { NestedSolve } from "./ops/build-op.ts";
-export { traceParentKey } from "./ops/process-meta.ts";
 export { findSource, SourceOperation } from "./ops/source-op.ts";
 export { WorkerResultLoader } from "./result-loader.ts";
 export { type StepLogLimits, stepLogLimits } from "./step-log.ts";

@@ -5,7 +5,10 @@ import { platformFromProto } from "@buildkit-ts/llb";
 import type { Digest } from "@buildkit-ts/oci";
 import type { VertexWarning } from "@buildkit-ts/progress";
 import { attestationsFromProto, attestationsToProto } from "@buildkit-ts/provenance";
+import { withCallTrace } from "@buildkit-ts/session";
+import { traceOf } from "@buildkit-ts/worker";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import { readCallTrace } from "../trace/trace-context.ts";
 import { frontendCaps, llbCaps } from "../wire/capabilities.ts";
 import { errorFromStatus } from "../wire/error-from-status.ts";
 import { buildCall, unary } from "../wire/handlers.ts";
@@ -23,6 +26,8 @@ const layoutResolver = 1;
 /** Names the build a call on the public server belongs to. */
 const buildIdHeader = "buildkit-controlapi-buildid";
 
+type BridgeCall<I, O> = (run: FrontendRun, request: I, options: { readonly signal: AbortSignal }) => Promise<O>;
+
 /** Finds the frontend whose call it is. */
 export type FrontendRoute = (context: HandlerContext) => Promise<FrontendRun>;
 
@@ -38,38 +43,40 @@ export function routeByBuildId(registry: BridgeRegistry): FrontendRoute {
 
 /** `LLBBridge`, the whole of what a frontend may ask of its build. */
 export function llbBridgeService(route: FrontendRoute): ServiceImpl<typeof gatewaypb.LLBBridge> {
+  const call = <I, O>(handler: BridgeCall<I, O>): ReturnType<typeof buildCall<I, O>> =>
+    buildCall(async (request, context) => {
+      const run = await route(context);
+      // Whoever asks is what the client is asked by, where that is known.
+      const trace =
+        readCallTrace(context.requestHeader) ?? traceOf({ values: (key) => [run.bridge.job.value(key)] })?.call;
+      const work = async (): Promise<O> => await handler(run, request, { signal: context.signal });
+      return trace === undefined ? await work() : await withCallTrace(trace, work);
+    });
   return {
     ping: unary(async (_request, context) => ping(await route(context))),
-    solve: buildCall(async (request, context) => await solve(await route(context), request, context.signal)),
-    evaluate: buildCall(async (request, context) => {
-      const { bridge } = await route(context);
-      await bridge.ref(request.Ref).result({ signal: context.signal });
+    solve: call(solve),
+    evaluate: call(async ({ bridge }, request, options) => {
+      await bridge.ref(request.Ref).result(options);
       return create(gatewaypb.EvaluateResponseSchema);
     }),
-    readFile: buildCall(async (request, context) => {
-      const { bridge } = await route(context);
+    readFile: call(async ({ bridge }, request, options) => {
       const range = request.Range;
       const Data = await readFile(refReader(bridge.ref(request.Ref)), request.FilePath, {
-        signal: context.signal,
+        ...options,
         ...(range !== undefined && { offset: Number(range.Offset), length: Number(range.Length) }),
       });
       return create(gatewaypb.ReadFileResponseSchema, { Data });
     }),
-    readDir: buildCall(async (request, context) => {
-      const { bridge } = await route(context);
-      const entries = await readDirectory(refReader(bridge.ref(request.Ref)), request.DirPath, {
-        signal: context.signal,
-        includePattern: request.IncludePattern,
-      });
+    readDir: call(async ({ bridge }, request, options) => {
+      const wanted = { ...options, includePattern: request.IncludePattern };
+      const entries = await readDirectory(refReader(bridge.ref(request.Ref)), request.DirPath, wanted);
       return create(gatewaypb.ReadDirResponseSchema, { entries });
     }),
-    statFile: buildCall(async (request, context) => {
-      const { bridge } = await route(context);
-      const stat = await statFile(refReader(bridge.ref(request.Ref)), request.Path, { signal: context.signal });
+    statFile: call(async ({ bridge }, request, options) => {
+      const stat = await statFile(refReader(bridge.ref(request.Ref)), request.Path, options);
       return create(gatewaypb.StatFileResponseSchema, { stat });
     }),
-    resolveImageConfig: buildCall(async (request, context) => {
-      const { bridge } = await route(context);
+    resolveImageConfig: call(async ({ bridge }, request, options) => {
       const image = await bridge.resolveImage(
         request.Ref,
         {
@@ -80,7 +87,7 @@ export function llbBridgeService(route: FrontendRoute): ServiceImpl<typeof gatew
           ...(request.ResolverType === layoutResolver &&
             layoutRequest({ sessionId: request.SessionID, storeId: request.StoreID })),
         },
-        { signal: context.signal },
+        options,
       );
       return create(gatewaypb.ResolveImageConfigResponseSchema, {
         Digest: image.digest,
@@ -88,10 +95,7 @@ export function llbBridgeService(route: FrontendRoute): ServiceImpl<typeof gatew
         Ref: image.ref,
       });
     }),
-    resolveSourceMeta: buildCall(
-      async (request, context) =>
-        await (await route(context)).bridge.sources.resolve(request, { signal: context.signal }),
-    ),
+    resolveSourceMeta: call(async ({ bridge }, request, options) => await bridge.sources.resolve(request, options)),
     inputs: unary(async (_request, context) => {
       const { inputs } = await route(context);
       return create(gatewaypb.InputsResponseSchema, { Definitions: { ...inputs } });
@@ -123,7 +127,7 @@ function ping(registered: FrontendRun): gatewaypb.PongResponse {
 async function solve(
   { bridge }: FrontendRun,
   request: gatewaypb.SolveRequest,
-  signal: AbortSignal,
+  options: { readonly signal: AbortSignal },
 ): Promise<gatewaypb.SolveResponse> {
   const result = await bridge.solve(
     {
@@ -135,7 +139,7 @@ async function solve(
       evaluate: request.Evaluate,
       sourcePolicies: request.SourcePolicies,
     },
-    { signal },
+    options,
   );
   if (result.refs !== undefined && !request.allowResultReturn) {
     throw new BuildError("invalid_argument", "solve did not return default result");

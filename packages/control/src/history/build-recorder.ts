@@ -2,8 +2,9 @@ import { create } from "@bufbuild/protobuf";
 import { controlpb } from "@buildkit-ts/api";
 import type { Descriptor } from "@buildkit-ts/oci";
 import { redactCredentialsIn } from "@buildkit-ts/provenance";
+import type { CallTrace } from "@buildkit-ts/session";
 import type { Explanation, Job } from "@buildkit-ts/solver";
-import { traceParentKey } from "@buildkit-ts/worker";
+import { buildTraceKey } from "@buildkit-ts/worker";
 import type { BuildRequest } from "../build-request.ts";
 import { statusStream } from "../status-stream.ts";
 import { BuildTrace } from "../trace/build-trace.ts";
@@ -57,7 +58,7 @@ export class BuildRecorder implements Disposable {
     this.#traces = options.traces;
     this.#trace = new BuildTrace(options.context, { ref: request.ref, startedAtMs });
     this.#heldTrace = options.traces.store.hold(this.#trace.traceId);
-    job.setValue(traceParentKey, this.#trace.traceParent);
+    job.setValue(buildTraceKey, this.#trace);
     this.#history = history;
     this.#internal = request.internal;
     this.#record = create(controlpb.BuildHistoryRecordSchema, {
@@ -85,6 +86,11 @@ export class BuildRecorder implements Disposable {
         this.#trace.addVertex(vertex);
       }
     }
+  }
+
+  /** What calls are to say that the build makes. */
+  get call(): CallTrace {
+    return this.#trace.call;
   }
 
   /**

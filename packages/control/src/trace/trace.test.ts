@@ -5,7 +5,7 @@ import { controlpb, otlppb } from "@buildkit-ts/api";
 import { BuildTrace } from "./build-trace.ts";
 import { spansOf } from "./otlp-spans.ts";
 import { type AttributeValue, type Span, spanJson } from "./span-json.ts";
-import { readTraceContext } from "./trace-context.ts";
+import { readCallTrace, readTraceContext } from "./trace-context.ts";
 import { TraceStore } from "./trace-store.ts";
 
 const traceId = "0af7651916cd43dd8448eb211c80319c";
@@ -39,12 +39,27 @@ function exported(name: string, options: { readonly traceId?: string } = {}): ot
 suite("readTraceContext()", () => {
   test("takes the ids of a traceparent, and makes new ones of anything else", () => {
     const header = `00-${traceId}-b7ad6b7169203331-01`;
-    assert.deepEqual(readTraceContext(header), { traceId, parentSpanId: "b7ad6b7169203331" });
-    for (const odd of [null, "", "nonsense", `00-${"0".repeat(32)}-b7ad6b7169203331-01`, header.toUpperCase()]) {
-      const made = readTraceContext(odd);
+    const known = { traceId, parentSpanId: "b7ad6b7169203331", isSampled: true, passedOn: {} };
+    assert.deepEqual(readTraceContext(new Headers({ traceparent: header })), known);
+    for (const odd of ["", "nonsense", `00-${"0".repeat(32)}-b7ad6b7169203331-01`, header.toUpperCase()]) {
+      const made = readTraceContext(new Headers({ traceparent: odd, tracestate: "a=b" }));
       assert.match(made.traceId, /^[0-9a-f]{32}$/);
       assert.equal(made.parentSpanId, "");
+      assert.deepEqual(made.passedOn, {}, "the state of no trace");
     }
+  });
+
+  test("passes on what it does not read, as far as that is bounded text", () => {
+    const traceparent = `00-${traceId}-b7ad6b7169203331-00`;
+    const given = { tracestate: "vendor=1,other=2", baggage: "user=me,team=a%20b" };
+    const context = readTraceContext(new Headers({ traceparent, ...given }));
+    assert.deepEqual([context.passedOn, context.isSampled], [given, false]);
+    assert.deepEqual(readCallTrace(new Headers({ traceparent, ...given })), { traceparent, ...given });
+    assert.deepEqual(readTraceContext(new Headers({ baggage: "a=b" })).passedOn, { baggage: "a=b" });
+    assert.equal(readCallTrace(new Headers({ baggage: "a=b" })), undefined, "there is no span that calls");
+    const long = { tracestate: "a".repeat(513), baggage: "a".repeat(8193) };
+    assert.deepEqual(readTraceContext(new Headers({ traceparent, ...long })).passedOn, {});
+    assert.deepEqual(readTraceContext(new Headers({ traceparent, baggage: "a=\u00e9" })).passedOn, {});
   });
 });
 
@@ -159,9 +174,12 @@ suite("TraceStore", () => {
 
 suite("BuildTrace", () => {
   test("has the request and in it each step that has ended", () => {
-    const trace = new BuildTrace({ traceId, parentSpanId: "b7ad6b7169203331" }, { ref: "r", startedAtMs: 1000 });
+    const context = { traceId, parentSpanId: "b7ad6b7169203331", isSampled: true, passedOn: { baggage: "a=b" } };
+    const trace = new BuildTrace(context, { ref: "r", startedAtMs: 1000 });
     const vertex = create(controlpb.VertexSchema, { digest: "sha256:a", name: "step", started: { seconds: 2n } });
     trace.addVertex(vertex);
+    const call = trace.callOf("sha256:a");
+    assert.deepEqual(trace.callOf("sha256:a"), call, "it is one span while it is at work");
     const ended = { ...vertex, completed: { ...vertex.started, seconds: 3n } } as controlpb.Vertex;
     trace.addVertex(ended);
     trace.addVertex({ ...ended, error: "exit code: 1" });
@@ -169,6 +187,8 @@ suite("BuildTrace", () => {
     assert.deepEqual(more, []);
     assert.equal(root?.parentSpanId, "b7ad6b7169203331");
     assert.equal(step?.parentSpanId, root?.spanId);
+    assert.deepEqual(call, { traceparent: `00-${traceId}-${step?.spanId}-01`, baggage: "a=b" });
+    assert.deepEqual(trace.call, { traceparent: `00-${traceId}-${root?.spanId}-01`, baggage: "a=b" });
     assert.deepEqual([step?.startNs, step?.endNs], [2_000_000_000n, 3_000_000_000n]);
     assert.deepEqual(step?.status, { code: "Error", description: "exit code: 1" });
   });

@@ -10,6 +10,7 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { callTraceHeaders } from "./call-trace.ts";
 import { FrameReader, frameMessage } from "./grpc-frames.ts";
 import { errorFromHttpStatus, errorFromTrailers } from "./grpc-status.ts";
 import type { Metadata } from "./metadata.ts";
@@ -39,6 +40,7 @@ export function openStream(session: ClientHttp2Session, path: string, metadata: 
     "content-type": "application/grpc",
     te: "trailers",
     "user-agent": "buildkit-ts",
+    ...callTraceHeaders(),
   };
   for (const [key, value] of Object.entries(metadata)) {
     headers[key] = typeof value === "string" ? value : [...value];

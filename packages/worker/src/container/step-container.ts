@@ -5,11 +5,12 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import type { Executor, ProcessMeta, ProcessStreams } from "@buildkit-ts/executor";
 import { mountTemporarily } from "@buildkit-ts/mount";
 import type { OpContext } from "@buildkit-ts/solver";
+import { traceOf } from "../build-trace.ts";
 import { requireEntitlement } from "../definition/load-definition.ts";
 import { lockCacheMounts } from "../mounts/lock-cache-mounts.ts";
 import { type MountDeps, type PreparedMounts, prepareMounts } from "../mounts/prepare-mounts.ts";
 import { loadSecretEnv } from "../mounts/session-secret.ts";
-import { defaultPath, networkOf, securityOf, traceParentOf, windowsPath, withDefault } from "../ops/process-meta.ts";
+import { defaultPath, networkOf, securityOf, windowsPath, withDefault } from "../ops/process-meta.ts";
 
 import { type ContainerFiles, ReadonlyFiles } from "./readonly-files.ts";
 
@@ -152,7 +153,7 @@ export class StepContainer implements AsyncDisposable {
     if (meta.args.length === 0) throw new BuildError("invalid_argument", "Cannot start process: it has no arguments");
     const withPath = withDefault(meta.env, "PATH", os === "windows" ? windowsPath : defaultPath);
     const env = tty ? withDefault(withPath, "TERM", "xterm") : withPath;
-    const traceParent = traceParentOf(context);
+    const trace = traceOf(context)?.call;
     const access = { sessions: this.#deps.sessions, ids: context.sessions(), signal: context.signal };
     return {
       args: meta.args,
@@ -168,7 +169,7 @@ export class StepContainer implements AsyncDisposable {
       readonlyRootfs: this.#prepared.readonlyRoot,
       removeMountStubsRecursive: meta.removeMountStubsRecursive,
       tty,
-      ...(traceParent !== undefined && { traceParent }),
+      ...(trace !== undefined && { trace }),
     };
   }
 

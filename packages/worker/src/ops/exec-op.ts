@@ -6,6 +6,7 @@ import { BuildError, ExecError, ExitError } from "@buildkit-ts/errdefs";
 import type { Executor, ProcessMeta } from "@buildkit-ts/executor";
 import { quote } from "@buildkit-ts/gotext";
 import type { CacheMapAnswer, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
+import { traceOf, traceStep } from "../build-trace.ts";
 import type { ContentCache } from "../content-selector.ts";
 import { operationOf } from "../definition/llb-operation.ts";
 import { invalid } from "../definition/validate-op.ts";
@@ -18,7 +19,7 @@ import { createStepLogs, type StepLogLimits } from "../step-log.ts";
 import { refOfResult, WorkerResult } from "../worker-result.ts";
 import type { WorkerSlots } from "../worker-slots.ts";
 import { execCacheMap } from "./exec-cache-map.ts";
-import { createProcessMeta, traceParentOf } from "./process-meta.ts";
+import { createProcessMeta } from "./process-meta.ts";
 
 /** What {@linkcode ExecOperation} works with. */
 export interface ExecOperationDeps extends MountDeps {
@@ -50,6 +51,10 @@ export class ExecOperation implements Op {
   }
 
   async exec(inputs: readonly Result[], context: OpContext): Promise<Result[]> {
+    return await traceStep(this.#vertex, context, async () => await this.#exec(inputs, context));
+  }
+
+  async #exec(inputs: readonly Result[], context: OpContext): Promise<Result[]> {
     const { meta } = this.#op;
     if (meta === undefined) throw invalid("invalid exec op with no meta");
     const request = this.#mountRequest(meta, inputs, context);
@@ -102,7 +107,7 @@ export class ExecOperation implements Op {
       operation: operationOf(this.#vertex),
       readonlyRootfs: prepared.readonlyRoot,
       secretEnv: await loadSecretEnv(access, this.#op.secretenv),
-      traceParent: traceParentOf(context),
+      trace: traceOf(context)?.callOf(this.#vertex.digest),
     });
     const logs = createStepLogs(context.progress, this.#deps.logLimits);
     const request = {

@@ -2,6 +2,7 @@ import type { opspb } from "@buildkit-ts/api";
 import type { CacheManager } from "@buildkit-ts/cache";
 import type { FileBackend } from "@buildkit-ts/fileop";
 import type { CacheMapAnswer, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
+import { traceStep } from "../build-trace.ts";
 import type { ContentCache } from "../content-selector.ts";
 import { keepFailedStep } from "../failed-step.ts";
 import { checkInputs, checkInputsOfFailed } from "../find-loss.ts";
@@ -47,6 +48,10 @@ export class FileOperation implements Op {
   }
 
   async exec(inputs: readonly Result[], context: OpContext): Promise<Result[]> {
+    return await traceStep(this.#vertex, context, async () => await this.#exec(inputs, context));
+  }
+
+  async #exec(inputs: readonly Result[], context: OpContext): Promise<Result[]> {
     using _slot = await this.#deps.slots.acquire(context);
     const graph = createFileGraph(this.#op.actions, inputs.length);
     await using run = new FileGraphRun(graph, {

@@ -1,6 +1,5 @@
 import { opspb } from "@buildkit-ts/api";
-import type { LinuxResources, ProcessMeta } from "@buildkit-ts/executor";
-import type { OpContext } from "@buildkit-ts/solver";
+import type { LinuxResources, ProcessMeta, ProcessTrace } from "@buildkit-ts/executor";
 import type { LlbOperation } from "../definition/llb-operation.ts";
 import { invalid } from "../definition/validate-op.ts";
 
@@ -17,12 +16,12 @@ export function createProcessMeta(
     readonly operation: LlbOperation;
     readonly readonlyRootfs: boolean;
     readonly secretEnv: readonly string[];
-    readonly traceParent: string | undefined;
+    readonly trace: ProcessTrace | undefined;
   },
 ): ProcessMeta {
   const { meta } = op;
   if (meta === undefined) throw invalid("invalid exec op with no meta");
-  const { operation, readonlyRootfs, secretEnv, traceParent } = options;
+  const { operation, readonlyRootfs, secretEnv, trace } = options;
   const env = [...meta.env, ...proxyEnv(meta.proxyEnv)];
   const resources = operation.linuxResources;
   return {
@@ -43,18 +42,9 @@ export function createProcessMeta(
     readonlyRootfs,
     removeMountStubsRecursive: meta.removeMountStubsRecursive,
     tty: false,
-    ...(traceParent !== undefined && { traceParent }),
+    ...(trace !== undefined && { trace }),
     ...(resources !== undefined && { resources: createResources(resources) }),
   };
-}
-
-/** The key by which a build's job has the `traceparent` that spans of its processes belong to. */
-export const traceParentKey = "traceparent";
-
-/** The trace that a process's spans belong to: of work that several builds share, the first one's. */
-export function traceParentOf(context: Pick<OpContext, "values">): string | undefined {
-  const [traceParent] = context.values(traceParentKey);
-  return typeof traceParent === "string" ? traceParent : undefined;
 }
 
 /** Adds a variable that is not set. */

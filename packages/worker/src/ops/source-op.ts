@@ -1,8 +1,10 @@
 import type { opspb } from "@buildkit-ts/api";
+import type { ImmutableRef } from "@buildkit-ts/cache";
 import { type Digest, digestHex, digestOf, formatPlatform } from "@buildkit-ts/oci";
 import { redactCredentials } from "@buildkit-ts/provenance";
 import type { CacheMap, Op, OpContext, Result, StepDescription, Vertex } from "@buildkit-ts/solver";
 import type { Source, SourceInstance } from "@buildkit-ts/sources";
+import { traceStep } from "../build-trace.ts";
 import { operationOf } from "../definition/llb-operation.ts";
 import { invalid } from "../definition/validate-op.ts";
 import { WorkerResult } from "../worker-result.ts";
@@ -32,7 +34,11 @@ export class SourceOperation implements Op {
   }
 
   async cacheMap(index: number, context: OpContext): Promise<{ readonly cacheMap: CacheMap; readonly done: boolean }> {
-    const { key, pin, done } = await this.#resolve().cacheKey(index, context);
+    const { key, pin, done } = await traceStep(
+      this.#vertex,
+      context,
+      async () => await this.#resolve().cacheKey(index, context),
+    );
     if (this.#pin === "") this.#pin = pin;
     const digest = digestOf(`buildkit.source.v0:${key}`);
     // A key that a session made says nothing in another one: "random" keys are never stored.
@@ -57,7 +63,8 @@ export class SourceOperation implements Op {
 
   async exec(_inputs: readonly Result[], context: OpContext): Promise<Result[]> {
     using _slot = await this.#deps.slots.acquire(context);
-    return [new WorkerResult(this.#deps.workerId, await this.#resolve().snapshot(context))];
+    const snapshot = async (): Promise<ImmutableRef | undefined> => await this.#resolve().snapshot(context);
+    return [new WorkerResult(this.#deps.workerId, await traceStep(this.#vertex, context, snapshot))];
   }
 
   #resolve(): SourceInstance {
