@@ -12,7 +12,7 @@ import { cacheplanpb, contentpb, controlpb, gatewaypb, healthpb, registrycheckpb
 import type { ErrorReporter } from "@buildkit-ts/async";
 import type { ContentStore } from "@buildkit-ts/content";
 import { BuildError } from "@buildkit-ts/errdefs";
-import type { SessionManager } from "@buildkit-ts/session";
+import { metadataFromRawHeaders, type SessionManager } from "@buildkit-ts/session";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { BridgeRegistry } from "./bridge/bridge-registry.ts";
@@ -26,8 +26,9 @@ import { healthService } from "./wire/health-service.ts";
 import { maxMessageBytes } from "./wire/message-limit.ts";
 import { SessionStream } from "./wire/session-stream.ts";
 import { connectErrorFrom } from "./wire/status-from-error.ts";
-import { divertFrom, tapConnections } from "./wire/tapped-server.ts";
+import { divertFrom, type TapConnectionsOptions, tapConnections } from "./wire/tapped-server.ts";
 import { unknownMethod } from "./wire/unknown-method.ts";
+import { UpgradedSessions } from "./wire/upgraded-sessions.ts";
 
 /** Node leaves a connection's window at 64 KiB, which holds a context upload to a tenth of what the machine can. */
 const connectionWindowBytes = 32 << 20;
@@ -64,13 +65,19 @@ const tapOptions = { settings: http2Options.settings, connectionWindowBytes };
 
 /** A server for one listener; the caller calls `listen` and `close`. */
 export function createControlServer(options: ControlServerOptions): Http2Server {
-  return tapConnections(tune(createServer(http2Options, createHandler(options))), "connection", tapOptions);
+  const server = tune(createServer(http2Options, createHandler(options)));
+  return tapConnections(server, "connection", tapOptionsFor(options));
 }
 
-/** The same with TLS, for HTTP/2 only. */
+/** The same with TLS. */
 export function createSecureControlServer(options: ControlServerOptions, tls: SecureServerOptions): Http2SecureServer {
   const server = tune(createSecureServer({ ...http2Options, ...tls, allowHTTP1: false }, createHandler(options)));
-  return tapConnections(server, "secureConnection", tapOptions);
+  return tapConnections(server, "secureConnection", tapOptionsFor(options));
+}
+
+function tapOptionsFor(options: ControlServerOptions): TapConnectionsOptions {
+  const upgraded = new UpgradedSessions(options);
+  return { ...tapOptions, onHttp1: (socket) => upgraded.accept(socket) };
 }
 
 function tune<S extends Http2Server | Http2SecureServer>(server: S): S {
@@ -127,7 +134,7 @@ function acceptSession(request: Http2ServerRequest, options: ControlServerOption
   const connection = new SessionStream(stream, divertFrom(stream));
   const serve = async (): Promise<void> => {
     try {
-      await options.sessions.handle(connection, metadataOf(request.rawHeaders), { signal: options.signal });
+      await options.sessions.handle(connection, metadataFromRawHeaders(request.rawHeaders), { signal: options.signal });
     } catch (error) {
       failure = BuildError.from(error);
     } finally {
@@ -135,18 +142,4 @@ function acceptSession(request: Http2ServerRequest, options: ControlServerOption
     }
   };
   serve().catch((error: unknown) => options.errors.report(error, "session"));
-}
-
-/** Headers with repeated values kept apart, which Node's header object would join. */
-function metadataOf(rawHeaders: readonly string[]): Record<string, string | string[]> {
-  const metadata: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>;
-  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
-    const name = (rawHeaders[i] ?? "").toLowerCase();
-    const value = rawHeaders[i + 1] ?? "";
-    const present = metadata[name];
-    if (present === undefined) metadata[name] = value;
-    else if (Array.isArray(present)) present.push(value);
-    else metadata[name] = [present, value];
-  }
-  return metadata;
 }

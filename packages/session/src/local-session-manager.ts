@@ -18,12 +18,17 @@ export class LocalSessionManager implements SessionManager, AsyncDisposable {
     this.#clock = options.clock ?? systemClock;
   }
 
-  async handle(connection: Duplex, metadata: Metadata, options: { readonly signal: AbortSignal }): Promise<void> {
+  async handle(
+    connection: Duplex,
+    metadata: Metadata,
+    options: { readonly signal: AbortSignal; readonly onAccept?: () => void },
+  ): Promise<void> {
     const { signal } = options;
     signal.throwIfAborted();
     const id = firstValue(metadata, "x-docker-expose-session-uuid") ?? "";
     if (id === "") throw new BuildError("invalid_argument", "Cannot open session: it has no id");
     if (this.#sessions.has(id)) throw new BuildError("already_exists", `session ${id} already exists`);
+    options.onAccept?.();
     const session = new SessionConnection(connection, metadata, this.#clock);
     const onAbort = (): void => session.close(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });

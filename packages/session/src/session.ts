@@ -33,12 +33,13 @@ export interface SessionManager {
   /**
    * Serves one session on a byte stream until it ends. Repeated metadata come as arrays.
    *
+   * @param options.onAccept Called before the first byte is written, unless it is refused.
    * @throws {BuildError} `already_exists`, for an id in use; `invalid_argument`, without id.
    */
   handle(
     connection: Duplex,
     metadata: Readonly<Record<string, string | readonly string[]>>,
-    options: { readonly signal: AbortSignal },
+    options: { readonly signal: AbortSignal; readonly onAccept?: () => void },
   ): Promise<void>;
   /**
    * Waits up to `timeoutMs` (default 5,000) for a session; an id `prefix:id` counts as `id`.

@@ -1,8 +1,15 @@
 import type { Http2SecureServer, Http2Server, Http2Session, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { type DataTaker, DataTap, type DataTapOptions, type DivertedData } from "@buildkit-ts/session";
+import { whenSpoken } from "./first-bytes.ts";
 
 const taps = new WeakMap<Http2Session, DataTap>();
+
+/** What {@linkcode tapConnections} has to know. */
+export interface TapConnectionsOptions extends Pick<DataTapOptions, "settings" | "connectionWindowBytes"> {
+  /** Takes connections on which HTTP/1 is spoken; without it they are told that it is not. */
+  readonly onHttp1?: (socket: Socket) => void;
+}
 
 /**
  * Puts a {@linkcode DataTap} below each session of a server that does not listen yet: what its clients send in bulk is
@@ -12,15 +19,19 @@ const taps = new WeakMap<Http2Session, DataTap>();
 export function tapConnections<S extends Http2Server | Http2SecureServer>(
   server: S,
   event: "connection" | "secureConnection",
-  options: Pick<DataTapOptions, "settings" | "connectionWindowBytes">,
+  { onHttp1, ...options }: TapConnectionsOptions,
 ): S {
   const accept = server.listeners(event) as ((this: S, connection: DataTap) => void)[];
   server.removeAllListeners(event);
   let accepted: DataTap | undefined;
-  server.on(event, (socket: Socket) => {
+  const acceptHttp2 = (socket: Socket): void => {
     accepted = new DataTap(socket, { ...options, role: "server", isSocket: true });
     for (const each of accept) each.call(server, accepted);
     accepted = undefined;
+  };
+  server.on(event, (socket: Socket) => {
+    if (onHttp1 === undefined) acceptHttp2(socket);
+    else whenSpoken(socket, (spoken) => (spoken === "http1" ? onHttp1(socket) : acceptHttp2(socket)));
   });
   // Told while the connection is accepted.
   server.on("session", (session: ServerHttp2Session) => {
