@@ -4,7 +4,7 @@ import { formatGoJson } from "@buildkit-ts/gotext";
 import { type Definition, parseDefinition } from "@buildkit-ts/llb";
 import { digestOf } from "@buildkit-ts/oci";
 import type { CacheMapAnswer, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
-import { RootedDirectory } from "@buildkit-ts/sys";
+import { hasErrno, RootedDirectory } from "@buildkit-ts/sys";
 import { invalid } from "../definition/validate-op.ts";
 import { describeJson } from "../describe-json.ts";
 import { goJson, goObject } from "../go-json.ts";
@@ -68,6 +68,18 @@ export class BuildOperation implements Op {
     if (ref === undefined) throw new BuildError("not_found", `failed to open ${file}: no such file or directory`);
     await using tree = await MountedTree.view(ref, this.#deps.temporaryDirectory, context);
     using root = RootedDirectory.open(tree.path);
-    return parseDefinition(root.readFile(file, { maxBytes: maxDefinitionBytes }));
+    return parseDefinition(readDefinition(root, file));
+  }
+}
+
+function readDefinition(root: RootedDirectory, file: string): Buffer {
+  try {
+    return root.readFile(file, { maxBytes: maxDefinitionBytes });
+  } catch (error) {
+    const { message } = BuildError.from(error);
+    const isMissing = hasErrno(error, "ENOENT", "ENOTDIR");
+    const reason = isMissing ? "no such file or directory" : message;
+    const code = isMissing ? "not_found" : "invalid_argument";
+    throw new BuildError(code, `failed to open ${file}: ${reason}`, { cause: error });
   }
 }
