@@ -1,4 +1,5 @@
 export { formatDuration, parseDuration, type ReadDuration } from "./duration.ts";
+export { formatBytes, formatBytesShort } from "./format-bytes.ts";
 export { formatTime } from "./format-time.ts";
 export { escapeGoJson, formatGoJson, sortKeys } from "./go-json.ts";
 export { parseBool } from "./parse-bool.ts";

@@ -1,7 +1,7 @@
 import type { UsageRecord } from "@buildkit-ts/api/buildkit/control";
+import { formatBytes } from "@buildkit-ts/gotext";
 import type { CommandContext } from "../command.ts";
 import { openClient } from "../open-client.ts";
-import { formatBytes } from "../output/format-bytes.ts";
 import { usageRecord } from "../output/go-records.ts";
 import { renderTemplate } from "../output/go-template.ts";
 import { formatTable } from "../output/table.ts";

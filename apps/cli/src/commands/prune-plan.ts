@@ -1,7 +1,7 @@
 import type { PruneVerdict } from "@buildkit-ts/api/buildkitts/cacheplan";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { formatBytes } from "@buildkit-ts/gotext";
 import type { ParsedArguments } from "../arguments/parse-arguments.ts";
-import { formatBytes } from "../output/format-bytes.ts";
 import { usageRecord } from "../output/go-records.ts";
 import { renderTemplate } from "../output/go-template.ts";
 import { goStruct } from "../output/go-value.ts";

@@ -1,8 +1,7 @@
 import { BuildError } from "@buildkit-ts/errdefs";
-import { parseDuration } from "@buildkit-ts/gotext";
+import { formatBytes, parseDuration } from "@buildkit-ts/gotext";
 import type { CommandContext } from "../command.ts";
 import { openClient } from "../open-client.ts";
-import { formatBytes } from "../output/format-bytes.ts";
 import { usageRecord } from "../output/go-records.ts";
 import { renderTemplate } from "../output/go-template.ts";
 import { formatTable } from "../output/table.ts";

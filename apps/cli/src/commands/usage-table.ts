@@ -1,6 +1,6 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { UsageRecord } from "@buildkit-ts/api/buildkit/control";
-import { formatBytes } from "../output/format-bytes.ts";
+import { formatBytes } from "@buildkit-ts/gotext";
 import { formatTime } from "../output/format-time.ts";
 
 /** Head of the table of cache records. */

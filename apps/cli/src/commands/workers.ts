@@ -1,8 +1,7 @@
 import type { WorkerRecord } from "@buildkit-ts/api/buildkit/worker";
-import { formatDuration } from "@buildkit-ts/gotext";
+import { formatBytesShort, formatDuration } from "@buildkit-ts/gotext";
 import type { CommandContext } from "../command.ts";
 import { openClient } from "../open-client.ts";
-import { formatBytesShort } from "../output/format-bytes.ts";
 import { workerRecord } from "../output/go-records.ts";
 import { renderTemplate } from "../output/go-template.ts";
 import { formatTable } from "../output/table.ts";

@@ -1,5 +1,5 @@
 import type { VertexStatus } from "@buildkit-ts/api/buildkit/control";
-import { formatBytes } from "../output/format-bytes.ts";
+import { formatBytes } from "@buildkit-ts/gotext";
 import { milliseconds } from "../output/format-time.ts";
 import { totalSeconds } from "./interval.ts";
 import type { ProgressTrace } from "./progress-trace.ts";
