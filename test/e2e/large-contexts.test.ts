@@ -71,11 +71,14 @@ suite("large contexts", () => {
       },
     };
     const locals = ["--local", `context=${context}`, "--local", `dockerfile=${context}`];
-    await daemon.buildctlOk(
+    const { code, output } = await daemon.buildctl(
       ["build", "--progress=plain", "--frontend=dockerfile.v0", ...locals, `--output=type=local,dest=${target}`],
       options,
     );
+    assert.equal(code, 0, output);
     assert.equal(statSync(join(target, "large")).size, largeBytes);
+    // So that who waits for what is there by mistake sees it while it is sent.
+    assert.match(output, /B in 1 file to transfer, most of it in\n#\d+ [\d.]+ +[\d.]+[MG]B large \(1 file\)\n/);
     const daemonMb = peakMb(daemon.pid) - before;
     t.diagnostic(`the client took ${clientMb.toFixed()} MB, the daemon ${daemonMb.toFixed()} MB more`);
     assert.ok(clientMb > 0 && clientMb < grownMb, `the client took ${clientMb} MB`);

@@ -1,5 +1,6 @@
 export { type AgentSocket, type AgentSocketOptions, openAgentSocket } from "./agent-socket.ts";
 export { type BlobName, SessionBlobs } from "./content/session-blobs.ts";
+export type { ExpectedContent, HeavyPart } from "./fsutil/content-weights.ts";
 export { type FileStat, goMode, goModeFrom } from "./fsutil/file-stat.ts";
 export { comparePaths } from "./fsutil/path-order.ts";
 export { readXattrs } from "./fsutil/read-xattrs.ts";

@@ -1,5 +1,6 @@
 import type { ClientHttp2Stream } from "node:http2";
 import { BuildError } from "@buildkit-ts/errdefs";
+import type { ExpectedContent } from "./fsutil/content-weights.ts";
 import { listSizes } from "./fsutil/list-sizes.ts";
 import type { ReceiveResult } from "./fsutil/receive-options.ts";
 import { receiveTree } from "./fsutil/receive-tree.ts";
@@ -38,6 +39,8 @@ export interface ReceiveFilesRequest {
   readonly onlyMatching?: readonly string[];
   /** Called with the bytes that came so far. */
   readonly onProgress?: (bytes: number) => void;
+  /** Called when the client has listed its files, with what it is going to send; not if nothing has changed. */
+  readonly onExpected?: (content: ExpectedContent) => void;
 }
 
 /**
@@ -87,6 +90,7 @@ async function transferFiles(
       ...(request.owner !== undefined && { owner: request.owner }),
       ...(request.onlyMatching !== undefined && { onlyMatching: request.onlyMatching }),
       ...(request.onProgress !== undefined && { onProgress: request.onProgress }),
+      ...(request.onExpected !== undefined && { onExpected: request.onExpected }),
     });
     transfer.catch(() => undefined);
     // The stream's own failure says more than that the transfer did not complete.

@@ -1,5 +1,6 @@
 import { BuildError } from "@buildkit-ts/errdefs";
 import { FrameReader } from "../wire/grpc-frames.ts";
+import { ContentWeights, type ExpectedContent } from "./content-weights.ts";
 import { DirectoryCache } from "./directory-cache.ts";
 import { DirectoryXattrs } from "./directory-xattrs.ts";
 import { type FileStat, isDirectory, isSymlink } from "./file-stat.ts";
@@ -41,6 +42,7 @@ export class ReceiveEngine implements Disposable {
   readonly #output = new PacketWriter();
   readonly #digests: ReceivedDigests | undefined;
   readonly #xattrs = new DirectoryXattrs();
+  readonly #weights = new ContentWeights();
   readonly #selection: MetadataSelection | undefined;
   #writing: Writing | undefined;
   /** What came and is to be done when there is a destination. */
@@ -48,6 +50,7 @@ export class ReceiveEngine implements Disposable {
   #entries = 0;
   #listBytes = 0;
   #bytes = 0;
+  #expected: ExpectedContent | undefined;
   #state: "stats" | "data" | "finishing" | "done" = "stats";
 
   constructor(options: ReceiveOptions) {
@@ -98,6 +101,13 @@ export class ReceiveEngine implements Disposable {
     };
   }
 
+  /** What is going to be sent, once that is known; each time it is asked for but the first, nothing. */
+  takeExpected(): ExpectedContent | undefined {
+    const expected = this.#expected;
+    this.#expected = undefined;
+    return expected;
+  }
+
   /** Takes bytes of the gRPC stream and gives those to be sent, possibly none. */
   push(chunk: Buffer): Buffer {
     this.#reader.push(chunk);
@@ -123,6 +133,7 @@ export class ReceiveEngine implements Disposable {
     const files = this.#resources.use(new IncomingFiles(tree, this.#digests));
     const want = (entry: NumberedStat): void => {
       files.expect(entry);
+      this.#weights.add(entry.stat.path, entry.stat.size);
       this.#output.request(entry.id);
     };
     return { files, update: new TreeUpdate({ options: this.#options, tree, start, digests: this.#digests, want }) };
@@ -209,6 +220,7 @@ export class ReceiveEngine implements Disposable {
     }
     this.#whenWriting(({ update }) => {
       update.endList(list);
+      this.#expected = this.#weights.expected;
       this.#state = "data";
       this.#finishIfComplete();
     });

@@ -1,3 +1,4 @@
+import type { ExpectedContent } from "./content-weights.ts";
 import type { ReceiveOptions, ReceiveResult } from "./receive-options.ts";
 
 /** What is told to the thread that receives files. */
@@ -18,6 +19,8 @@ export type FromReceiver =
       readonly taken: number;
       readonly received: number;
       readonly send: Uint8Array | undefined;
+      /** Set once, at the end of the list. */
+      readonly expected: ExpectedContent | undefined;
       /** Set when the transfer is complete. */
       readonly result: ReceiveResult | undefined;
     }

@@ -2,6 +2,7 @@ import type { ClientHttp2Stream, ServerHttp2Stream } from "node:http2";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { DivertedData } from "../wire/data-tap.ts";
 import { BatchQueue } from "./batch-queue.ts";
+import type { ExpectedContent } from "./content-weights.ts";
 import { PacketWriter } from "./packet-writer.ts";
 import { QuickComparison } from "./quick-comparison.ts";
 import type { ReceiveOptions, ReceiveResult } from "./receive-options.ts";
@@ -10,6 +11,8 @@ import { receiverThread, type TransferListener, type TransferProgress } from "./
 /** How a transfer is connected with its surroundings. */
 export interface TransferOptions {
   readonly onProgress?: ((bytes: number) => void) | undefined;
+  /** Told what is going to be sent, unless nothing has changed. */
+  readonly onExpected?: ((content: ExpectedContent) => void) | undefined;
   /** Has the stream's data given to `onData`; without, or where it cannot, they are read from the stream. */
   readonly divert?: ((onData: (data: Buffer) => void) => DivertedData | undefined) | undefined;
 }
@@ -34,9 +37,9 @@ export async function receiveTree(
   stream: ClientHttp2Stream | ServerHttp2Stream,
   options: ReceiveTreeOptions,
 ): Promise<ReceiveResult> {
-  const { onProgress, divert, signal, destination, ...rest } = options;
+  const { signal, ...rest } = options;
   signal.throwIfAborted();
-  await using transfer = new Transfer(stream, { ...rest, onProgress, divert, destination });
+  await using transfer = new Transfer(stream, rest);
   const onAbort = (): void => transfer.fail(signal.reason as Error);
   signal.addEventListener("abort", onAbort, { once: true });
   try {
@@ -110,7 +113,7 @@ class Transfer implements AsyncDisposable {
   }
 
   async #start(): Promise<void> {
-    const { onProgress: _, divert: __, destination, ...options } = this.#options;
+    const { onProgress: _, onExpected: __, divert: ___, destination, ...options } = this.#options;
     // Where there is a tree before, the thread asks when it has found a change.
     const isAskedLater = typeof destination !== "string" && options.previous !== undefined;
     const directory = isAskedLater ? undefined : await givenBy(destination);
@@ -225,12 +228,13 @@ class Transfer implements AsyncDisposable {
     if (!this.#stream.destroyed) this.#stream.write(bytes);
   }
 
-  #onTaken({ buffer, taken, received, send }: TransferProgress): void {
+  #onTaken({ buffer, taken, received, send, expected }: TransferProgress): void {
     if (this.#stopped !== undefined) return;
     if (send !== undefined) this.#writeUnasked(send);
     this.#queue.taken(buffer, taken);
     this.#diverted?.taken(taken);
     this.#options.onProgress?.(received);
+    if (expected !== undefined) this.#options.onExpected?.(expected);
     if (this.#lost !== undefined && this.#queue.isIdle) {
       const lost = this.#lost;
       // If this message completes the transfer, that is told right after it.

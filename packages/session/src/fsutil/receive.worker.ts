@@ -79,9 +79,10 @@ function goOn({ id, destination }: ToReceiver & { readonly type: "destination" }
 /** Gives the buffer back and tells how far it is. */
 function answer({ id, buffer, length }: DataMessage, engine: ReceiveEngine, output: Buffer): void {
   const send = output.length > 0 ? Uint8Array.from(output) : undefined;
+  const expected = engine.takeExpected();
   const result = engine.isDone ? engine.result : undefined;
   if (result !== undefined) drop(id);
-  post({ type: "progress", id, buffer, taken: length, received: engine.bytes, send, result }, [buffer]);
+  post({ type: "progress", id, buffer, taken: length, received: engine.bytes, send, expected, result }, [buffer]);
 }
 
 function drop(id: number): void {

@@ -9,7 +9,7 @@ const idleMs = 30_000;
 /** What the thread says of one message that it dealt with. */
 export type TransferProgress = Pick<
   FromReceiver & { readonly type: "progress" },
-  "buffer" | "taken" | "received" | "send"
+  "buffer" | "taken" | "received" | "send" | "expected"
 >;
 
 /** What becomes of a transfer. Called on the main thread. */

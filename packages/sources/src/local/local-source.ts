@@ -4,6 +4,7 @@ import { type ReceiveResult, receiveFiles, type SessionCaller, type SessionManag
 import { withAnySession } from "../any-session.ts";
 import type { Source, SourceCacheKey, SourceContext, SourceInstance, SourceRequest } from "../source.ts";
 import { ChangingContexts } from "./changing-contexts.ts";
+import { reportLargeContent } from "./large-content.ts";
 import { type LocalIdentifier, localCacheKey, parseLocalIdentifier } from "./local-identifier.ts";
 import { type ContextCache, NextVersion } from "./next-version.ts";
 import { TransferStatus } from "./transfer-status.ts";
@@ -104,6 +105,7 @@ class LocalInstance implements SourceInstance {
         // The list of a tree without its files is no part of the digests.
         digests: !metadataOnly,
         onProgress: (bytes) => status.update(bytes),
+        onExpected: (content) => reportLargeContent(progress, content),
         ...(previous !== undefined && {
           previous,
           isUnfinished: next.isPreviousUnfinished,
