@@ -79,13 +79,24 @@ function readCacheExports(message: controlpb.SolveRequest): TypedAttributes[] {
   if (legacy !== "") {
     exports.push({ type: "registry", attributes: { ...message.Cache?.ExportAttrsDeprecated, ref: legacy } });
   }
+  // One image has one inline cache, however often it is asked for.
+  const inline = exports.findIndex(({ type }) => type === "inline");
+  const wanted = exports.filter(({ type }, index) => type !== "inline" || index === inline);
   const seen = new Set<string>();
-  for (const { type, attributes } of exports) {
-    const key = JSON.stringify([type, sortedEntries(attributes)]);
-    if (seen.has(key)) throw new BuildError("unknown", `duplicate cache exports [${type}]`);
+  const doubled = new Set<string>();
+  for (const entry of wanted) {
+    const key = placeOf(entry);
+    if (seen.has(key)) doubled.add(entry.type);
     seen.add(key);
   }
-  return exports;
+  if (doubled.size > 0) throw new BuildError("unknown", `duplicate cache exports [${[...doubled].join(" ")}]`);
+  return wanted;
+}
+
+/** What two exports may not have in common; in a registry the name alone, whatever else is said of it. */
+function placeOf({ type, attributes }: TypedAttributes): string {
+  const { ref = "" } = attributes;
+  return type === "registry" && ref !== "" ? ref : JSON.stringify([type, sortedEntries(attributes)]);
 }
 
 /** Attributes in one order, so that equal ones compare equal. */
