@@ -4,6 +4,7 @@ import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
+import { gunzipSync, zstdCompressSync } from "node:zlib";
 import { busyboxContext, shellStage } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
 import { gitIn, HttpGitServer, makeRepository, SshServer } from "./support/git-servers.ts";
@@ -36,7 +37,10 @@ suite("contexts that are elsewhere", () => {
     writeFileSync(join(folder.path, "context/Dockerfile"), dockerfile);
     writeFileSync(join(folder.path, "context/in-tarball.txt"), "packed\n");
     execFileSync("tar", ["-C", join(folder.path, "context"), "-czf", tarball, "."]);
-    files = createServer((_request, response) => response.end(readFileSync(tarball)));
+    const packed = gunzipSync(readFileSync(tarball));
+    files = createServer((request, response) =>
+      response.end(request.url?.endsWith(".zst") === true ? zstdCompressSync(packed) : readFileSync(tarball)),
+    );
     await new Promise<void>((resolve) => files.listen(0, "127.0.0.1", resolve));
     daemon = await TestDaemon.start(folder.path);
   });
@@ -134,8 +138,10 @@ COPY --from=private /sub/secret.txt /
   test("an archive behind a URL", async () => {
     const address = files.address();
     if (address === null || typeof address === "string") throw new Error("no port");
-    const output = await build("by-url", [`http://127.0.0.1:${address.port}/context.tar.gz`]);
-    assert.equal(readFileSync(join(output, "in-tarball.txt"), "utf8"), "packed\n");
+    for (const kind of ["gz", "zst"]) {
+      const output = await build(`by-url-${kind}`, [`http://127.0.0.1:${address.port}/context.tar.${kind}`]);
+      assert.equal(readFileSync(join(output, "in-tarball.txt"), "utf8"), "packed\n");
+    }
   });
 
   test("an archive on standard input", async () => {

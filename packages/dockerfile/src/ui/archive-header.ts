@@ -2,6 +2,7 @@ const magics = [
   [0x42, 0x5a, 0x68], // bzip2
   [0x1f, 0x8b, 0x08], // gzip
   [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], // xz
+  [0x28, 0xb5, 0x2f, 0xfd], // zstd, which BuildKit takes for a Dockerfile
 ];
 
 /** Whether a file that begins like this is an archive: compressed, or a tar by its first header's checksum. */
