@@ -6,6 +6,7 @@ import { CertificateAuthority, type KeyPair } from "./support/certificates.ts";
 import { TestDaemon } from "./support/daemon.ts";
 import { ownedBySuite } from "./support/owned-by-suite.ts";
 import { freePort, type RunResult, run, temporaryFolder } from "./support/processes.ts";
+import { TestRegistry } from "./support/registry.ts";
 
 suite("a daemon behind TLS", () => {
   const owned = ownedBySuite();
@@ -115,4 +116,20 @@ suite("a daemon behind TLS", () => {
     const starting = TestDaemon.start(other, [`--tlscert=${client.cert}`]);
     await assert.rejects(starting, /you must specify key and cert file if one is specified/);
   });
+});
+
+test("registries are vouched for by whom the machine trusts", async () => {
+  using folder = temporaryFolder("machine-trust");
+  const authority = await CertificateAuthority.make(folder.path, "company");
+  const tls = await authority.sign("registry", ["DNS:localhost"]);
+  await using registry = await TestRegistry.start(folder.path, { tls });
+  for (const [trusted, code] of [
+    [authority.cert, 0],
+    ["/nonexistent", 1],
+  ] as const) {
+    const launcher = ["env", `SSL_CERT_FILE=${trusted}`, "SSL_CERT_DIR=/nonexistent"];
+    await using daemon = await TestDaemon.start(folder.path, [], launcher);
+    const { output, ...result } = await daemon.buildctl(["debug", "registry", registry.host]);
+    assert.equal(result.code, code, output);
+  }
 });

@@ -1,5 +1,6 @@
 import { Agent, buildConnector, type Dispatcher, ProxyAgent } from "undici";
 import { connectBySocks, isSocks } from "./connect-by-socks.ts";
+import { trustMachineAuthorities } from "./machine-authorities.ts";
 
 /** How connections are made and used. */
 export interface DispatcherOptions extends Omit<Agent.Options, "connect"> {
@@ -8,6 +9,7 @@ export interface DispatcherOptions extends Omit<Agent.Options, "connect"> {
 
 /** Connections by a proxy, or straight ones. */
 export function dispatcherFor(proxy: URL | undefined, options: DispatcherOptions): Dispatcher {
+  trustMachineAuthorities();
   if (proxy === undefined) return new Agent(options);
   if (isSocks(proxy)) return new Agent({ ...options, connect: socksConnector(proxy, options.connect) });
   return new ProxyAgent({ ...options, uri: proxy.href, requestTls: options.connect });

@@ -4,6 +4,7 @@ import { isIP, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { connectBySocks, isSocks } from "./connect-by-socks.ts";
+import { trustMachineAuthorities } from "./machine-authorities.ts";
 import { type ProxyEnvironment, proxyFor } from "./proxy-for.ts";
 
 /** Agents of Node's `http` and `https`. */
@@ -19,6 +20,7 @@ type OnSocket = (error: Error | null, socket: Duplex) => void;
 
 /** Agents that keep connections and go by the environment's proxies. Node itself knows those of HTTP, but no SOCKS. */
 export function nodeAgents(options: AgentOptions, environment: ProxyEnvironment): NodeAgents {
+  trustMachineAuthorities();
   const settings = { ...options, keepAlive: true, proxyEnv: environment as NodeJS.ProcessEnv };
   return { http: new SocksHttpAgent(settings, environment), https: new SocksHttpsAgent(settings, environment) };
 }

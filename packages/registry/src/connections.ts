@@ -2,7 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { getCACertificates } from "node:tls";
 import { BuildError } from "@buildkit-ts/errdefs";
-import { dispatcherFor, proxyFor } from "@buildkit-ts/proxies";
+import { dispatcherFor, proxyFor, trustMachineAuthorities } from "@buildkit-ts/proxies";
 import type { Dispatcher } from "undici";
 import type { RegistryHostConfig } from "./registry-config.ts";
 
@@ -85,6 +85,7 @@ async function tlsOptions(settings: RegistryHostConfig): Promise<TlsOptions> {
       if (name.endsWith(".cert")) pairs.push({ cert: path, key: path.replace(/\.cert$/, ".key") });
     }
   }
+  trustMachineAuthorities();
   const authorities = await Promise.all(ca.map(readPem));
   const certificates = await Promise.all(pairs.map(({ cert }) => readPem(cert)));
   const keys = await Promise.all(pairs.map(({ key }) => readPem(key)));

@@ -99,8 +99,12 @@ async function send(
 ): Promise<Answer> {
   const { method, url, tls } = request;
   const signal = AbortSignal.any([options.signal, AbortSignal.timeout(timeoutMs)]);
+  // Most builds of a client need no token.
+  const { nodeAgents } = await import("@buildkit-ts/proxies");
+  const agents = nodeAgents({ timeout: timeoutMs }, process.env);
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    const common = { method, headers: { ...request.headers, "user-agent": "buildkit-ts" }, signal };
+    const agent = url.protocol === "https:" ? agents.https : agents.http;
+    const common = { agent, method, headers: { ...request.headers, "user-agent": "buildkit-ts" }, signal };
     const secure = {
       ...(tls?.ca !== undefined && { ca: [...tls.ca] }),
       ...(tls?.cert !== undefined && { cert: tls.cert }),
