@@ -12,7 +12,9 @@ export function registryCheckService(options: {
   return {
     checkRegistry: unary(async ({ host, session }, { signal }) => {
       if (!/^[A-Za-z0-9.-]+(?::\d{1,5})?$|^\[[0-9a-fA-F:]+\](?::\d{1,5})?$/.test(host))
-        throw new BuildError("invalid_argument", `Cannot check registry "${host.slice(0, 200)}": not a host`);
+        throw new BuildError("invalid_argument", `Cannot check registry "${host.slice(0, 200)}": not a host`, {
+          hint: "Give it as images name it, such as localhost:5000: without a scheme, and without a path",
+        });
       const sessions = (): string[] => (session === "" ? [] : [session]);
       const { configPath = "", servers } = await options.engine.checkRegistry(host, { signal, sessions });
       return create(registrycheckpb.CheckRegistryResponseSchema, {

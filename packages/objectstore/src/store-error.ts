@@ -1,4 +1,5 @@
 import { BuildError, type Code } from "@buildkit-ts/errdefs";
+import { connectionFailure } from "@buildkit-ts/proxies";
 
 const codes: ReadonlyMap<number, Code> = new Map([
   [400, "invalid_argument"],
@@ -67,9 +68,8 @@ function textOf(thrown: unknown): string {
   const { name, code } = thrown as Error & { readonly code?: unknown };
   // Azure adds lines with the ids of requests; an answer to HEAD has no text at all.
   const [line = ""] = thrown.message.split("\n");
-  // The text that BuildKit has for it, which clients match.
-  const [, host] = /^getaddrinfo ENOTFOUND (\S+)$/.exec(line) ?? [];
-  if (host !== undefined) return `dial tcp: lookup ${host}: no such host`;
+  const [, host = ""] = /^getaddrinfo ENOTFOUND (\S+)$/.exec(line) ?? [];
+  if (host !== "") return connectionFailure(thrown, host);
   const kind = typeof code === "string" ? code : name;
   const inner = thrown instanceof AggregateError ? thrown.errors.map(textOf).slice(0, 3).join("; ") : "";
   const parts = [kind === "Error" || line.includes(kind) ? "" : kind, line, inner].filter((part) => part !== "");

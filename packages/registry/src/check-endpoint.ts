@@ -1,7 +1,7 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { BuildError } from "@buildkit-ts/errdefs";
-import { proxyFor } from "@buildkit-ts/proxies";
+import { connectionFailure, proxyFor } from "@buildkit-ts/proxies";
 import type { Authorizer } from "./authorizer.ts";
 import { parseChallenges } from "./challenge.ts";
 import type { HttpAnswer, HttpSender } from "./http-sender.ts";
@@ -197,7 +197,7 @@ function explainConnection(
   error: unknown,
   place: { readonly scheme: string; readonly domain: string; readonly host: string },
 ): { readonly detail: string; readonly hint: string } {
-  const detail = error instanceof Error ? error.message || error.name : String(error);
+  const detail = connectionFailure(error, place.host);
   const codes = errorCodes(error);
   const has = (...wanted: readonly string[]): boolean => wanted.some((code) => codes.includes(code));
   const table = `[registry."${place.host}"]`;
@@ -226,6 +226,12 @@ function explainConnection(
     return { detail, hint: "The certificate is made for another name: reach the registry by that." };
   if (has("CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID"))
     return { detail, hint: "Renew the certificate, or set the clock." };
+  // The alert that says so comes with the end of the connection, and is not always read before.
+  if (place.scheme === "https" && has("UND_ERR_SOCKET", "ECONNRESET"))
+    return {
+      detail,
+      hint: `Where the server wants a client certificate: add [[registry."${place.host}".keypair]].`,
+    };
   if (has("ECONNREFUSED"))
     return { detail, hint: "Nobody listens there: is the port right, and does the registry run?" };
   if (

@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { connectionFailure } from "@buildkit-ts/proxies";
 import { Connections } from "./connections.ts";
 import { type HttpAnswer, type HttpMethod, HttpSender } from "./http-sender.ts";
 import { redactUrl } from "./registry-error.ts";
@@ -43,8 +44,9 @@ export class HttpClient implements AsyncDisposable {
         options.signal.throwIfAborted();
         if (error instanceof BuildError) throw error;
         if (attempt === maxAttempts || !isConnectionFailure(error)) {
-          const text = error instanceof Error ? error.message || error.name : String(error);
-          const message = `${request.method} ${redactUrl(request.url)}: ${text}`;
+          const text = connectionFailure(error, new URL(request.url).host);
+          const verb = request.method.slice(0, 1) + request.method.slice(1).toLowerCase();
+          const message = `${verb} "${redactUrl(request.url)}": ${text}`;
           throw new BuildError("unavailable", message, { cause: error });
         }
       }

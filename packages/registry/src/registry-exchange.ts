@@ -1,5 +1,6 @@
 import { type Clock, Semaphore } from "@buildkit-ts/async";
 import { BuildError } from "@buildkit-ts/errdefs";
+import { connectionFailure } from "@buildkit-ts/proxies";
 import type { Authorizer } from "./authorizer.ts";
 import type { CredentialSource } from "./credential-source.ts";
 import type { HttpAnswer, HttpRequest, HttpSender } from "./http-sender.ts";
@@ -162,12 +163,7 @@ function isNoTls(error: unknown): boolean {
 }
 
 function connectionError(request: EndpointRequest, error: unknown): BuildError {
-  const codes = errorCodes(error);
-  const host = request.endpoint.host.replace(/:\d+$/, "");
-  // Clients look for Go's words.
-  const isUnknown = codes.includes("ENOTFOUND") || codes.includes("EAI_AGAIN");
-  const lookup = isUnknown ? `dial tcp: lookup ${host}: no such host` : undefined;
-  const text = lookup ?? (error instanceof Error ? error.message || codes.join(", ") : String(error));
+  const text = connectionFailure(error, request.endpoint.host);
   const url = redactUrl(
     /^https?:/.test(request.path)
       ? request.path

@@ -100,7 +100,7 @@ async function send(
   const { method, url, tls } = request;
   const signal = AbortSignal.any([options.signal, AbortSignal.timeout(timeoutMs)]);
   // Most builds of a client need no token.
-  const { nodeAgents } = await import("@buildkit-ts/proxies");
+  const { connectionFailure, nodeAgents } = await import("@buildkit-ts/proxies");
   const agents = nodeAgents({ timeout: timeoutMs }, process.env);
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
     const agent = url.protocol === "https:" ? agents.https : agents.http;
@@ -114,7 +114,11 @@ async function send(
     const outgoing = url.protocol === "https:" ? httpsRequest(url, { ...common, ...secure }) : httpRequest(url, common);
     outgoing.once("response", resolve);
     outgoing.once("error", (error) => {
-      reject(new BuildError("unavailable", `${method} "${url.origin}": ${error.message}`, { cause: error }));
+      reject(
+        new BuildError("unavailable", `${method} "${url.origin}": ${connectionFailure(error, url.host)}`, {
+          cause: error,
+        }),
+      );
     });
     outgoing.end(request.body);
   });
