@@ -88,6 +88,17 @@ test("failures that pass are waited out, longer each time, or as long as the reg
   assert.deepEqual(clock.sleeps, [1000, 7000, 4000]);
 });
 
+test("the same failure of a server may pass once more, but not for ever", async (t) => {
+  const { registry, client, clock, reference } = await setUp(t);
+  const { descriptor } = putImage(registry);
+  for (let i = 0; i < 2; i += 1) registry.fail(() => true, { kind: "status", status: 503 });
+  assert.deepEqual(await client.resolve(reference, options), descriptor);
+  assert.deepEqual(clock.sleeps, [1000, 2000]);
+  for (let i = 0; i < 3; i += 1) registry.fail(() => true, { kind: "status", status: 503 });
+  await assert.rejects(client.resolve(reference, options), { message: /503 Service Unavailable/ });
+  assert.deepEqual(clock.sleeps, [1000, 2000, 1000, 2000]);
+});
+
 test("a blob is taken up again where its connection broke", async (t) => {
   const { registry, client, reference } = await setUp(t);
   registry.putBlob("team/app", big);

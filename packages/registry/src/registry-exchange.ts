@@ -6,7 +6,15 @@ import type { CredentialSource } from "./credential-source.ts";
 import type { HttpAnswer, HttpRequest, HttpSender } from "./http-sender.ts";
 import type { RegistryEndpoint } from "./registry-config.ts";
 import { redactUrl, statusError } from "./registry-error.ts";
-import { backoffMs, errorCodes, isConnectionFailure, isPassing, maxAttempts, retryAfterMs } from "./retry-policy.ts";
+import {
+  backoffMs,
+  errorCodes,
+  isConnectionFailure,
+  isPassing,
+  isStuck,
+  maxAttempts,
+  retryAfterMs,
+} from "./retry-policy.ts";
 
 /** What each request to a registry needs. */
 export interface RegistryRequestOptions {
@@ -78,16 +86,14 @@ export class RegistryExchange {
 
   /** The answer, whatever its status is; statuses that may pass were tried again. */
   async send(request: EndpointRequest, options: RegistryRequestOptions): Promise<HttpAnswer> {
-    let previousStatus = 0;
+    const statuses: number[] = [];
     for (let attempt = 1; ; attempt += 1) {
       const isFinal = attempt === maxAttempts || !request.isLast;
       let delayMs = backoffMs(attempt);
       try {
         const answer = await this.#authorized(request, options);
-        // The same failure twice in a row will hardly pass.
-        const isStuck = answer.statusCode >= 500 && answer.statusCode === previousStatus;
-        if (isFinal || isStuck || !isPassing(answer.statusCode)) return answer;
-        previousStatus = answer.statusCode;
+        statuses.push(answer.statusCode);
+        if (isFinal || isStuck(statuses) || !isPassing(answer.statusCode)) return answer;
         delayMs = retryAfterMs(answer, this.clock.now()) ?? delayMs;
         answer.drop();
       } catch (error) {

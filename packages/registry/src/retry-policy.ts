@@ -18,6 +18,16 @@ export function isPassing(statusCode: number): boolean {
   return [408, 425, 429].includes(statusCode) || (statusCode >= 500 && statusCode !== 501);
 }
 
+/** How often in a row a server may fail in one way: of many requests some meet the same failure twice by chance. */
+const maxEqualFailures = 3;
+
+/** Whether a server that gave these answers, the newest last, will hardly recover while somebody waits. */
+export function isStuck(statuses: readonly number[]): boolean {
+  const newest = statuses.slice(-maxEqualFailures);
+  const [first = 0] = newest;
+  return first >= 500 && newest.length === maxEqualFailures && newest.every((status) => status === first);
+}
+
 /** How long the server wants to be left alone, half a minute at most; undefined where it does not say. */
 export function retryAfterMs(answer: { header(name: string): string | undefined }, now: number): number | undefined {
   const text = answer.header("retry-after");
