@@ -32,7 +32,10 @@ test("an image of a client's layout is found by digest, with the media type of i
   assert.deepEqual(Buffer.concat(await Array.fromAsync(chunks)), index.subarray(1));
 
   const absent = parseReference(`base@${digestOf("absent")}`);
-  await assert.rejects(open("images").resolve(absent, access), { code: "not_found" });
+  await assert.rejects(open("images").resolve(absent, access), {
+    code: "not_found",
+    message: `content ${digestOf("absent")} of the client's OCI layout "images": not found`,
+  });
   await assert.rejects(open("other").resolve(reference, access), { message: /unknown store/ });
   await assert.rejects(open("images").resolve(parseReference("base:latest"), access), { message: /must have digest/ });
 });

@@ -34,7 +34,12 @@ export class LayoutOrigin implements ImageOrigin {
     const { signal } = access;
     return await this.#withBlobs(access, signal, async (blobs) => {
       const found = await blobs.find(digest, { signal });
-      if (found === undefined) throw new BuildError("not_found", `${text}: not found`);
+      // Not the reference's words: its name is one that looks like a registry's, where nobody has asked.
+      if (found === undefined)
+        throw new BuildError(
+          "not_found",
+          `content ${digest} of the client's OCI layout "${this.#name.store}": not found`,
+        );
       const { size } = found;
       if (size > maxManifestBytes)
         throw new BuildError(
