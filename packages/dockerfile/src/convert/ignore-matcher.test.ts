@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { IgnoreMatcher, parseIgnoreFile } from "./ignore-matcher.ts";
+import { IgnoreMatcher, parseIgnoreFile, readIgnoreFile } from "./ignore-matcher.ts";
 
 suite("IgnoreMatcher", () => {
   for (const [patterns, excluded, kept] of [
@@ -34,4 +34,14 @@ suite("IgnoreMatcher", () => {
 test("parseIgnoreFile() cleans paths and drops comments", () => {
   const text = "\uFEFF# c\n /abs/ \n!  x/../y\n\n./a//b\r\n#d\n  # e\n";
   assert.deepEqual(parseIgnoreFile(new TextEncoder().encode(text)), ["abs", "!y", "a/b", "# e"]);
+});
+
+test("readIgnoreFile() names the file and the pattern that is malformed", () => {
+  const read = (text: string): string[] => readIgnoreFile(".dockerignore", new TextEncoder().encode(text));
+  assert.deepEqual(read("a\n!b[c]\n"), ["a", "!b[c]"]);
+  assert.throws(() => read("a\nx/[b\n"), {
+    code: "invalid_argument",
+    message: 'failed to parse .dockerignore: syntax error in pattern: "x/[b"',
+  });
+  assert.throws(() => read("!\n"), /failed to parse \.dockerignore: .*"!"/);
 });

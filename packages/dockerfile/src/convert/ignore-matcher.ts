@@ -1,3 +1,4 @@
+import { BuildError } from "@buildkit-ts/errdefs";
 import { PatternMatcher } from "@buildkit-ts/patterns";
 import { trimSpace } from "../text/whitespace.ts";
 import { cleanPath } from "./target-path.ts";
@@ -15,6 +16,24 @@ export function parseIgnoreFile(data: Uint8Array): string[] {
     const path = isException ? trimSpace(text.slice(1)) : text;
     const clean = path === "" ? "" : cleanPath(path);
     patterns.push((isException ? "!" : "") + (clean.length > 1 && clean.startsWith("/") ? clean.slice(1) : clean));
+  }
+  return patterns;
+}
+
+/**
+ * The patterns of an ignore file, checked: the client would only say that one of many is malformed.
+ *
+ * @throws {BuildError} `invalid_argument`, naming the file and the pattern.
+ */
+export function readIgnoreFile(name: string, data: Uint8Array): string[] {
+  const patterns = parseIgnoreFile(data);
+  for (const pattern of patterns) {
+    try {
+      new IgnoreMatcher([pattern]);
+    } catch (error) {
+      const { code, message } = BuildError.from(error);
+      throw new BuildError(code, `failed to parse ${name}: ${message}: ${JSON.stringify(pattern)}`, { cause: error });
+    }
   }
   return patterns;
 }

@@ -3,7 +3,7 @@ import { BuildError } from "@buildkit-ts/errdefs";
 import { parseBool } from "@buildkit-ts/gotext";
 import { copy, git, http, local, type SourceMap, type State, scratch, stateFromDefinition } from "@buildkit-ts/llb";
 import { type GitRef, parseGitRef } from "../convert/git-ref.ts";
-import { parseIgnoreFile } from "../convert/ignore-matcher.ts";
+import { readIgnoreFile } from "../convert/ignore-matcher.ts";
 import type { FrontendClient, FrontendRef } from "../frontend-client.ts";
 import { prefixError } from "../text/located-error.ts";
 import { isArchive } from "./archive-header.ts";
@@ -103,7 +103,7 @@ export class BuildContext {
   }
 
   async #loadIgnore(options: { readonly signal: AbortSignal }): Promise<readonly string[]> {
-    if (this.#ownIgnore !== undefined) return parseIgnoreFile(this.#ownIgnore.data);
+    if (this.#ownIgnore !== undefined) return readIgnoreFile(this.#ownIgnore.name, this.#ownIgnore.data);
     const state = local(this.#contextName, {
       sessionId: this.sessionFor(this.#contextName),
       followPaths: [ignoreFile],
@@ -115,7 +115,7 @@ export class BuildContext {
     // Most contexts have none.
     const data = await ref?.readFile(ignoreFile, options).catch(() => undefined);
     options.signal.throwIfAborted();
-    return data === undefined ? [] : parseIgnoreFile(data);
+    return data === undefined ? [] : readIgnoreFile(ignoreFile, data);
   }
 
   async #resolve(options: { readonly signal: AbortSignal }): Promise<Origin> {

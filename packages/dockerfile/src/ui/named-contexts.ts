@@ -13,7 +13,7 @@ import {
 } from "@buildkit-ts/oci";
 import type { NamedContext, NamedContextRequest } from "../convert/convert-options.ts";
 import { parseGitRef } from "../convert/git-ref.ts";
-import { parseIgnoreFile } from "../convert/ignore-matcher.ts";
+import { readIgnoreFile } from "../convert/ignore-matcher.ts";
 import { type ImageDraft, parseImage } from "../convert/image-draft.ts";
 import { LateOutput } from "../convert/late-output.ts";
 import type { FrontendClient } from "../frontend-client.ts";
@@ -163,7 +163,7 @@ export class NamedContexts {
     const { ref } = await this.#client.solve({ definition, evaluate: true }, options);
     const data = await ref?.readFile(ignoreFile, options).catch(() => undefined);
     options.signal.throwIfAborted();
-    const excludePatterns = data === undefined ? [] : parseIgnoreFile(data);
+    const excludePatterns = data === undefined ? [] : readIgnoreFile(ignoreFile, data);
     const sharedKey = this.#client.options[`sharedkey:localdir:${key}`] ?? "";
     // Which files are wanted is known only when all stages are converted.
     return LateOutput.state(() => {
