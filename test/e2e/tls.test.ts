@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { before, suite, test } from "node:test";
+import { parseReference } from "@buildkit-ts/oci";
+import { anonymousCredentials, RegistryClient } from "@buildkit-ts/registry";
 import { CertificateAuthority, type KeyPair } from "./support/certificates.ts";
 import { TestDaemon } from "./support/daemon.ts";
 import { ownedBySuite } from "./support/owned-by-suite.ts";
@@ -132,4 +136,35 @@ test("registries are vouched for by whom the machine trusts", async () => {
     const { output, ...result } = await daemon.buildctl(["debug", "registry", registry.host]);
     assert.equal(result.code, code, output);
   }
+});
+
+test("a registry whose TLS was interrupted once is not taken for one without", async () => {
+  using folder = temporaryFolder("interrupted-tls");
+  const authority = await CertificateAuthority.make(folder.path, "company");
+  const tls = await authority.sign("registry", ["DNS:localhost"]);
+  await using registry = await TestRegistry.start(folder.path, { tls });
+  const target = Number(registry.host.split(":")[1]);
+  let connections = 0;
+  const proxy = createServer((socket) => {
+    socket.on("error", () => undefined);
+    connections += 1;
+    if (connections === 1) {
+      socket.resetAndDestroy();
+      return;
+    }
+    const forward = connect(target, "localhost");
+    forward.on("error", () => socket.destroy());
+    socket.pipe(forward).pipe(socket);
+  }).listen(0, "localhost");
+  await once(proxy, "listening");
+  const address = proxy.address();
+  assert.ok(typeof address === "object" && address !== null);
+  const host = `localhost:${address.port}`;
+  {
+    await using client = new RegistryClient({ config: { [host]: { ca: [authority.cert] } } });
+    const options = { signal: AbortSignal.timeout(20_000), credentials: anonymousCredentials };
+    await assert.rejects(client.resolve(parseReference(`${host}/none:v1`), options), { code: "not_found" });
+  }
+  proxy.close();
+  assert.ok(connections > 1);
 });

@@ -131,20 +131,30 @@ export class RegistryExchange {
   async #withScheme(request: EndpointRequest, options: RegistryRequestOptions): Promise<HttpAnswer> {
     const { endpoint } = request;
     // Another request may learn meanwhile that the host is plain: what counts is how this one was sent.
-    const wasPlain = this.#isPlain(endpoint);
+    const scheme = this.#isPlain(endpoint) ? "http" : "https";
     try {
-      return await this.#sendOnce(request, options);
+      return await this.#sendOnce(request, scheme, options);
     } catch (error) {
-      if (endpoint.scheme !== "https-or-http" || wasPlain || !isNoTls(error)) throw error;
+      if (endpoint.scheme !== "https-or-http" || scheme === "http" || !isNoTls(error)) throw error;
       options.signal.throwIfAborted();
-      this.#plainHosts.add(endpoint.host);
-      return await this.#sendOnce(request, options);
+      const answer = await this.#sendOnce(request, "http", options);
+      if (answer.statusCode !== 400) {
+        this.#plainHosts.add(endpoint.host);
+        return answer;
+      }
+      // It does speak TLS: that connection broke, or wanted a certificate of ours.
+      answer.drop();
+      throw error;
     }
   }
 
-  async #sendOnce(request: EndpointRequest, options: RegistryRequestOptions): Promise<HttpAnswer> {
+  async #sendOnce(
+    request: EndpointRequest,
+    scheme: "http" | "https",
+    options: RegistryRequestOptions,
+  ): Promise<HttpAnswer> {
     const { endpoint, method, headers, body } = request;
-    const base = `${this.#isPlain(endpoint) ? "http" : "https"}://${endpoint.host}`;
+    const base = `${scheme}://${endpoint.host}`;
     const url = new URL(/^https?:/.test(request.path) ? request.path : `${base}${endpoint.path}${request.path}`);
     if (endpoint.namespace !== undefined) url.searchParams.append("ns", endpoint.namespace);
     const http = { method, headers, url: url.href, tls: endpoint.tls, ...(body !== undefined && { body }) };
