@@ -117,13 +117,6 @@ test("a repository by branch, tag, commit and directory", { skip: !hasDaemon && 
     );
     assert.equal(described, "v1");
 
-    const short = open(`#${first.slice(0, 8)}`);
-    const { key: shortKey, pin } = await short.cacheKey(0, context);
-    assert.deepEqual([shortKey, pin], [first, first]);
-    await using byShort = await treeOf(short, context);
-    assert.equal(await inTree(byShort, (path) => readFileSync(join(path, "a.txt"), "utf8")), "one");
-    await assert.rejects(open("#0123456").cacheKey(0, context), { code: "not_found" });
-
     await assert.rejects(open("#nope").cacheKey(0, context), { code: "not_found" });
     await assert.rejects(open("#main", { "git.checksum": "0123" }).cacheKey(0, context), {
       message: `expected checksum to match 0123, got ${second}`,

@@ -8,7 +8,6 @@ import { getPlainDirectory } from "../plain-directory.ts";
 import type { GitCommand } from "./git-command.ts";
 import { type GitIdentifier, isCommitId, otherChecksum, redactUrls } from "./git-identifier.ts";
 import { explain, type ResolvedRef } from "./resolve-ref.ts";
-import { findCommit } from "./short-commit.ts";
 
 const remoteKey = "git.remote";
 
@@ -37,50 +36,22 @@ export class GitMirrors {
   /** @throws {BuildError} `failed_precondition`, for a commit that the remote does not have, or another one. */
   async open(git: GitCommand, request: MirrorRequest, options: { readonly signal: AbortSignal }): Promise<OpenMirror> {
     await using stack = new AsyncDisposableStack();
-    // The two kinds of object ids cannot be in one repository.
-    const kind = request.resolved.object.length === 64 ? "sha256" : "sha1";
-    const { directory } = stack.use(await this.#hold(git, { remote: request.id.remote, kind }, options));
-    await fetchObject(git.at({ gitDirectory: directory }), { ...request, directory }, options);
-    const held = stack.move();
-    return { directory, [Symbol.asyncDispose]: async () => await held.disposeAsync() };
-  }
-
-  /**
-   * The commit whose id begins like the ref, of all that the remote has; undefined, if there is none.
-   *
-   * @throws {BuildError} `invalid_argument`, if there are several.
-   */
-  async findCommit(
-    git: GitCommand,
-    { remote, ref }: Pick<GitIdentifier, "remote" | "ref">,
-    options: { readonly signal: AbortSignal },
-  ): Promise<string | undefined> {
-    const heads = await git.run(["ls-remote", "--heads", "--", remote], options);
-    const kind = /^[0-9a-f]{64}\t/.test(heads) ? "sha256" : "sha1";
-    await using mirror = await this.#hold(git, { remote, kind }, options);
-    const inMirror = git.at({ gitDirectory: mirror.directory });
-    // Without the whole history another commit may begin like that, too.
-    const args = fetchAll(mirror.directory, "origin");
-    await explain(`failed to fetch remote ${redactUrls(remote)}`, async () => await inMirror.run(args, options));
-    return await findCommit(inMirror, ref, options);
-  }
-
-  async #hold(git: GitCommand, place: MirrorPlace, options: { readonly signal: AbortSignal }): Promise<OpenMirror> {
-    await using stack = new AsyncDisposableStack();
-    stack.use(await this.#locks.acquire(place.remote, options));
-    const mirror = stack.use(await this.#openRef(git, place, options));
+    stack.use(await this.#locks.acquire(request.id.remote, options));
+    const mirror = stack.use(await this.#openRef(git, request, options));
     const directory = getPlainDirectory(stack.use(await mirror.mount(options)));
-    await rm(join(directory, "shallow.lock"), { force: true });
+    await fetchObject(git.at({ gitDirectory: directory }), { ...request, directory }, options);
     const held = stack.move();
     return { directory, [Symbol.asyncDispose]: async () => await held.disposeAsync() };
   }
 
   async #openRef(
     git: GitCommand,
-    { remote, kind }: MirrorPlace,
+    { id, resolved }: MirrorRequest,
     options: { readonly signal: AbortSignal },
   ): Promise<MutableRef> {
-    const name = kind === "sha256" ? `${remote}#sha256` : remote;
+    const { remote } = id;
+    // The two kinds of object ids cannot be in one repository.
+    const name = resolved.object.length === 64 ? `${remote}#sha256` : remote;
     for (const found of this.#cache.search(remoteKey, name)) {
       try {
         return await this.#cache.getMutable(found, options);
@@ -94,7 +65,7 @@ export class GitMirrors {
     {
       await using held = await created.mount(options);
       const inMirror = git.at({ gitDirectory: getPlainDirectory(held) });
-      const format = kind === "sha256" ? ["--object-format=sha256"] : [];
+      const format = resolved.object.length === 64 ? ["--object-format=sha256"] : [];
       await inMirror.run(["-c", "init.defaultBranch=master", "init", "--bare", ...format], options);
       // Without credentials: those come with each command.
       await inMirror.run(["remote", "add", "origin", remote], options);
@@ -103,18 +74,6 @@ export class GitMirrors {
     stack.move();
     return created;
   }
-}
-
-/** A remote's mirror, and which ids its objects have. */
-interface MirrorPlace {
-  readonly remote: string;
-  readonly kind: "sha1" | "sha256";
-}
-
-/** Fetches all branches and tags with their history. */
-function fetchAll(directory: string, from: string): string[] {
-  const isShallow = existsSync(join(directory, "shallow"));
-  return ["fetch", "--tags", ...(isShallow ? ["--unshallow"] : []), from];
 }
 
 /** Makes the mirror have the resolved object. */
@@ -127,9 +86,15 @@ async function fetchObject(
   const { ref, object } = wanted.resolved;
   const has = async (): Promise<boolean> => await git.succeeds(["cat-file", "-e", `${object}^{commit}`], options);
   const failure = `failed to fetch remote ${redactUrls(id.remote)}`;
+  await rm(join(directory, "shallow.lock"), { force: true });
   if (!(await has())) {
     const from = (await wanted.from?.()) ?? "origin";
-    const everything = (): string[] => fetchAll(directory, from);
+    const everything = (): string[] => [
+      "fetch",
+      "--tags",
+      ...(existsSync(join(directory, "shallow")) ? ["--unshallow"] : []),
+      from,
+    ];
     const shallow = ["fetch", "--depth=1", "--no-tags", from];
     // A ref keeps what was fetched from being collected, and tells the server what is here.
     const target = `refs/buildkit-mirror/${ref.replace(/^refs\//, "")}`;

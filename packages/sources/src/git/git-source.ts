@@ -22,7 +22,6 @@ import { checkOut } from "./git-checkout.ts";
 import { type GitIdentifier, gitCacheKey, isCommitId, parseGitIdentifier, redactUrls } from "./git-identifier.ts";
 import { GitMirrors, type OpenMirror } from "./git-mirrors.ts";
 import { type ResolvedRef, resolveRef } from "./resolve-ref.ts";
-import { isShortCommitId } from "./short-commit.ts";
 import { type SignedObjects, verifyGitSignature } from "./verify-signature.ts";
 
 const snapshotKey = "git.snapshot";
@@ -123,17 +122,7 @@ class GitInstance implements SourceInstance {
       if (pinned !== undefined) return pinned;
       await using access = await this.#openAccess(inner);
       const from = bundle === undefined ? undefined : await this.#stage(access, inner);
-      const options = { signal, ...(from !== undefined && { from }) };
-      try {
-        return await resolveRef(access.git, this.#id, options);
-      } catch (error) {
-        const isMissing = error instanceof BuildError && error.code === "not_found";
-        if (!isMissing || bundle !== undefined || !isShortCommitId(ref)) throw error;
-        // No branch and no tag of that name: as for git itself it may be the beginning of a commit's id.
-        const commit = await this.#services.mirrors.findCommit(access.git, this.#id, { signal });
-        if (commit === undefined) throw error;
-        return await resolveRef(access.git, { ...this.#id, ref: commit }, options);
-      }
+      return await resolveRef(access.git, this.#id, { signal, ...(from !== undefined && { from }) });
     });
     return this.#resolved;
   }
