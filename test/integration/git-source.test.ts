@@ -111,6 +111,10 @@ test("a repository by branch, tag, commit and directory", { skip: !hasDaemon && 
       assert.equal(await inTree(tree, modeOf), mode);
     }
 
+    git("checkout", "-q", "-b", "side");
+    git("commit", "-q", "--allow-empty", "-m", "side");
+    // Its history is fetched whole, with all tags.
+    await using _side = await treeOf(open(`#${git("rev-parse", "HEAD")}`), context);
     await using kept = await treeOf(open("#v1", { "git.keepgitdir": "true" }), context);
     const described = await inTree(kept, (path) =>
       execFileSync("git", ["-c", "safe.directory=*", "-C", path, "describe", "--tags"], { encoding: "utf8" }).trim(),

@@ -67,7 +67,9 @@ async function cloneFromMirror(
   await inMirror.run(["update-ref", temporary, resolved.object], work.options);
   const name = isCommitId(resolved.ref) ? undefined : resolved.ref;
   const own = name === undefined ? "" : type === "tag" && !name.startsWith("refs/") ? `:refs/tags/${name}` : `:${name}`;
-  await run("fetch", "-u", "--depth=1", "--", "origin", `${temporary}${own}`);
+  // A mirror that has tags sends those of the commit as well: a tag that is asked for by its name would come twice.
+  const tags = own.startsWith(":refs/tags/") ? ["--no-tags"] : [];
+  await run("fetch", "-u", "--depth=1", ...tags, "--", "origin", `${temporary}${own}`);
   await run("checkout", "FETCH_HEAD");
   await run("remote", "set-url", "origin", redactUrls(id.remote));
   await run("reflog", "expire", "--all", "--expire=now");
