@@ -89,6 +89,7 @@ export {
   MOUNT_ATTR_RDONLY,
 } from "./mount-objects.ts";
 export { type FilePath, NativeCall, pathArgument } from "./native-call.ts";
+export { enterNetworkNamespace, processNetworkNamespace } from "./network-namespace.ts";
 export { O_PATH, openInRoot } from "./open-in-root.ts";
 export {
   becomeSubreaper,

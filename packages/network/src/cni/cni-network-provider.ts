@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { type Clock, type ErrorReporter, systemClock } from "@buildkit-ts/async";
+import { IdlePool } from "../namespaces/idle-pool.ts";
+import { PersistentNamespaces } from "../namespaces/persistent-namespaces.ts";
 import type { NetworkNamespace, NetworkProvider } from "../network-provider.ts";
 import { AttachmentFiles } from "./attachment-file.ts";
 import type { CniNetworks } from "./cni-networks.ts";
-import { IdlePool } from "./idle-pool.ts";
-import { PersistentNamespaces } from "./persistent-namespaces.ts";
 
 /** How a {@linkcode CniNetworkProvider} is set up. */
 export interface CniNetworkProviderOptions {
