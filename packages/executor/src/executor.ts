@@ -1,5 +1,6 @@
 import type { ContainerEdits } from "@buildkit-ts/devices";
 import type { Mount } from "@buildkit-ts/mount";
+import type { StepProxy } from "@buildkit-ts/network";
 
 /** A mount inside the container, at an absolute destination. */
 export interface ContainerMount {
@@ -54,6 +55,8 @@ export interface ContainerRequest {
   readonly mounts: readonly ContainerMount[];
   /** What devices need that the step was given. */
   readonly deviceEdits?: ContainerEdits;
+  /** Holds the container to a proxy, unless it has no network at all. */
+  readonly proxy?: StepProxy;
 }
 
 /** Where a process reads and writes. Output chunks are the receiver's own. */

@@ -1,3 +1,4 @@
+export type { ContainerNetworks } from "./container-network.ts";
 export { createRuntimeSpec, defaultHostname, detectRuntimeHost, type RuntimeHost } from "./create-runtime-spec.ts";
 export type {
   ContainerMount,

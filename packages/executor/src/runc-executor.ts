@@ -3,11 +3,11 @@ import { join } from "node:path";
 import { type Clock, systemClock } from "@buildkit-ts/async";
 import { BuildError, ExitError } from "@buildkit-ts/errdefs";
 import { mountAll, unmountAll } from "@buildkit-ts/mount";
-import type { NetworkNamespace, NetworkProvider } from "@buildkit-ts/network";
 import type { ProcessExit } from "@buildkit-ts/sys";
 import { applyDeviceEdits } from "./apply-device-edits.ts";
 import { ContainerDirectories, checkContainerId, makeOwnDirectory } from "./container-directories.ts";
 import { prepareContainerMounts } from "./container-mounts.ts";
+import { acquireNetwork, type ContainerNetwork, type ContainerNetworks } from "./container-network.ts";
 import { ContainerProcess } from "./container-process.ts";
 import { createRuntimeSpec, detectRuntimeHost, type RuntimeHost } from "./create-runtime-spec.ts";
 import type { ContainerRequest, Executor, ProcessMeta, ProcessStreams, RunOptions } from "./executor.ts";
@@ -17,15 +17,14 @@ import { findRuntime, OciRuntime } from "./oci-runtime.ts";
 import type { DnsConfig } from "./resolv-conf.ts";
 import { RootFileSystem } from "./root-file-system.ts";
 import { runtimeAdvice } from "./runtime-advice.ts";
-import type { RuntimeSpec } from "./runtime-spec.ts";
+import type { RuntimeMount, RuntimeSpec } from "./runtime-spec.ts";
 import { withTraceEnvironment } from "./trace-environment.ts";
+import { StepTrust } from "./trust/step-trust.ts";
 
 /** How a {@linkcode RuncExecutor} is set up; everything but the directory and the networks has a default. */
-export interface RuncExecutorOptions {
+export interface RuncExecutorOptions extends ContainerNetworks {
   /** For bundles, the runtime's state and mount points; the executor's own. */
   readonly directory: string;
-  /** By the mode a step asks for. */
-  readonly networks: Readonly<Record<ProcessMeta["network"], NetworkProvider>>;
   /** The runtime's program; looked up in PATH among the usual names by default. */
   readonly binary?: string;
   readonly host?: Partial<RuntimeHost>;
@@ -39,13 +38,15 @@ export interface RuncExecutorOptions {
 interface RunningContainer {
   readonly rootPath: string;
   readonly spec: RuntimeSpec;
+  /** What the network adds to the environment of every process. */
+  readonly networkEnv: readonly string[];
   readonly started: Promise<void>;
 }
 
 /** Runs containers through an OCI runtime (runc or crun). Beside their directories lie files that are bound into their /etc. */
 export class RuncExecutor implements Executor, AsyncDisposable {
   readonly #directories: ContainerDirectories;
-  readonly #networks: RuncExecutorOptions["networks"];
+  readonly #networks: ContainerNetworks;
   readonly #host: RuntimeHost;
   readonly #noPivot: boolean;
   readonly #runtime: OciRuntime;
@@ -55,7 +56,7 @@ export class RuncExecutor implements Executor, AsyncDisposable {
   #execs = 0;
 
   private constructor(options: RuncExecutorOptions, binary: string) {
-    this.#networks = options.networks;
+    this.#networks = options;
     this.#host = detectRuntimeHost(options.host);
     this.#noPivot = options.noPivot ?? false;
     this.#runtime = new OciRuntime(binary, ContainerDirectories.stateOf(options.directory));
@@ -92,8 +93,8 @@ export class RuncExecutor implements Executor, AsyncDisposable {
     try {
       await this.#runPrepared(request, streams, {
         ...options,
-        register: (rootPath, spec) => {
-          this.#running.set(request.id, { rootPath, spec, started: started.promise });
+        register: (container) => {
+          this.#running.set(request.id, { ...container, started: started.promise });
         },
         onStarted: () => {
           started.resolve();
@@ -110,18 +111,20 @@ export class RuncExecutor implements Executor, AsyncDisposable {
   async #runPrepared(
     request: ContainerRequest,
     streams: ProcessStreams,
-    options: RunOptions & { readonly register: (rootPath: string, spec: RuntimeSpec) => void },
+    options: RunOptions & { readonly register: (container: Omit<RunningContainer, "started">) => void },
   ): Promise<void> {
     const { signal } = options;
-    const { meta } = request;
     await using stack = new AsyncDisposableStack();
-    const network = stack.use(await this.#networks[meta.network].acquire({ signal, hostname: meta.hostname }));
+    const network = stack.use(await acquireNetwork(request, this.#networks, { signal }));
+    const meta = { ...request.meta, env: [...request.meta.env, ...network.env] };
     const files = stack.use(await this.#files.prepare(request.id, meta));
     const { path: bundle } = stack.use(await this.#directories.makeBundle(request.id));
     const rootPath = join(bundle, "rootfs");
     await mkdir(rootPath, { mode: 0o700 });
+    const trust = beginTrust(network, request, stack);
     await mountAll(request.root, rootPath, { signal });
     stack.defer(async () => await unmountAll(rootPath));
+    const trustMounts = await trust({ rootPath, bundle });
     const mounts = stack.use(await prepareContainerMounts(request.mounts, { directory: bundle, signal }));
     const root = stack.use(new RootFileSystem(rootPath));
     const plain = createRuntimeSpec({
@@ -129,10 +132,11 @@ export class RuncExecutor implements Executor, AsyncDisposable {
       meta,
       user: root.resolveUser(meta.user),
       rootPath,
-      mounts: mounts.mounts,
+      // The step's own may cover it.
+      mounts: [...trustMounts, ...mounts.mounts],
       hostsPath: files.hostsPath,
       resolvConfPath: files.resolvConfPath,
-      network: (network satisfies NetworkNamespace).join,
+      network: network.join,
       host: this.#host,
     });
     const edits = request.deviceEdits;
@@ -146,7 +150,7 @@ export class RuncExecutor implements Executor, AsyncDisposable {
     const stubs = root.findMountStubs(destinations, { recursive: meta.removeMountStubsRecursive });
     stack.defer(() => root.removeMountStubs(stubs));
     root.ensureDirectory(spec.process.cwd, spec.process.user);
-    options.register(rootPath, spec);
+    options.register({ rootPath, spec, networkEnv: network.env });
     await this.#call({ spec, bundle, id: request.id }, streams, options);
   }
 
@@ -206,7 +210,7 @@ export class RuncExecutor implements Executor, AsyncDisposable {
       args: meta.args,
       ...(meta.user !== "" && { user: root.resolveUser(meta.user) }),
       ...(meta.cwd !== "" && { cwd: meta.cwd }),
-      ...(meta.env.length > 0 && { env: this.#environment(meta) }),
+      ...(meta.env.length > 0 && { env: [...this.#environment(meta), ...container.networkEnv] }),
     };
     await using stack = new AsyncDisposableStack();
     this.#execs += 1;
@@ -237,6 +241,21 @@ export class RuncExecutor implements Executor, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#leftovers[Symbol.asyncDispose]();
   }
+}
+
+/** @returns What to call once the root is mounted: it gives what has to be mounted into the container for the trust. */
+function beginTrust(
+  { authority }: ContainerNetwork,
+  { meta, root }: ContainerRequest,
+  stack: AsyncDisposableStack,
+): (place: { readonly rootPath: string; readonly bundle: string }) => Promise<RuntimeMount[]> {
+  if (authority === undefined) return async () => await Promise.resolve([]);
+  const trust = stack.use(new StepTrust(authority, root));
+  return async ({ rootPath, bundle }) => {
+    if (meta.readonlyRootfs) return await trust.mounts(rootPath, bundle);
+    stack.use(trust.begin(rootPath));
+    return [];
+  };
 }
 
 function checkExit({ code, signal }: ProcessExit): void {
