@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { digestOf } from "@buildkit-ts/oci";
-import { busyboxContext, shellLayer, shellStage } from "./support/busybox-context.ts";
+import { busyboxContext, shellLayer } from "./support/busybox-context.ts";
 import { TestDaemon } from "./support/daemon.ts";
 import { temporaryFolder } from "./support/processes.ts";
 import { StallingRegistry } from "./support/stalling-registry.ts";
@@ -52,21 +52,6 @@ suite("a source policy", () => {
       return code === 0 ? `built\n${output}` : output;
     },
   };
-
-  test("for the requests of steps is refused, as no proxy would hold them to it", async () => {
-    const context = await busyboxContext(folder.path, `${shellStage}RUN true\n`);
-    const locals = [`--local=context=${context}`, `--local=dockerfile=${context}`];
-    const { code, output } = await daemon.buildctl([
-      "build",
-      "--frontend=dockerfile.v0",
-      "--proxy-network",
-      "--progress=plain",
-      ...locals,
-    ]);
-    assert.notEqual(code, 0);
-    assert.match(output, /this daemon has no proxy network/);
-    assert.doesNotMatch(output, /RUN true/);
-  });
 
   for (const [client, build] of Object.entries(clients)) {
     const buildWith = async (rules: readonly object[], dockerfile: string): Promise<string> => {

@@ -82,6 +82,7 @@ export interface ConfigFile {
   };
   readonly history: { readonly maxAge: string | number | undefined; readonly maxEntries: number | undefined };
   readonly provenanceDirectory: string | undefined;
+  readonly proxyNetwork: boolean | undefined;
   readonly frontends: {
     readonly dockerfile: boolean;
     readonly gateway: boolean;
@@ -144,7 +145,6 @@ export function parseConfig(text: string, path: string): ConfigFile {
     "proxyNetwork",
     "cache",
   ]);
-  reader.refuse("proxyNetwork", "the proxy network");
   const otel = reader.table("otel").allow(["socketPath"]);
   reader.refuse("cache", "signed caches");
   const log = reader.table("log").allow(["level", "format"]);
@@ -175,6 +175,7 @@ export function parseConfig(text: string, path: string): ConfigFile {
       maxEntries: unpack.number("maxEntries"),
     },
     provenanceDirectory: reader.text("provenanceEnvDir"),
+    proxyNetwork: reader.boolean("proxyNetwork"),
     frontends: readFrontends(reader.table("frontend")),
   };
 }

@@ -87,6 +87,7 @@ export class Daemon implements AsyncDisposable {
         traces,
         frontends: createFrontends(settings.frontends, logger),
         allowedEntitlements: settings.entitlements,
+        proxyNetwork: settings.proxyNetwork,
         provenanceEnvironment: readProvenanceEnvironment(settings.provenanceDirectory),
       }),
     );

@@ -41,7 +41,7 @@ import {
 import { createExporters } from "./create-exporters.ts";
 import type { Logger } from "./logger.ts";
 import { createNestedSolve } from "./nested-solve.ts";
-import { logRuntimeAdvice, openExecutor, openNetwork } from "./open-executor.ts";
+import { logRuntimeAdvice, openExecutor, openNetwork, openProxies } from "./open-executor.ts";
 import { openSolver } from "./open-solver.ts";
 import { makeTemporaryDirectory, openSnapshotter } from "./open-stores.ts";
 import { registryConfig } from "./registry-config.ts";
@@ -89,9 +89,10 @@ export class Engine implements BuildEngine, AsyncDisposable {
     const { sessions, logger } = options;
     const { root } = settings;
     const network = resources.use(await openNetwork(settings, logger));
+    const proxies = resources.use(await openProxies(settings, logger));
     const devices = new DeviceRegistry({ ...settings.devices, reporter: logger });
     const executor = resources.use(
-      await openExecutor(settings, { sandbox: network, traceSocket: options.traceSocket }),
+      await openExecutor(settings, { sandbox: network, proxies, traceSocket: options.traceSocket }),
     );
     await executor.cleanup();
     resources.use(logRuntimeAdvice(executor, logger));

@@ -23,6 +23,7 @@ export interface DaemonFlags {
   readonly allowInsecureEntitlements: readonly string[] | undefined;
   readonly cdi: { readonly disabled: boolean | undefined; readonly specDirectories: readonly string[] | undefined };
   readonly worker: WorkerFlags;
+  readonly proxyNetwork: boolean | undefined;
   readonly idleTimeout: string | undefined;
   /** Verify and repair the root instead of serving it. */
   readonly fsck: boolean;
@@ -48,7 +49,6 @@ export interface WorkerFlags {
 /** Flags that name something this daemon lacks: refused when used, accepted as `=false`, empty or at their default. */
 const missing: readonly (readonly [flag: string, accepted: readonly string[], what: string])[] = [
   ["--rootless", ["false"], "rootless mode"],
-  ["--proxy-network", ["false"], "the proxy network"],
   ["--save-cache-debug", ["false"], "stored cache-key debug information"],
   ["--oci-worker-rootless", ["false"], "rootless mode"],
   ["--oci-worker-no-process-sandbox", ["false"], "rootless mode"],
@@ -132,7 +132,7 @@ function createCommand(): Command {
   for (const [flag, text] of Object.entries(values)) command.option(flag, text);
   command.addOption(new Option("--log-level <level>").env("BUILDKITD_LOG_LEVEL"));
   command.addOption(new Option("--idle-timeout <duration>", "end after so long without clients").hideHelp());
-  for (const flag of ["--debug", "--oci-worker-gc", "--oci-worker", "--trace", "--cdi-disabled"])
+  for (const flag of ["--debug", "--oci-worker-gc", "--oci-worker", "--trace", "--cdi-disabled", "--proxy-network"])
     command.option(`${flag} [bool]`);
   for (const flag of [
     "--addr",
@@ -205,6 +205,7 @@ function readOptions(options: Readonly<Record<string, unknown>>): DaemonFlags {
       gc: readBoolean("--oci-worker-gc", options["ociWorkerGc"]),
       gcKeepStorage: text("ociWorkerGcKeepstorage"),
     },
+    proxyNetwork: readBoolean("--proxy-network", options["proxyNetwork"]),
     idleTimeout: text("idleTimeout"),
     fsck: options["fsck"] === true,
     version: options["version"] === true,

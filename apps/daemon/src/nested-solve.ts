@@ -1,8 +1,8 @@
-import { evaluateSourceKey, type LoadOptions } from "@buildkit-ts/control";
+import type { LoadOptions } from "@buildkit-ts/control";
 import type { DeviceRegistry } from "@buildkit-ts/devices";
 import { BuildError } from "@buildkit-ts/errdefs";
 import type { Job } from "@buildkit-ts/solver";
-import { loadDefinition, type NestedSolve } from "@buildkit-ts/worker";
+import { evaluateSourceKey, loadDefinition, type NestedSolve, proxyNetworkKey } from "@buildkit-ts/worker";
 
 /** What an op's result describes is built within the build that waits for the op. */
 export function createNestedSolve(devices: DeviceRegistry): NestedSolve {
@@ -18,6 +18,8 @@ export function createNestedSolve(devices: DeviceRegistry): NestedSolve {
       signal: context.signal,
       entitlements,
       devices,
+      // One that may not reach the network by itself is enough.
+      proxyNetwork: context.values(proxyNetworkKey).includes(true),
       ...(policies.length > 0 && {
         evaluateSource: async (op, options) => {
           let isChanged = false;

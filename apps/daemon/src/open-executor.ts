@@ -5,6 +5,7 @@ import {
   type NetworkProvider,
   NoneNetworkProvider,
   openNetworkProvider,
+  ProxyNetwork,
 } from "@buildkit-ts/network";
 import type { Logger } from "./logger.ts";
 import type { Settings } from "./settings.ts";
@@ -15,14 +16,24 @@ export async function openNetwork(settings: Settings, logger: Logger): Promise<N
   return await openNetworkProvider(settings.network, { directory, reporter: logger, env: process.env });
 }
 
+/** What gives steps proxies, for builds that are held to them. */
+export async function openProxies(settings: Settings, logger: Logger): Promise<ProxyNetwork> {
+  return await ProxyNetwork.open({ directory: join(settings.root, "network", "proxy"), reporter: logger });
+}
+
 /** What runs steps, in containers of the configured runtime. */
 export async function openExecutor(
   settings: Settings,
-  { sandbox, traceSocket }: { readonly sandbox: NetworkProvider; readonly traceSocket: string },
+  {
+    sandbox,
+    proxies,
+    traceSocket,
+  }: { readonly sandbox: NetworkProvider; readonly proxies: ProxyNetwork; readonly traceSocket: string },
 ): Promise<RuncExecutor> {
   return await RuncExecutor.open({
     directory: join(settings.root, "executor"),
     networks: { sandbox, host: new HostNetworkProvider(), none: new NoneNetworkProvider() },
+    proxies,
     host: { defaultCgroupParent: settings.cgroupParent, traceSocket },
     ...(settings.runtimeBinary !== undefined && { binary: settings.runtimeBinary }),
     ...(settings.dns !== undefined && { dns: settings.dns }),

@@ -39,6 +39,13 @@ suite("flags", () => {
     );
   });
 
+  test("turn the proxy network on for all builds, and off again", () => {
+    assert.equal(settings([]).proxyNetwork, false);
+    assert.equal(settings(["--proxy-network"]).proxyNetwork, true);
+    assert.equal(settings([], "proxyNetwork = true").proxyNetwork, true);
+    assert.equal(settings(["--proxy-network=false"], "proxyNetwork = true").proxyNetwork, false);
+  });
+
   for (const args of [["--rootless"], ["--containerd-worker=true"], ["--oci-worker-snapshotter=stargz"]]) {
     test(`${args.join(" ")} is refused, since the daemon lacks it`, () => {
       assert.equal(failure(() => settings(args)).code, "unimplemented");

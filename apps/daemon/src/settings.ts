@@ -43,6 +43,8 @@ export interface Settings {
   /** What layers and archives may become. */
   readonly unpack: UnpackLimits;
   readonly dns: ConfigFile["dns"];
+  /** Whether every build is held to proxies. */
+  readonly proxyNetwork: boolean;
   /** Where files are whose members every provenance has. */
   readonly provenanceDirectory: string;
   readonly history: { readonly maxAgeMs: number; readonly maxEntries: number };
@@ -78,6 +80,7 @@ export function resolveSettings(flags: DaemonFlags, file: ConfigFile): Settings 
     unpack: resolveUnpack(file, root),
     dns: file.dns,
     provenanceDirectory: file.provenanceDirectory || defaultPaths.provenanceDirectory,
+    proxyNetwork: flags.proxyNetwork ?? file.proxyNetwork ?? false,
     history: resolveHistory(file),
     frontends: file.frontends,
   };

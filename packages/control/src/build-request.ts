@@ -38,11 +38,6 @@ export function readBuildRequest(message: controlpb.SolveRequest): BuildRequest 
   if (version !== 0 && !compatibilityVersions.some((known) => known === version)) {
     throw new BuildError("invalid_argument", `invalid compatibility version ${version}`);
   }
-  // Without it steps would reach what a policy denies, and nothing would tell what they got.
-  if (message.ProxyNetwork)
-    throw new BuildError("unimplemented", "Cannot solve: this daemon has no proxy network", {
-      hint: "Leave out --proxy-network",
-    });
   const attestations = readAttestationRequests(message.FrontendAttrs);
   const cacheExports = readCacheExports(message);
   const imports = message.Cache?.Imports.map(({ Type, Attrs }) => ({ type: Type, attributes: Attrs })) ?? [];

@@ -1,9 +1,10 @@
 import { type SessionManager, withCallTrace } from "@buildkit-ts/session";
 import type { Job } from "@buildkit-ts/solver";
 import { BuildResolves, buildResolvesKey, compatibilityVersionKey } from "@buildkit-ts/sources";
+import { evaluateSourceKey, proxyNetworkKey } from "@buildkit-ts/worker";
 import type { BridgeResult } from "./bridge/bridge-ref.ts";
 import type { BridgeRegistry } from "./bridge/bridge-registry.ts";
-import { BuildBridge, type BuiltinFrontend, evaluateAll, evaluateSourceKey } from "./bridge/build-bridge.ts";
+import { BuildBridge, type BuiltinFrontend, evaluateAll } from "./bridge/build-bridge.ts";
 import { FrontendRun } from "./bridge/frontend-run.ts";
 import type { BuildRequest } from "./build-request.ts";
 import type { BuildEngine } from "./engine.ts";
@@ -33,6 +34,8 @@ export interface BuildRunnerOptions {
   readonly frontends: ReadonlyMap<string, BuiltinFrontend>;
   /** Entitlements that clients may ask for. */
   readonly allowedEntitlements: ReadonlySet<string>;
+  /** Whether all builds are held to proxies, also those that do not ask for it. */
+  readonly proxyNetwork: boolean;
   /** What every provenance shall say besides. */
   readonly provenanceEnvironment: Readonly<Record<string, unknown>>;
 }
@@ -48,6 +51,7 @@ interface RunParts {
   readonly job: Job;
   readonly entitlements: ReadonlySet<string>;
   readonly policy: SourcePolicy;
+  readonly proxyNetwork: boolean;
   readonly exports: BuildExports;
   readonly sessionExports: SessionExports;
   readonly recorder: BuildRecorder;
@@ -111,17 +115,19 @@ export class BuildRunner implements AsyncDisposable {
     await using resolves = new BuildResolves();
     job.setValue(buildResolvesKey, resolves);
     job.setValue(compatibilityVersionKey, request.compatibilityVersion);
+    const proxyNetwork = this.#options.proxyNetwork || request.message.ProxyNetwork;
+    job.setValue(proxyNetworkKey, proxyNetwork);
     using recorder = new BuildRecorder({ job, request, history, traces: this.#options.traces, context: options.trace });
     await using statements = new ProvenanceStatements(request, this.#options.provenanceEnvironment);
-    const parts = { job, entitlements, policy, exports, sessionExports, recorder, statements };
+    const parts = { job, entitlements, policy, proxyNetwork, exports, sessionExports, recorder, statements };
     // What clients are asked for says which build asks.
     return await withCallTrace(recorder.call, async () => await this.#runRecorded(parts, request, options));
   }
 
   async #runRecorded(parts: RunParts, request: BuildRequest, options: RunOptions): Promise<Response> {
-    const { job, entitlements, policy, exports, sessionExports, recorder, statements } = parts;
+    const { job, entitlements, policy, proxyNetwork, exports, sessionExports, recorder, statements } = parts;
     try {
-      await using bridge = this.#bridge(request, job, { entitlements, policy });
+      await using bridge = this.#bridge(request, job, { entitlements, policy, proxyNetwork });
       job.setValue(evaluateSourceKey, bridge.evaluateSource);
       await using open = new AsyncDisposableStack();
       const solved = await this.#result(bridge, request, { ...options, open });
@@ -150,7 +156,11 @@ export class BuildRunner implements AsyncDisposable {
   #bridge(
     request: BuildRequest,
     job: Job,
-    allowed: { readonly entitlements: ReadonlySet<string>; readonly policy: SourcePolicy },
+    allowed: {
+      readonly entitlements: ReadonlySet<string>;
+      readonly policy: SourcePolicy;
+      readonly proxyNetwork: boolean;
+    },
   ): BuildBridge {
     const { engine, frontends } = this.#options;
     const { session, cacheImports, message } = request;

@@ -31,9 +31,11 @@ export interface LoadOptions {
   readonly signal: AbortSignal;
   readonly entitlements: ReadonlySet<string>;
   readonly cacheSources: readonly CacheStore[];
+  /** Whether steps that have a network have a proxy for it. */
+  readonly proxyNetwork: boolean;
   /** May change a source op in place (true, if it did) or refuse it by throwing. */
   readonly evaluateSource?: (op: opspb.Op, options: { readonly signal: AbortSignal }) => Promise<boolean>;
-  /** Told the new digests of ops, by their old ones, when sources were changed. */
+  /** Told the new digests of ops, by their old ones, when sources were changed or steps get proxies. */
   readonly onRenamed?: (renamed: ReadonlyMap<string, string>) => void;
 }
 

@@ -1,5 +1,5 @@
 export { BridgeRegistry } from "./bridge/bridge-registry.ts";
-export { type BuiltinFrontend, evaluateSourceKey } from "./bridge/build-bridge.ts";
+export type { BuiltinFrontend } from "./bridge/build-bridge.ts";
 export { dockerfileFrontend } from "./bridge/dockerfile-frontend.ts";
 export { BuildRunner, type BuildRunnerOptions } from "./build-runner.ts";
 export type { ControlServiceOptions } from "./control-service.ts";

@@ -1,5 +1,13 @@
 import { formatReference, parseReference, withDefaultTag } from "@buildkit-ts/oci";
-import type { BlobMaterial, GitMaterial, HttpMaterial, ImageMaterial, Materials, Use } from "./materials.ts";
+import type {
+  BlobMaterial,
+  GitMaterial,
+  HttpMaterial,
+  ImageMaterial,
+  IncompleteProxyRequest,
+  Materials,
+  Use,
+} from "./materials.ts";
 import { redactCredentials } from "./redact-credentials.ts";
 
 /** What is known of how one result came to be: collected step by step, then read. Equal things are there once. */
@@ -14,6 +22,9 @@ export class Capture implements Materials {
   readonly #ssh = new Map<string, Use>();
   /** Whether a step could reach the network. */
   networkAccess = false;
+  /** Whether the steps that could were held to proxies. */
+  proxyNetwork = false;
+  readonly #proxyIncomplete: IncompleteProxyRequest[] = [];
   /** Whether something went in that could not be captured. */
   incompleteMaterials = false;
 
@@ -65,6 +76,16 @@ export class Capture implements Materials {
   addHttp(http: HttpMaterial): void {
     const url = redactCredentials(http.url);
     addOnce(this.#http, url, { ...http, url });
+  }
+
+  /** What steps fetched by their proxies and is not among the materials. */
+  get proxyIncomplete(): readonly IncompleteProxyRequest[] {
+    return this.#proxyIncomplete.toSorted(by(({ op, uri, method, reason }) => [op, uri, method, reason].join("\0")));
+  }
+
+  addProxyIncomplete(request: IncompleteProxyRequest): void {
+    this.incompleteMaterials = true;
+    this.#proxyIncomplete.push({ ...request, uri: redactCredentials(request.uri) });
   }
 
   addLocal(name: string): void {

@@ -9,7 +9,15 @@ export {
 export { type Attestations, attestationsFromProto, attestationsToProto, mapRefs } from "./attestation-message.ts";
 export { type BuildConfig, type DescribedBuild, describeBuild, type SourceMapping } from "./build-config.ts";
 export { Capture } from "./capture.ts";
-export type { BlobMaterial, GitMaterial, HttpMaterial, ImageMaterial, Materials, Use } from "./materials.ts";
+export type {
+  BlobMaterial,
+  GitMaterial,
+  HttpMaterial,
+  ImageMaterial,
+  IncompleteProxyRequest,
+  Materials,
+  Use,
+} from "./materials.ts";
 export { imagePackageUrl } from "./package-url.ts";
 export { createPredicate, isComplete, type PredicateV1, type StepLayers } from "./predicate.ts";
 export { type PredicateV02, toPredicateV02 } from "./predicate-v02.ts";

@@ -29,6 +29,17 @@ export interface HttpMaterial {
   readonly digest: Digest;
 }
 
+/** A request of a step's that may have brought something in, by what its proxy told of it. */
+export interface IncompleteProxyRequest {
+  /** The step's digest. */
+  readonly op: string;
+  /** Its command. */
+  readonly name: string;
+  readonly method: string;
+  readonly uri: string;
+  readonly reason: string;
+}
+
 /** Everything that came in from outside, by kind. */
 export interface Materials {
   readonly images: readonly ImageMaterial[];

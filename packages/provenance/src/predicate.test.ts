@@ -62,6 +62,24 @@ function predicate(mode: "min" | "max", made: Capture = capture()): ReturnType<t
 }
 
 suite("createPredicate()", () => {
+  test("says that steps reached the network by proxies, and what is not known of that", () => {
+    const made = capture();
+    assert.equal(predicate("min", made).runDetails.metadata.buildkit_metadata.network, undefined);
+    made.proxyNetwork = true;
+    const known = predicate("min", made).runDetails.metadata;
+    assert.deepEqual(known.buildkit_metadata.network, { mode: "proxy" });
+    assert.equal(known.buildkit_completeness.resolvedDependencies, true);
+    const step = { op: digestOf("step"), name: "wget" };
+    made.addProxyIncomplete({ ...step, method: "POST", uri: "https://u:p@x.invalid/", reason: "upstream_error" });
+    made.addProxyIncomplete({ ...step, method: "", uri: "", reason: "proxy_failed" });
+    const incomplete = predicate("min", made).runDetails.metadata;
+    assert.deepEqual(incomplete.buildkit_metadata.network?.proxy?.incomplete, [
+      { ...step, reason: "proxy_failed" },
+      { ...step, method: "POST", uri: "https://xxxxx:xxxxx@x.invalid/", reason: "upstream_error" },
+    ]);
+    assert.equal(incomplete.buildkit_completeness.resolvedDependencies, false);
+  });
+
   test("names each material once, with its digest, without passwords", () => {
     assert.deepEqual(predicate("max").buildDefinition.resolvedDependencies, [
       { uri: "pkg:docker/a@1?platform=linux%2Famd64", digest: { sha256: digestOf("a").slice(7) } },

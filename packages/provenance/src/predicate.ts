@@ -3,6 +3,7 @@ import type { Descriptor } from "@buildkit-ts/oci";
 import { formatPlatform, hostPlatform } from "@buildkit-ts/oci";
 import type { BuildConfig, SourceMapping } from "./build-config.ts";
 import type { Capture } from "./capture.ts";
+import type { IncompleteProxyRequest } from "./materials.ts";
 import { type ConfigSource, type RequestParameters, scrubRequest } from "./request-parameters.ts";
 import { describeMaterials, type ResourceDescriptor } from "./resource-descriptor.ts";
 import type { SystemSample } from "./resource-usage.ts";
@@ -42,6 +43,13 @@ export interface BuildKitMetadata {
   readonly source?: SourceMapping;
   readonly layers?: StepLayers;
   readonly sysUsage?: readonly SystemSample[];
+  readonly network?: NetworkMetadata;
+}
+
+/** How steps reached the network; absent where they did so by themselves. */
+export interface NetworkMetadata {
+  readonly mode: "proxy";
+  readonly proxy?: { readonly incomplete: readonly Partial<IncompleteProxyRequest>[] };
 }
 
 /** Chains of layers by the step and output that made them: `step2:0`. */
@@ -98,6 +106,7 @@ export function createPredicate(input: PredicateInput): PredicateV1 {
           ...(input.source !== undefined && { source: input.source }),
           ...(input.layers !== undefined && Object.keys(input.layers).length > 0 && { layers: input.layers }),
           ...(input.sysUsage !== undefined && { sysUsage: input.sysUsage }),
+          ...(capture.proxyNetwork && { network: describeNetwork(capture) }),
         },
         ...(complete && !capture.networkAccess && { buildkit_hermetic: true as const }),
         buildkit_completeness: {
@@ -108,6 +117,15 @@ export function createPredicate(input: PredicateInput): PredicateV1 {
       },
     },
   };
+}
+
+function describeNetwork({ proxyIncomplete }: Capture): NetworkMetadata {
+  if (proxyIncomplete.length === 0) return { mode: "proxy" };
+  // As Go's encoder writes it: without what is empty.
+  const incomplete = proxyIncomplete.map(({ op, name, method, uri, reason }) =>
+    Object.fromEntries(Object.entries({ op, name, method, uri, reason }).filter(([, value]) => value !== "")),
+  );
+  return { mode: "proxy", proxy: { incomplete } };
 }
 
 /** Whether all that went in is named with its digest. */

@@ -22,6 +22,7 @@ export { fetchSecret } from "./mounts/session-secret.ts";
 export { createOpResolver, type OpResolverDeps } from "./op-resolver.ts";
 export type { NestedSolve } from "./ops/build-op.ts";
 export { findSource, SourceOperation } from "./ops/source-op.ts";
+export { evaluateSourceKey, proxyNetworkKey } from "./proxy/request-policy.ts";
 export { WorkerResultLoader } from "./result-loader.ts";
 export { type StepLogLimits, stepLogLimits } from "./step-log.ts";
 export { detectPlatforms, ensureWorkerId, workerLabels } from "./worker-identity.ts";

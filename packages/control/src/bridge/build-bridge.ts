@@ -50,14 +50,13 @@ export interface BuildBridgeOptions {
   readonly cacheImports: readonly { readonly type: string; readonly attributes: Readonly<Record<string, string>> }[];
   /** What the build may use as its sources. */
   readonly policy: SourcePolicy;
+  /** Whether steps that have a network have a proxy for it. */
+  readonly proxyNetwork: boolean;
   /** What the client asked for. */
   readonly root: TracedRequest;
   /** Where requests are remembered whose results other requests may be given. */
   readonly requests: RequestRegistry;
 }
-
-/** The name under which a build holds what its policy makes of sources, for graphs that are found while it runs. */
-export const evaluateSourceKey = "evaluateSource";
 
 /**
  * What one build offers its frontends, wherever they run. Owns every ref that it gave out, until disposal.
@@ -92,6 +91,11 @@ export class BuildBridge implements AsyncDisposable {
   /** What the build may do beyond the sandbox. */
   get entitlements(): ReadonlySet<string> {
     return this.#options.entitlements;
+  }
+
+  /** Whether what runs for the build is held to proxies. */
+  get proxyNetwork(): boolean {
+    return this.#options.proxyNetwork;
   }
 
   async solve(request: BridgeSolveRequest, options: { readonly signal: AbortSignal }): Promise<BridgeResult> {
@@ -130,19 +134,24 @@ export class BuildBridge implements AsyncDisposable {
   ): Promise<BridgeResult> {
     this.#refs.checkRoom();
     const cacheSources = await this.#cacheSources(request.cacheImports, options.signal);
-    const { entitlements } = this.#options;
+    const { entitlements, proxyNetwork } = this.#options;
     let source = definition.Source;
+    let renamed: ReadonlyMap<string, string> = new Map();
     const policy = this.#options.policy.with(request.sourcePolicies ?? []);
     const edge = await this.engine.load(definition, {
       signal: options.signal,
       entitlements,
       cacheSources,
-      onRenamed: (renamed) => (source = renameSource(source, renamed)),
+      proxyNetwork,
+      onRenamed: (names) => {
+        renamed = names;
+        source = renameSource(source, names);
+      },
       ...this.#evaluation(policy),
     });
     const { engine } = this;
     const describe = async (error: unknown): Promise<unknown> =>
-      await describeFailure(error, { definition, kept: this.#kept, engine });
+      await describeFailure(error, { definition, renamed, kept: this.#kept, engine });
     const ref = new BridgeRef({ definition, source, edge, job: this.job, engine, describe });
     this.#refs.add(ref);
     const result = { ...emptyResult, ref };

@@ -22,6 +22,8 @@ export async function describeFailure(
   error: unknown,
   options: {
     readonly definition: opspb.Definition;
+    /** The digests that ops of the definition got, by those that they have in it; for those that got others. */
+    readonly renamed: ReadonlyMap<string, string>;
     readonly kept: KeptResults;
     readonly engine: Pick<BuildEngine, "loadResult">;
   },
@@ -34,7 +36,7 @@ export async function describeFailure(
   const input = chain.find((link) => link instanceof InputKeyError);
   const keep = async (id: string): Promise<string> => await keepResult(id, options);
   return new SolveError(error, {
-    ...opOf(options.definition, vertex.vertex),
+    ...opOf(options.definition, originalOf(vertex.vertex, options.renamed)),
     inputs: await Promise.all((input === undefined ? (step?.inputs ?? []) : [input.result]).map(keep)),
     mounts: await Promise.all((step?.mounts ?? []).map(keep)),
     subject: subjectOf(action, input),
@@ -47,6 +49,10 @@ function subjectOf(
 ): SolveFailure["subject"] | undefined {
   if (input !== undefined) return { kind: "cache", index: input.index };
   return action === undefined ? undefined : { kind: "file", index: action.index };
+}
+
+function originalOf(vertex: string, renamed: ReadonlyMap<string, string>): string {
+  return renamed.entries().find(([, name]) => name === vertex)?.[0] ?? vertex;
 }
 
 function opOf(definition: opspb.Definition, vertex: string): Pick<SolveFailure, "op" | "description"> {

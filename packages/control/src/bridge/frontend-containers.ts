@@ -56,6 +56,7 @@ export class FrontendContainers implements AsyncDisposable {
       mounts,
       inputs,
       network: request.Network,
+      isProxied: bridge.proxyNetwork,
       hostname: request.hostname,
       extraHosts: request.extraHosts,
       os: request.platform?.OS ?? hostPlatform().os,

@@ -107,6 +107,7 @@ async function openContainer(
       files: new Map([["frontend.bin", toBinary(opspb.DefinitionSchema, image.definition)]]),
     },
     network: isolated ? opspb.NetMode.NONE : opspb.NetMode.UNSET,
+    isProxied: bridge.proxyNetwork,
     hostname: "",
     extraHosts: [],
     os: hostPlatform().os,

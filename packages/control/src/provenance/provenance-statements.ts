@@ -65,5 +65,8 @@ export class ProvenanceStatements implements AsyncDisposable {
 
 function requireComplete({ capture }: RefProvenance): void {
   if (isComplete(capture)) return;
-  throw new IncompleteMaterialsError(capture.locals.map((name) => ({ name, reason: "local_source" })));
+  throw new IncompleteMaterialsError([
+    ...capture.locals.map((name) => ({ name, reason: "local_source" })),
+    ...capture.proxyIncomplete.map(({ name, reason, ...request }) => ({ name, reason, request })),
+  ]);
 }

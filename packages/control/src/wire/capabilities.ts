@@ -76,6 +76,7 @@ const llbCapabilities = [
   "exec.meta.cdi",
   "exec.meta.cgroup.parent",
   "exec.meta.network",
+  "exec.meta.network.proxy",
   "exec.meta.proxyenv",
   "exec.meta.security",
   "exec.meta.security.devices.v1",

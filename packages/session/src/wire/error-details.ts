@@ -64,7 +64,11 @@ function detailsOf(error: unknown): RpcErrorDetail[] {
       typedDetail("errdefs.Frontend", { name: error.frontend, ...(error.source !== "" && { source: error.source }) }),
     ];
   if (error instanceof IncompleteMaterialsError)
-    return [typedDetail("errdefs.ProvenanceMaterialsIncomplete", { incomplete: error.incomplete })];
+    return [
+      typedDetail("errdefs.ProvenanceMaterialsIncomplete", {
+        incomplete: error.incomplete.map(({ request, ...material }) => ({ ...request, ...material })),
+      }),
+    ];
   if (error instanceof ExitError) return [typedDetail("gatewayapi.ExitMessage", { Code: error.exitCode })];
   if (error instanceof PolicyDeniedError && error.denyMessages.length > 0) {
     const denyMessages = error.denyMessages.map((message) => ({ message }));

@@ -46,7 +46,7 @@ test("captureSource() leaves the materials incomplete for what it does not know"
 
 test("captureSteps() tells what processes could use, by id, and whether they had a network", () => {
   const step = (op: opspb.Op["op"]): Parameters<typeof captureSteps>[0] => {
-    const operation = new LlbOperation(create(opspb.OpSchema, { op }), platform, undefined);
+    const operation = new LlbOperation(create(opspb.OpSchema, { op }), platform);
     const options = { ignoreCache: false, description: {}, cacheSources: [] };
     return [{ vertex: { digest, name: "step", inputs: [], options, operation }, op: undefined }];
   };
@@ -67,6 +67,21 @@ test("captureSteps() tells what processes could use, by id, and whether they had
   assert.equal(closed.networkAccess, false);
   const open = captureSteps(step({ case: "exec", value: create(opspb.ExecOpSchema) }));
   assert.equal(open.networkAccess, true);
+  const proxied = new LlbOperation(create(opspb.OpSchema, { op: { case: "exec", value: exec } }), platform, {
+    isProxied: true,
+  });
+  const vertex = {
+    digest,
+    name: "step",
+    inputs: [],
+    options: { ignoreCache: false, description: {}, cacheSources: [] },
+  };
+  const cached = captureSteps([{ vertex: { ...vertex, operation: proxied }, op: undefined }]);
+  assert.equal(cached.proxyNetwork, true);
+  assert.deepEqual(
+    cached.proxyIncomplete.map(({ reason }) => reason),
+    ["step_was_cached"],
+  );
   const nested = captureSteps(step({ case: "build", value: create(opspb.BuildOpSchema) }));
   assert.equal(nested.incompleteMaterials, true);
 });

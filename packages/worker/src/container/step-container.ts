@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { opspb } from "@buildkit-ts/api";
 import type { ImmutableRef } from "@buildkit-ts/cache";
 import { BuildError } from "@buildkit-ts/errdefs";
-import type { Executor, ProcessMeta, ProcessStreams } from "@buildkit-ts/executor";
+import type { ContainerRequest, Executor, ProcessMeta, ProcessStreams } from "@buildkit-ts/executor";
 import { mountTemporarily } from "@buildkit-ts/mount";
 import type { OpContext } from "@buildkit-ts/solver";
 import { traceOf } from "../build-trace.ts";
@@ -11,7 +11,7 @@ import { lockCacheMounts } from "../mounts/lock-cache-mounts.ts";
 import { type MountDeps, type PreparedMounts, prepareMounts } from "../mounts/prepare-mounts.ts";
 import { loadSecretEnv } from "../mounts/session-secret.ts";
 import { defaultPath, networkOf, securityOf, windowsPath, withDefault } from "../ops/process-meta.ts";
-
+import { requestCheck } from "../proxy/request-policy.ts";
 import { type ContainerFiles, ReadonlyFiles } from "./readonly-files.ts";
 
 /** What a container is made of that belongs to no op of a graph. */
@@ -24,6 +24,8 @@ export interface StepContainerRequest {
   /** A directory with files that nobody can change. */
   readonly files?: ContainerFiles;
   readonly network: opspb.NetMode;
+  /** Whether a proxy stands between the container and its network. */
+  readonly isProxied: boolean;
   readonly hostname: string;
   readonly extraHosts: readonly opspb.HostIP[];
   readonly os: string;
@@ -128,7 +130,14 @@ export class StepContainer implements AsyncDisposable {
   ): Promise<void> {
     const { root, mounts } = this.#prepared;
     const all = this.#files === undefined ? mounts : [...mounts, this.#files.mount];
-    await this.#deps.executor.run({ id: this.#id, meta, root, mounts: all }, streams, options);
+    const request = { id: this.#id, meta, root, mounts: all, ...this.#proxy() };
+    await this.#deps.executor.run(request, streams, options);
+  }
+
+  /** What is asked for here is no part of any result. */
+  #proxy(): Pick<ContainerRequest, "proxy"> {
+    const { isProxied, context } = this.#request;
+    return isProxied ? { proxy: { check: requestCheck(context), onReport: () => undefined } } : {};
   }
 
   /** Whether some process has not ended yet. */

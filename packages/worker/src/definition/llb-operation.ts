@@ -10,11 +10,18 @@ export class LlbOperation {
   readonly platform: Platform;
   /** Limits for an exec op; they are no part of its identity. */
   readonly linuxResources: opspb.LinuxResources | undefined;
+  /** Whether the op is an exec op whose network is a proxy; that is a part of its identity. */
+  readonly isProxied: boolean;
 
-  constructor(op: opspb.Op, platform: Platform, linuxResources: opspb.LinuxResources | undefined) {
+  constructor(
+    op: opspb.Op,
+    platform: Platform,
+    others: { readonly linuxResources?: opspb.LinuxResources | undefined; readonly isProxied?: boolean } = {},
+  ) {
     this.op = op;
     this.platform = platform;
-    this.linuxResources = linuxResources;
+    this.linuxResources = others.linuxResources;
+    this.isProxied = others.isProxied ?? false;
   }
 }
 

@@ -69,6 +69,23 @@ test("loadDefinition() refuses what the build was not granted", async () => {
   assert.ok(await loadDefinition(definition, granted));
 });
 
+test("loadDefinition() makes other vertices of steps that have a proxy for their network", async () => {
+  const load = async (network: opspb.NetMode, proxyNetwork: boolean): Promise<Vertex> => {
+    const graph = new Graph();
+    const definition = graph.finish(graph.add(run(graph.add(image), { network })));
+    const entitlements = new Set(["network.host"]);
+    return (await loadDefinition(definition, { ...options, entitlements, proxyNetwork })).vertex;
+  };
+  for (const network of [opspb.NetMode.UNSET, opspb.NetMode.HOST, opspb.NetMode.NONE]) {
+    const [plain, proxied] = [await load(network, false), await load(network, true)];
+    const isProxied = network !== opspb.NetMode.NONE;
+    assert.equal(operationOf(proxied).isProxied, isProxied);
+    assert.equal(proxied.digest !== plain.digest, isProxied);
+    assert.equal(proxied.inputs[0]?.vertex.digest, plain.inputs[0]?.vertex.digest);
+    assert.equal(operationOf(plain).isProxied, false);
+  }
+});
+
 test("loadDefinition() gives changed sources, and all that is built from them, new digests", async () => {
   const graph = new Graph();
   const step = graph.add(run(graph.add(image)));

@@ -1,4 +1,4 @@
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { opspb } from "@buildkit-ts/api";
 import { DeviceGrants, DeviceRegistry } from "@buildkit-ts/devices";
 import { BuildError } from "@buildkit-ts/errdefs";
@@ -8,6 +8,7 @@ import { redactCredentialsIn } from "@buildkit-ts/provenance";
 import type { CacheStore, Edge, Vertex, VertexOptions } from "@buildkit-ts/solver";
 import { type KnownOps, parseOp } from "./known-ops.ts";
 import { LlbOperation } from "./llb-operation.ts";
+import { inputsFirst, isProxied, type LoadedOp, renameOps } from "./rename-ops.ts";
 import { stepLocations } from "./step-locations.ts";
 import { invalid, validateOp } from "./validate-op.ts";
 import { vertexName } from "./vertex-name.ts";
@@ -25,9 +26,11 @@ export interface LoadOptions {
   readonly defaultPlatform?: Platform;
   /** Source policy: may change a source op in place (true, if it did) or refuse it by throwing. */
   readonly evaluateSource?: (op: opspb.Op, options: { readonly signal: AbortSignal }) => Promise<boolean>;
+  /** Whether steps that have a network have a proxy for it. */
+  readonly proxyNetwork?: boolean;
   /** The ops of earlier builds. */
   readonly knownOps?: KnownOps;
-  /** Told the new digests of ops, by their old ones, when sources were changed. */
+  /** Told the new digests of ops, by their old ones, when sources were changed or steps get proxies. */
   readonly onRenamed?: (renamed: ReadonlyMap<string, string>) => void;
 }
 
@@ -47,11 +50,6 @@ export function ignoredCacheMounts(definition: Definition): string[] {
   return [...ids];
 }
 
-interface LoadedOp {
-  readonly op: opspb.Op;
-  readonly metadata: opspb.OpMetadata | undefined;
-}
-
 const maxOps = 100_000;
 
 /**
@@ -63,25 +61,37 @@ export async function loadDefinition(definition: Definition, options: LoadOption
   const { def } = definition;
   if (def.length === 0) throw invalid("invalid empty definition");
   if (def.length > maxOps) throw invalid(`invalid LLB with ${def.length} vertexes: more than ${maxOps}`);
-  // What a policy may change is no other build's.
-  let ops = parseOps(definition, options.evaluateSource === undefined ? options.knownOps : undefined);
-  let last = lastKey(ops);
-  if (options.evaluateSource !== undefined) {
-    const changed = await evaluateSources(ops, options.evaluateSource, options);
-    if (changed) {
-      const renamed = renameOps(ops);
-      ops = renamed.ops;
-      last = renamed.names.get(last) ?? last;
-      options.onRenamed?.(renamed.names);
-    }
-  }
+  const { ops, last, names } = await finalOps(definition, options);
   if (ops.size < 2) throw invalid(`invalid LLB with ${ops.size} vertexes`);
   const terminal = ops.get(last);
   ops.delete(last);
   const [input] = terminal?.op.inputs ?? [];
   if (input === undefined) throw invalid("invalid LLB with no inputs on last vertex");
-  const locations = stepLocations(definition.source);
+  const locations = new Map(
+    [...stepLocations(definition.source)].map(([digest, location]) => [names.get(digest) ?? digest, location]),
+  );
   return { vertex: loadVertex(ops, input.digest, { ...options, locations }), index: Number(input.index) };
+}
+
+/** The ops as they will be built: as the build's policy has them, and by the digests that they have then. */
+async function finalOps(
+  definition: Definition,
+  options: LoadOptions,
+): Promise<{
+  readonly ops: Map<string, LoadedOp>;
+  readonly last: string;
+  readonly names: ReadonlyMap<string, string>;
+}> {
+  const { evaluateSource, proxyNetwork = false } = options;
+  // What may be changed is no other build's.
+  const mayChange = evaluateSource !== undefined || proxyNetwork;
+  const ops = parseOps(definition, mayChange ? undefined : options.knownOps);
+  const last = lastKey(ops);
+  const isChanged = evaluateSource !== undefined && (await evaluateSources(ops, evaluateSource, options));
+  if (!isChanged && ![...ops.values()].some(({ op }) => isProxied(op, options))) return { ops, last, names: new Map() };
+  const renamed = renameOps(ops, options);
+  options.onRenamed?.(renamed.names);
+  return { ...renamed, last: renamed.names.get(last) ?? last };
 }
 
 function parseOps({ def, metadata }: Definition, known: KnownOps | undefined): Map<string, LoadedOp> {
@@ -119,45 +129,6 @@ async function evaluateSources(
   return changes.includes(true);
 }
 
-/** Gives ops their digests again after some were changed, those above the changed ones included. */
-function renameOps(ops: ReadonlyMap<string, LoadedOp>): {
-  readonly ops: Map<string, LoadedOp>;
-  readonly names: ReadonlyMap<string, string>;
-} {
-  const renamed = new Map<string, string>();
-  const result = new Map<string, LoadedOp>();
-  for (const digest of inputsFirst(ops, [...ops.keys()])) {
-    const loaded = ops.get(digest);
-    if (loaded === undefined) continue;
-    for (const input of loaded.op.inputs) input.digest = renamed.get(input.digest) ?? input.digest;
-    const name = digestOf(toBinary(opspb.OpSchema, loaded.op));
-    renamed.set(digest, name);
-    result.set(name, loaded);
-  }
-  return { ops: result, names: renamed };
-}
-
-/** Digests of the ops that the roots need, each after its inputs. Without recursion: a graph may be a chain of any length. */
-function inputsFirst(ops: ReadonlyMap<string, LoadedOp>, roots: readonly string[]): string[] {
-  const order: string[] = [];
-  const seen = new Set<string>();
-  const stack = roots.toReversed().map((digest) => ({ digest, expanded: false }));
-  for (let entry = stack.pop(); entry !== undefined; entry = stack.pop()) {
-    const { digest, expanded } = entry;
-    if (expanded) {
-      order.push(digest);
-      continue;
-    }
-    if (seen.has(digest)) continue;
-    seen.add(digest);
-    const loaded = ops.get(digest);
-    if (loaded === undefined) throw invalid(`invalid missing input digest ${digest.slice(0, 200)}`);
-    stack.push({ digest, expanded: true });
-    for (const input of loaded.op.inputs.toReversed()) stack.push({ digest: input.digest, expanded: false });
-  }
-  return order;
-}
-
 function loadVertex(
   ops: ReadonlyMap<string, LoadedOp>,
   root: string,
@@ -187,7 +158,10 @@ function loadVertex(
       inputs,
       options: vertexOptions,
       ...(location !== undefined && { location }),
-      operation: new LlbOperation(op, platformOf(op, defaultPlatform), metadata?.linuxResources),
+      operation: new LlbOperation(op, platformOf(op, defaultPlatform), {
+        linuxResources: metadata?.linuxResources,
+        isProxied: isProxied(op, options),
+      }),
     });
   }
   const vertex = vertices.get(root);

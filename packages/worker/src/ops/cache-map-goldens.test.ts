@@ -76,6 +76,15 @@ test("execCacheMap() has the network, the environment and the user, but no proxy
   assert.equal(record(user.digest), "sha256:6c79c3781c2dd7fb873341e74421ea0b8933ce930dac96e9f74cd77e1fac73d2");
 });
 
+test("execCacheMap() of a step behind a proxy is another one", () => {
+  const op = create(opspb.ExecOpSchema, { meta: { args: ["true"] } });
+  const plain = execCacheMap(op, { inputs: 1, platform, cache });
+  const proxied = execCacheMap(op, { inputs: 1, platform, cache, isProxied: true });
+  assert.notEqual(proxied.digest, plain.digest);
+  assert.deepEqual(execCacheMap(op, { inputs: 1, platform, cache, isProxied: false }).digest, plain.digest);
+  assert.equal(proxied.describe?.().fields.get("network"), "default, by proxy");
+});
+
 test("execCacheMap() leaves the selector of a bind mount to the link, and finds its content", () => {
   const { digest, deps } = exec(
     {

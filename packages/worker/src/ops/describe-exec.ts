@@ -11,7 +11,11 @@ const networks = new Map<opspb.NetMode, string>([
 ]);
 
 /** What an exec op's key is made of, as people know it. */
-export function describeExec(op: opspb.ExecOp, platform: Platform): StepDescription {
+export function describeExec(
+  op: opspb.ExecOp,
+  options: { readonly platform: Platform; readonly isProxied: boolean },
+): StepDescription {
+  const { platform, isProxied } = options;
   const fields = new Map<string, string>([["platform", formatPlatform(platform)]]);
   const { meta } = op;
   if (meta !== undefined) {
@@ -28,11 +32,18 @@ export function describeExec(op: opspb.ExecOp, platform: Platform): StepDescript
     if (limits.length > 0) fields.set("ulimits", limits.join(" "));
     if (meta.validExitCodes.length > 0) fields.set("valid exit codes", meta.validExitCodes.join(" "));
   }
-  if (op.network !== opspb.NetMode.UNSET) fields.set("network", networks.get(op.network) ?? String(op.network));
+  const network = networkOf(op.network, isProxied);
+  if (network !== undefined) fields.set("network", network);
   if (op.security !== opspb.SecurityMode.SANDBOX) fields.set("security", "insecure");
   for (const mount of op.mounts) fields.set(`mount ${mount.dest}`, goJson(opspb.MountSchema, mount));
   for (const { ID: id, name } of op.secretenv) fields.set(`secret ${name}`, `id ${id}`);
   return { kind: "exec", fields };
+}
+
+/** Undefined for what is usual. */
+function networkOf(mode: opspb.NetMode, isProxied: boolean): string | undefined {
+  const name = mode === opspb.NetMode.UNSET ? undefined : (networks.get(mode) ?? String(mode));
+  return isProxied ? `${name ?? "default"}, by proxy` : name;
 }
 
 /** The command as it was written, where a shell runs it. */

@@ -19,9 +19,11 @@ export function execCacheMap(
     readonly inputs: number;
     readonly platform: Platform;
     readonly cache: ContentCache;
+    /** A step that was held to a proxy is another one: its result is not made of what nobody has seen. */
+    readonly isProxied?: boolean;
   },
 ): CacheMap {
-  const { platform } = options;
+  const { platform, isProxied = false } = options;
   const text = goObject([
     ["Type", formatGoJson("buildkit.exec.v0")],
     ["Exec", goJson(opspb.ExecOpSchema, normalize(op))],
@@ -32,9 +34,9 @@ export function execCacheMap(
     ["OSFeatures", goStrings(platform["os.features"])],
   ]);
   return {
-    digest: digestOf(text),
+    digest: digestOf(isProxied ? `${text}\0buildkit.proxy-network.v0` : text),
     deps: mountDependencies(op, options),
-    describe: () => describeExec(op, platform),
+    describe: () => describeExec(op, { platform, isProxied }),
   };
 }
 

@@ -3,8 +3,9 @@ import { opspb } from "@buildkit-ts/api";
 import type { CacheManager } from "@buildkit-ts/cache";
 import type { ContainerEdits, DeviceRegistry } from "@buildkit-ts/devices";
 import { BuildError, ExecError, ExitError } from "@buildkit-ts/errdefs";
-import type { Executor, ProcessMeta } from "@buildkit-ts/executor";
+import type { ContainerRequest, Executor, ProcessMeta } from "@buildkit-ts/executor";
 import { quote } from "@buildkit-ts/gotext";
+import type { ProxyReport } from "@buildkit-ts/network";
 import type { CacheMapAnswer, Op, OpContext, Result, Vertex } from "@buildkit-ts/solver";
 import { traceOf, traceStep } from "../build-trace.ts";
 import type { ContentCache } from "../content-selector.ts";
@@ -15,6 +16,8 @@ import { checkInputs, checkInputsOfFailed } from "../find-loss.ts";
 import { lockCacheMounts } from "../mounts/lock-cache-mounts.ts";
 import { type MountDeps, type MountRequest, type PreparedMounts, prepareMounts } from "../mounts/prepare-mounts.ts";
 import { loadSecretEnv } from "../mounts/session-secret.ts";
+import { formatProxyRequests } from "../proxy/format-proxy-requests.ts";
+import { requestCheck } from "../proxy/request-policy.ts";
 import { createStepLogs, type StepLogLimits } from "../step-log.ts";
 import { refOfResult, WorkerResult } from "../worker-result.ts";
 import type { WorkerSlots } from "../worker-slots.ts";
@@ -37,6 +40,7 @@ export class ExecOperation implements Op {
   readonly #vertex: Vertex;
   readonly #op: opspb.ExecOp;
   readonly #deps: ExecOperationDeps;
+  #proxyReport: ProxyReport | undefined;
 
   constructor(vertex: Vertex, op: opspb.ExecOp, deps: ExecOperationDeps) {
     this.#vertex = vertex;
@@ -44,10 +48,16 @@ export class ExecOperation implements Op {
     this.#deps = deps;
   }
 
+  /** What the process asked its proxy for; undefined, if it did not run or has none. */
+  get proxyReport(): ProxyReport | undefined {
+    return this.#proxyReport;
+  }
+
   cacheMap(): CacheMapAnswer {
-    const { platform } = operationOf(this.#vertex);
+    const { platform, isProxied } = operationOf(this.#vertex);
     const inputs = this.#vertex.inputs.length;
-    return { cacheMap: execCacheMap(this.#op, { inputs, platform, cache: this.#deps.cache }), done: true };
+    const { cache } = this.#deps;
+    return { cacheMap: execCacheMap(this.#op, { inputs, platform, cache, isProxied }), done: true };
   }
 
   async exec(inputs: readonly Result[], context: OpContext): Promise<Result[]> {
@@ -96,6 +106,16 @@ export class ExecOperation implements Op {
     return { deviceEdits: devices.edits(devices.find(this.#op.cdiDevices).map(({ name }) => name)) };
   }
 
+  /** @param log Told what the process has asked for, when it has ended. */
+  #proxy(context: OpContext, log: (report: ProxyReport) => void): Pick<ContainerRequest, "proxy"> {
+    if (!operationOf(this.#vertex).isProxied) return {};
+    const onReport = (report: ProxyReport): void => {
+      this.#proxyReport = report;
+      if (report.requests.length > 0) log(report);
+    };
+    return { proxy: { check: requestCheck(context), onReport } };
+  }
+
   /** By mount. */
   #mountInputs(inputs: readonly Result[]): (Result | undefined)[] {
     return this.#op.mounts.map(({ input }) => inputs[Number(input)]);
@@ -116,6 +136,7 @@ export class ExecOperation implements Op {
       root: prepared.root,
       mounts: prepared.mounts,
       ...this.#deviceEdits(),
+      ...this.#proxy(context, (report) => logs.write(2, Buffer.from(formatProxyRequests(report)))),
     };
     try {
       await this.#deps.executor.run(
