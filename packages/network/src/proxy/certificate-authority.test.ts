@@ -51,4 +51,13 @@ suite("CertificateAuthority", () => {
     assert.notEqual(second.certificate, first.certificate);
     assert.ok(new X509Certificate(second.certificate).validToDate.getTime() > clock.now() + 23 * 3_600_000);
   });
+
+  test("identify() does not keep that it failed", async () => {
+    let now = Date.now();
+    await using authority = await CertificateAuthority.create({ ...systemClock, now: () => now }, { signal });
+    now = 1e18;
+    await assert.rejects(authority.identify("example.com"));
+    now = Date.now();
+    assert.equal(new X509Certificate((await authority.identify("example.com")).certificate).ca, false);
+  });
 });

@@ -73,6 +73,9 @@ export class CertificateAuthority implements AsyncDisposable {
         ? known
         : { certificate: this.#create(host, now), since: now };
     this.#kept.set(host, kept);
+    kept.certificate.catch(() => {
+      if (this.#kept.get(host) === kept) this.#kept.delete(host);
+    });
     for (const oldest of this.#kept.keys()) {
       if (this.#kept.size <= maxKept) break;
       this.#kept.delete(oldest);
