@@ -67,9 +67,7 @@ export async function loadDefinition(definition: Definition, options: LoadOption
   ops.delete(last);
   const [input] = terminal?.op.inputs ?? [];
   if (input === undefined) throw invalid("invalid LLB with no inputs on last vertex");
-  const locations = new Map(
-    [...stepLocations(definition.source)].map(([digest, location]) => [names.get(digest) ?? digest, location]),
-  );
+  const locations = stepLocations(definition.source, names);
   return { vertex: loadVertex(ops, input.digest, { ...options, locations }), index: Number(input.index) };
 }
 
